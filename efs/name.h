@@ -1,0 +1,32 @@
+/* Names: what Qdrant calls a snapshot, and how a collection's name becomes one path component on
+ * EFS and back. Pure functions. Names of Qdrant's files: as seen on Qdrant 1.18.2. */
+#ifndef EFS_NAME_H
+#define EFS_NAME_H
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <time.h>
+
+enum kind { KIND_COLLECTION, KIND_SHARD, KIND_STORAGE };
+/* One snapshot as found under SNAPSHOTS_DIR. */
+struct source {
+    enum kind kind;
+    char collection[256]; /* empty for a full-storage snapshot */
+    char shard[16];       /* digits, for KIND_SHARD */
+    char stem[256];       /* file name without ".snapshot" */
+    char peer[24];        /* peer id from the name, or empty */
+    time_t taken;         /* UTC time in the name, 0 when there is none */
+};
+const char *kind_text(enum kind k);
+/* Classify a path relative to SNAPSHOTS_DIR that ends in ".snapshot". False: never a source
+ * (Qdrant's own tmp/, unknown depth, hidden or empty stem, "..", too long). */
+bool name_source(const char *relative, struct source *out);
+/* Escape bytes that a path or a sha256sum line cannot carry as %XX: control bytes, '/', '\\', '%',
+ * and a leading '.' or '-'. False when the result would not fit `size` or is empty. */
+bool name_escape(const char *raw, char *out, size_t size);
+/* Undo name_escape. False on text that name_escape does not produce. */
+bool name_unescape(const char *escaped, char *out, size_t size);
+/* Folder of a source below the frequency: "{collection}", "{collection}/%shard-N" or "%storage".
+ * No escaped collection can start with "%s", so nothing collides. */
+bool name_folder(const struct source *s, char *out, size_t size);
+#endif

@@ -1,0 +1,65 @@
+/* Names of Qdrant's files, and collection names that must not climb out of the root. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <cmocka.h>
+#include "efs/name.h"
+
+static void sources_are_told_apart(void **st)
+{
+    struct source s;
+    (void)st;
+    assert_true(name_source("c/c-1235153728432657-2026-11-24-07-59-23.snapshot", &s));
+    assert_int_equal(s.kind, KIND_COLLECTION);
+    assert_string_equal(s.peer, "1235153728432657");
+    assert_int_equal(s.taken, 1795507163);
+    assert_true(name_source("c/shards/0/c-shard-0-2026-11-24-07-59-26.snapshot", &s));
+    assert_int_equal(s.kind, KIND_SHARD);
+    assert_string_equal(s.shard, "0");
+    assert_true(name_source("full-snapshot-2026-11-24-07-59-36.snapshot", &s));
+    assert_int_equal(s.kind, KIND_STORAGE);
+    assert_true(name_source("up/anything.snapshot", &s));
+    assert_int_equal(s.taken, 0);
+    assert_true(name_source("c/c-1-2026-02-31-07-59-23.snapshot", &s));
+    assert_int_equal(s.taken, 0);
+}
+
+static void what_is_never_a_source(void **st)
+{
+    static const char *const no[] = {"tmp/x.snapshot", "c/x.tmp", "c/x.snapshot.checksum", "c/.snapshot",
+                                     "../x.snapshot", "c/shards/a/x.snapshot", "c/d/x.snapshot",
+                                     "a/b/c/d/x.snapshot", "c/.x.snapshot", "", ".snapshot", "/x.snapshot"};
+    struct source s;
+    (void)st;
+    for (size_t i = 0; i < sizeof no / sizeof *no; i++)
+        assert_false(name_source(no[i], &s));
+}
+
+static void escaping_is_reversible_and_stays_inside(void **st)
+{
+    static const char *const raw[] = {"docs", "../../etc", "a/b", ".", "..", "-rf", "100%", "a\\b\n", "emoji 🎉", "%storage"};
+    char e[256], back[256];
+    (void)st;
+    for (size_t i = 0; i < sizeof raw / sizeof *raw; i++) {
+        assert_true(name_escape(raw[i], e, sizeof e));
+        assert_null(strchr(e, '/'));
+        assert_true(e[0] != '.' && e[0] != '-' && strncmp(e, "%s", 2) != 0);
+        assert_true(name_unescape(e, back, sizeof back));
+        assert_string_equal(back, raw[i]);
+    }
+    assert_false(name_escape("", e, sizeof e));
+    assert_false(name_unescape("a/b", back, sizeof back));
+    assert_false(name_unescape("%00", back, sizeof back));
+    assert_false(name_unescape("%2", back, sizeof back));
+    assert_false(name_unescape("%41", back, sizeof back));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(sources_are_told_apart),
+                                       cmocka_unit_test(what_is_never_a_source),
+                                       cmocka_unit_test(escaping_is_reversible_and_stays_inside)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
