@@ -1,0 +1,139 @@
+#include "common/files.h"
+#include "common/cleanup.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+int files_join(char *out, size_t size, const char *dir, const char *name, struct err *e)
+{
+    int n = snprintf(out, size, "%s/%s", dir, name);
+    if (n < 0 || (size_t)n >= size)
+        return err_set(e, ENAMETOOLONG, "cannot use", dir, "use a shorter root");
+    return 0;
+}
+
+int files_sync_dir(const char *path, struct err *e)
+{
+    cleanup_close int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 || fsync(fd) != 0)
+        return err_set(e, errno, "cannot sync folder", path, NULL);
+    return 0;
+}
+
+int files_mkdirs(const char *root, const char *relative, struct err *e)
+{
+    char path[PATH_MAX], parent[PATH_MAX];
+    if (files_join(path, sizeof path, root, relative, e) != 0)
+        return -1;
+    for (char *p = path + strlen(root) + 1;; p++) {
+        p = strchrnul(p, '/');
+        char keep = *p;
+        *p = 0;
+        if (mkdir(path, 0755) == 0) {
+            (void)snprintf(parent, sizeof parent, "%s", path);
+            *strrchr(parent, '/') = 0;
+            if (files_sync_dir(*parent ? parent : "/", e) != 0)
+                return -1;
+        } else if (errno != EEXIST) {
+            return err_set(e, errno, "cannot make folder", path, "check that EFS is mounted read-write and who owns it");
+        }
+        *p = keep;
+        if (!keep)
+            return 0;
+    }
+}
+
+int files_write_all(int fd, const void *data, size_t n, const char *path, struct err *e)
+{
+    const char *p = data;
+    while (n > 0) {
+        ssize_t did = write(fd, p, n);
+        if (did < 0 && errno == EINTR)
+            continue;
+        if (did <= 0)
+            return err_set(e, did < 0 ? errno : EIO, "cannot write", path, NULL);
+        p += did;
+        n -= (size_t)did;
+    }
+    return 0;
+}
+
+int files_sync_close(int *fd, const char *path, struct err *e)
+{
+    int rc = fsync(*fd) == 0 ? 0 : err_set(e, errno, "cannot sync", path, NULL);
+    if (close(*fd) != 0 && rc == 0)
+        rc = err_set(e, errno, "cannot close", path, NULL);
+    *fd = -1;
+    return rc;
+}
+
+int files_rename(const char *from, const char *to, struct err *e)
+{
+    struct stat before, after;
+    if (stat(from, &before) != 0)
+        return err_set(e, errno, "cannot find", from, NULL);
+    if (rename(from, to) == 0)
+        return 0;
+    int why = errno;
+    if (stat(to, &after) == 0 && after.st_ino == before.st_ino && after.st_dev == before.st_dev)
+        return 0;
+    return err_set(e, why, "cannot rename to", to, NULL);
+}
+
+int files_partial(const char *dir, char *out, size_t size, struct err *e)
+{
+    static atomic_uint serial; /* names stay unique among this process's threads */
+    char host[65] = "", name[160];
+    if (gethostname(host, sizeof host - 1) != 0)
+        host[0] = 0;
+    (void)snprintf(name, sizeof name, ".partial-%s-%ld-%u", host, (long)getpid(), atomic_fetch_add(&serial, 1));
+    return files_join(out, size, dir, name, e);
+}
+
+int files_put(const char *dir, const char *name, const char *text, struct err *e)
+{
+    char partial[PATH_MAX], final[PATH_MAX];
+    if (files_partial(dir, partial, sizeof partial, e) != 0 || files_join(final, sizeof final, dir, name, e) != 0)
+        return -1;
+    cleanup_close int fd = open(partial, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    if (fd < 0)
+        return err_set(e, errno, "cannot create", partial, NULL);
+    if (files_write_all(fd, text, strlen(text), partial, e) != 0 || files_sync_close(&fd, partial, e) != 0 ||
+        files_rename(partial, final, e) != 0) {
+        (void)unlink(partial); /* best effort: the sweep finds what is left */
+        return -1;
+    }
+    return files_sync_dir(dir, e);
+}
+
+char *files_get(const char *path, size_t max, struct err *e)
+{
+    cleanup_close int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    struct stat st;
+    if (fd < 0 || fstat(fd, &st) != 0)
+        return (void)err_set(e, errno, "cannot read", path, NULL), NULL;
+    if (!S_ISREG(st.st_mode) || (size_t)st.st_size > max)
+        return (void)err_set(e, S_ISREG(st.st_mode) ? EFBIG : EINVAL, "cannot read", path, NULL), NULL;
+    size_t size = (size_t)st.st_size, done = 0;
+    char *text = malloc(size + 1);
+    if (!text)
+        return (void)err_set(e, ENOMEM, "cannot read", path, NULL), NULL;
+    while (done < size) {
+        ssize_t n = read(fd, text + done, size - done);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            break;
+        done += (size_t)n;
+    }
+    text[done] = 0;
+    if (done != size) {
+        free(text);
+        return (void)err_set(e, EIO, "cut short", path, NULL), NULL;
+    }
+    return text;
+}

@@ -1,0 +1,24 @@
+/* Files with every error looked at: what plain write(2) callers forget on NFS. */
+#ifndef COMMON_FILES_H
+#define COMMON_FILES_H
+#include "common/err.h"
+#include <stddef.h>
+/* mkdir -p below `root`, which must exist; every new folder's parent is fsynced. */
+int files_mkdirs(const char *root, const char *relative, struct err *e);
+int files_write_all(int fd, const void *data, size_t n, const char *path, struct err *e);
+int files_sync_dir(const char *path, struct err *e);
+/* fsync and close. NFS reports write errors here: close(2), nfs(5). `*fd` becomes -1 in any case. */
+int files_sync_close(int *fd, const char *path, struct err *e);
+/* rename(2). On NFS a retried RPC can report failure for work that was done, so an error is believed
+ * only if `to` is not the file that `from` was. */
+int files_rename(const char *from, const char *to, struct err *e);
+/* Atomically put `text` at dir/name by way of a hidden partial name. */
+int files_put(const char *dir, const char *name, const char *text, struct err *e);
+/* Whole small file as a NUL-terminated string, caller frees. More than `max` bytes is an error (EFBIG).
+ * NULL on error. */
+char *files_get(const char *path, size_t max, struct err *e);
+/* "DIR/.partial-HOST-PID-N": unique per writer; `out` of `size` bytes. */
+int files_partial(const char *dir, char *out, size_t size, struct err *e);
+/* snprintf("%s/%s") that refuses to cut. */
+int files_join(char *out, size_t size, const char *dir, const char *name, struct err *e);
+#endif

@@ -1,0 +1,26 @@
+/* The read-once pipeline: one pass over a snapshot feeds SHA-256 of the original, the compressor,
+ * SHA-256 of the stored bytes and the writer. Memory does not depend on the snapshot's size. */
+#ifndef EFS_COPY_H
+#define EFS_COPY_H
+#include "common/err.h"
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct copy_options {
+    int level;         /* zstd level, 0 stores as is */
+    int threads;       /* zstd workers, 0 for none */
+    const atomic_bool *stop; /* set: give up with ECANCELED; may be NULL */
+};
+struct copy_result {
+    uint64_t size, stored_size;
+    char sha256[65], stored_sha256[65];
+};
+/* Copy all of `in` to `out` (at their offsets). Pages are dropped behind it (posix_fadvise) so that
+ * Qdrant's page cache survives. Paths are for messages. Does not sync or close. */
+int copy_store(int in, const char *in_path, int out, const char *out_path, const struct copy_options *o,
+               struct copy_result *r, struct err *e);
+/* Read stored bytes back: fills `r`, decoding zstd if `compressed`; writes the original to `out` unless
+ * it is -1. A bad frame or one cut short is an error. */
+int copy_check(int in, const char *in_path, int out, bool compressed, struct copy_result *r, struct err *e);
+#endif
