@@ -16,7 +16,7 @@ struct entry {
     char data[256];       /* file name of the data, when known */
     struct manifest m;    /* filled when the manifest could be read, else only slot and collection */
     bool has_manifest;
-    char reason[512];     /* why not complete */
+    char reason[1024];    /* why not complete */
 };
 struct entries {
     struct entry *v;

@@ -1,0 +1,7 @@
+/* An upload has no .checksum of Qdrant's: reading its tar to the end is the proof that it is whole. */
+#ifndef REPLICATOR_TARCHECK_H
+#define REPLICATOR_TARCHECK_H
+#include "common/err.h"
+/* 0 when `path` is a tar that can be read through to its end marker, with at least one member. */
+int tarcheck(const char *path, struct err *e);
+#endif
