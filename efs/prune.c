@@ -19,7 +19,7 @@ static struct tier_item *select_items(const struct entries *list, const struct r
     if (!items)
         return (void)err_set(e, ENOMEM, "cannot prune", NULL, NULL), NULL;
     for (size_t i = 0; i < list->n; i++) {
-        const struct entry *en = &list->v[i];
+        const struct backup *en = &list->v[i];
         items[i] = (struct tier_item){.tier = en->tier, .slot = en->m.slot,
                                       .good = en->state == ENTRY_COMPLETE || en->state == ENTRY_UNREAD};
     }
@@ -53,7 +53,7 @@ static int gone(const char *dir, const char *name, const char *suffix, struct er
     return 0;
 }
 
-static int delete_entry(const struct entry *en, struct err *e)
+static int delete_entry(const struct backup *en, struct err *e)
 {
     if (gone(en->dir, en->stem, ".json", e) != 0)
         return -1;

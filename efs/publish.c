@@ -100,7 +100,7 @@ static enum publish_outcome write_backup(const struct publish *p, int in, const 
 }
 
 /* A backup of that name is there: is it this one? */
-static enum publish_outcome compare(const struct publish *p, int in, const struct entry *en, struct manifest *m,
+static enum publish_outcome compare(const struct publish *p, int in, const struct backup *en, struct manifest *m,
                                     struct err *e)
 {
     struct copy_result r;

@@ -21,17 +21,17 @@ void entries_free(struct entries *list)
     *list = (struct entries){0};
 }
 
-static struct entry *append(struct entries *list)
+static struct backup *append(struct entries *list)
 {
     if (list->n == list->size) {
         size_t size = list->size ? list->size * 2 : 64;
-        struct entry *v = realloc(list->v, size * sizeof *v);
+        struct backup *v = realloc(list->v, size * sizeof *v);
         if (!v)
             return NULL;
         list->v = v;
         list->size = size;
     }
-    return memset(&list->v[list->n++], 0, sizeof(struct entry));
+    return memset(&list->v[list->n++], 0, sizeof(struct backup));
 }
 
 static bool ends(const char *name, const char *suffix, size_t *stem)
@@ -41,14 +41,14 @@ static bool ends(const char *name, const char *suffix, size_t *stem)
     return n > s && strcmp(name + n - s, suffix) == 0;
 }
 
-static void mark(struct entry *en, enum entry_state state, const char *reason)
+static void mark(struct backup *en, enum entry_state state, const char *reason)
 {
     en->state = state;
     (void)snprintf(en->reason, sizeof en->reason, "%s", reason);
 }
 
 /* Read the manifest and look at the data's length. */
-static int entry_load(struct entry *en, struct err *e)
+static int entry_load(struct backup *en, struct err *e)
 {
     char path[PATH_MAX], name[300];
     struct err why = {0};
@@ -80,7 +80,7 @@ static int entry_load(struct entry *en, struct err *e)
     return mark(en, ENTRY_CORRUPT, "data is longer than the manifest says"), 0;
 }
 
-static struct entry *seen(struct entries *list, size_t from, const char *stem)
+static struct backup *seen(struct entries *list, size_t from, const char *stem)
 {
     for (size_t i = from; i < list->n; i++)
         if (strcmp(list->v[i].stem, stem) == 0)
@@ -98,7 +98,7 @@ static int add_name(struct entries *list, size_t from, enum tier t, const char *
     char stem[256], rel[512];
     struct source s;
     (void)snprintf(stem, sizeof stem, "%.*s", (int)n, name);
-    struct entry *en = seen(list, from, stem);
+    struct backup *en = seen(list, from, stem);
     if (!en) {
         en = append(list);
         if (!en)
@@ -140,7 +140,7 @@ static int list_tier(const char *base, const char *folder, enum tier t, struct e
 
 static int by_slot(const void *a, const void *b)
 {
-    const struct entry *x = a, *y = b;
+    const struct backup *x = a, *y = b;
     if (x->m.slot != y->m.slot)
         return x->m.slot < y->m.slot ? -1 : 1;
     return strcmp(x->stem, y->stem);
@@ -153,7 +153,7 @@ int store_list(const char *base, const char *folder, store_need *need, const voi
         if (list_tier(base, folder, (enum tier)t, list, e) != 0)
             return -1;
     for (size_t i = 0; i < list->n; i++) {
-        struct entry *en = &list->v[i];
+        struct backup *en = &list->v[i];
         if (need && en->m.slot && !need(en->tier, en->m.slot, arg))
             continue;
         time_t by_name = en->m.slot;
@@ -234,7 +234,7 @@ void store_folders_free(char **folders, size_t n)
     free(folders);
 }
 
-void store_verify(struct entry *en, int out)
+void store_verify(struct backup *en, int out)
 {
     char path[PATH_MAX], name[300], want[400];
     struct copy_result r;

@@ -8,7 +8,7 @@
 
 enum entry_state { ENTRY_COMPLETE, ENTRY_INCOMPLETE, ENTRY_CORRUPT, ENTRY_UNREAD };
 const char *entry_state_text(enum entry_state s);
-struct entry {
+struct backup {
     enum entry_state state;
     enum tier tier;
     char dir[PATH_MAX];   /* folder it is in */
@@ -19,7 +19,7 @@ struct entry {
     char reason[1024];    /* why not complete */
 };
 struct entries {
-    struct entry *v;
+    struct backup *v;
     size_t n, size;
 };
 void entries_free(struct entries *list);
@@ -53,12 +53,12 @@ struct publish {
 };
 enum publish_outcome store_publish(const struct publish *p, struct manifest *out, struct err *e);
 
-typedef void store_pruned(const struct entry *gone, void *arg);
+typedef void store_pruned(const struct backup *gone, void *arg);
 /* Apply retention to one folder, and sweep what crashed writers left. Manifest first, then the data.
  * Refuses (-1, nothing deleted) when something there cannot be read. `on` is called for each one
  * deleted, or that would be with `dry_run`. */
 int store_prune(const char *base, const char *folder, const struct retention *r, bool dry_run, store_pruned *on,
                 void *arg, struct err *e);
 /* Recompute all hashes of an entry; sets its state and reason. `out` as in copy_check, usually -1. */
-void store_verify(struct entry *en, int out);
+void store_verify(struct backup *en, int out);
 #endif

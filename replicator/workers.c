@@ -29,7 +29,7 @@ struct workers {
     size_t open; /* queued or running */
 };
 
-static void count_pruned(const struct entry *gone, void *arg)
+static void count_pruned(const struct backup *gone, void *arg)
 {
     (void)arg;
     char slot[32];

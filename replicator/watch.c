@@ -1,0 +1,210 @@
+#include "replicator/watch.h"
+#include "common/cleanup.h"
+#include "common/files.h"
+#include "common/log.h"
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/stat.h>
+
+enum { HOURLY = 3600000, WITHOUT_WATCHES = 30000, NOT_THERE = 1000 };
+static const uint32_t MASK = IN_CREATE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_CLOSE_WRITE | IN_ONLYDIR |
+                             IN_DONT_FOLLOW | IN_EXCL_UNLINK;
+
+struct watch {
+    const struct settings *settings;
+    struct intake *intake;
+    int fd;
+    char **dir; /* relative folder by watch descriptor; descriptors are small and grow */
+    size_t dirs;
+    bool short_of_watches, warned;
+    int64_t scan_due;
+};
+
+struct watch *watch_new(const struct settings *s, struct intake *in)
+{
+    struct watch *w = calloc(1, sizeof *w);
+    if (!w)
+        return NULL;
+    *w = (struct watch){.settings = s, .intake = in, .fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC)};
+    if (w->fd < 0)
+        log_line(LOG_WARN, "no_inotify", "inotify_init1: %s; scanning every %d s instead", strerror(errno),
+                 WITHOUT_WATCHES / 1000);
+    return w;
+}
+
+int watch_fd(const struct watch *w) { return w->fd; }
+int64_t watch_scan_due(const struct watch *w) { return w->scan_due; }
+
+/* An EFS_ROOT inside SNAPSHOTS_DIR is no source, else its own files would come round again. */
+static bool is_efs(const struct watch *w, const char *path)
+{
+    size_t n = strlen(w->settings->efs_root);
+    while (n > 1 && w->settings->efs_root[n - 1] == '/')
+        n--;
+    if (strcmp(path, w->settings->base) == 0)
+        return true;
+    return strlen(path) == n && strncmp(path, w->settings->efs_root, n) == 0 &&
+           strcmp(path, w->settings->snapshots_dir) != 0;
+}
+
+/* Collections at the top (but Qdrant's tmp), "shards" below one, numbers below that. */
+static bool wanted_folder(const char *relative)
+{
+    const char *slash = strchr(relative, '/');
+    if (!slash)
+        return strcmp(relative, "tmp") != 0;
+    if (strncmp(slash + 1, "shards", 6) != 0)
+        return false;
+    slash += 7;
+    if (!*slash)
+        return true;
+    return *slash == '/' && slash[1] && strspn(slash + 1, "0123456789") == strlen(slash + 1);
+}
+
+static void add_watch(struct watch *w, const char *path, const char *relative)
+{
+    if (w->fd < 0)
+        return;
+    int wd = inotify_add_watch(w->fd, path, MASK);
+    if (wd < 0) {
+        if (errno == ENOENT || errno == ENOTDIR)
+            return;
+        w->short_of_watches = true;
+        if (!w->warned)
+            log_line(LOG_WARN, "no_watch", "cannot watch %s: %s; scanning every %d s instead%s", path,
+                     strerror(errno), WITHOUT_WATCHES / 1000,
+                     errno == ENOSPC ? " (fs.inotify.max_user_watches is used up)" : "");
+        w->warned = true;
+        return;
+    }
+    size_t at = (size_t)wd;
+    if (at >= w->dirs) {
+        size_t size = at + 256;
+        char **grown = realloc(w->dir, size * sizeof *grown);
+        if (!grown)
+            return;
+        memset(grown + w->dirs, 0, (size - w->dirs) * sizeof *grown);
+        w->dir = grown;
+        w->dirs = size;
+    }
+    if (!w->dir[at])
+        w->dir[at] = strdup(relative);
+}
+
+static bool has_suffix(const char *s, const char *suffix)
+{
+    size_t n = strlen(s), m = strlen(suffix);
+    return n > m && strcmp(s + n - m, suffix) == 0;
+}
+
+static bool scan_folder(struct watch *w, const char *relative, int64_t now);
+
+static void scan_one(struct watch *w, const char *relative, const struct dirent *de, int64_t now)
+{
+    char sub[PATH_MAX], path[PATH_MAX];
+    struct stat st;
+    int n = snprintf(sub, sizeof sub, "%s%s%s", relative, *relative ? "/" : "", de->d_name);
+    if (n < 0 || (size_t)n >= sizeof sub)
+        return;
+    unsigned char type = de->d_type;
+    if (type == DT_UNKNOWN && files_join(path, sizeof path, w->settings->snapshots_dir, sub, NULL) == 0 &&
+        lstat(path, &st) == 0)
+        type = S_ISDIR(st.st_mode) ? DT_DIR : DT_REG;
+    if (type == DT_DIR && wanted_folder(sub))
+        (void)scan_folder(w, sub, now);
+    else if (type != DT_DIR && has_suffix(sub, ".snapshot"))
+        intake_note(w->intake, sub, now);
+}
+
+/* Watch first, then scan: Qdrant makes a collection's folder and writes into it at once. */
+static bool scan_folder(struct watch *w, const char *relative, int64_t now)
+{
+    char path[PATH_MAX];
+    if (*relative ? files_join(path, sizeof path, w->settings->snapshots_dir, relative, NULL) != 0
+                  : (size_t)snprintf(path, sizeof path, "%s", w->settings->snapshots_dir) >= sizeof path)
+        return false;
+    if (is_efs(w, path))
+        return true;
+    add_watch(w, path, relative);
+    cleanup_dir DIR *d = opendir(path);
+    if (!d) {
+        if (errno != ENOENT)
+            log_line(LOG_ERROR, "scan_failed", "cannot list %s: %s; its snapshots are not backed up", path, strerror(errno));
+        return false;
+    }
+    for (struct dirent *de; (de = readdir(d));)
+        if (strcmp(de->d_name, ".") != 0 && strcmp(de->d_name, "..") != 0)
+            scan_one(w, relative, de, now);
+    return true;
+}
+
+bool watch_scan(struct watch *w, int64_t now)
+{
+    w->short_of_watches = w->fd < 0;
+    intake_scan_begin(w->intake);
+    bool there = scan_folder(w, "", now);
+    if (there)
+        intake_scan_end(w->intake);
+    w->scan_due = now + (!there ? NOT_THERE : w->short_of_watches ? WITHOUT_WATCHES : HOURLY);
+    return there;
+}
+
+static void one_event(struct watch *w, const struct inotify_event *ev, int64_t now)
+{
+    char rel[PATH_MAX];
+    if (ev->mask & IN_Q_OVERFLOW) {
+        log_line(LOG_WARN, "overflow", "the kernel dropped file events; scanning all of %s", w->settings->snapshots_dir);
+        w->scan_due = now;
+        return;
+    }
+    if (ev->wd < 0 || (size_t)ev->wd >= w->dirs || !w->dir[ev->wd])
+        return;
+    if (ev->mask & IN_IGNORED) {
+        bool top = !*w->dir[ev->wd];
+        free(w->dir[ev->wd]);
+        w->dir[ev->wd] = NULL;
+        if (top)
+            w->scan_due = now; /* SNAPSHOTS_DIR itself was removed: wait for it to come back */
+        return;
+    }
+    if (ev->len == 0)
+        return;
+    const char *dir = w->dir[ev->wd];
+    int n = snprintf(rel, sizeof rel, "%s%s%s", dir, *dir ? "/" : "", ev->name);
+    if (n < 0 || (size_t)n >= sizeof rel)
+        return;
+    bool arrived = ev->mask & (IN_CREATE | IN_MOVED_TO | IN_CLOSE_WRITE), left = ev->mask & (IN_MOVED_FROM | IN_DELETE);
+    if (ev->mask & IN_ISDIR) {
+        if (arrived && wanted_folder(rel))
+            (void)scan_folder(w, rel, now);
+    } else if (has_suffix(rel, ".snapshot.checksum")) {
+        rel[strlen(rel) - strlen(".checksum")] = 0;
+        if (arrived)
+            intake_note(w->intake, rel, now);
+    } else if (has_suffix(rel, ".snapshot")) {
+        if (arrived)
+            intake_note(w->intake, rel, now);
+        else if (left)
+            intake_forget(w->intake, rel);
+    }
+}
+
+void watch_read(struct watch *w, int64_t now)
+{
+    _Alignas(struct inotify_event) char buf[65536];
+    for (;;) {
+        ssize_t n = read(w->fd, buf, sizeof buf);
+        if (n <= 0) {
+            if (n < 0 && errno != EAGAIN && errno != EINTR)
+                log_line(LOG_ERROR, "internal", "reading file events: %s", strerror(errno));
+            return;
+        }
+        for (char *p = buf; p < buf + n;) {
+            const struct inotify_event *ev = (const struct inotify_event *)(const void *)p;
+            one_event(w, ev, now);
+            p += sizeof *ev + ev->len;
+        }
+    }
+}

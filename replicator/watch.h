@@ -1,0 +1,15 @@
+/* Recursive inotify watch of SNAPSHOTS_DIR, and the scan that backs it: at start, after an overflow,
+ * hourly, and periodically where the kernel gives no (more) watches. */
+#ifndef REPLICATOR_WATCH_H
+#define REPLICATOR_WATCH_H
+#include "replicator/intake.h"
+struct watch;
+struct watch *watch_new(const struct settings *s, struct intake *in);
+int watch_fd(const struct watch *w); /* for poll, -1 when there is no inotify */
+/* Read and act on what the kernel has queued. */
+void watch_read(struct watch *w, int64_t now);
+/* Scan everything. Returns false when the folder is not there (yet). */
+bool watch_scan(struct watch *w, int64_t now);
+/* When the next scan is due, by the monotonic clock in milliseconds. */
+int64_t watch_scan_due(const struct watch *w);
+#endif
