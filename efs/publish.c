@@ -87,9 +87,13 @@ static int finish(const char *dir, const char *partial, struct manifest *m, stru
 static enum publish_outcome write_backup(const struct publish *p, int in, const char *folder, struct manifest *m,
                                          struct err *e)
 {
-    char rel[600], dir[PATH_MAX], partial[PATH_MAX] = "";
-    (void)snprintf(rel, sizeof rel, "%s/%s", tier_text(m->tier), folder);
-    if (files_mkdirs(p->base, rel, e) != 0 || files_join(dir, sizeof dir, p->base, rel, e) != 0)
+    char root[PATH_MAX], rel[PATH_MAX], dir[PATH_MAX], partial[PATH_MAX] = "";
+    /* The root itself is never made: when it is missing, EFS is not mounted. */
+    const char *tree = strrchr(p->base, '/');
+    (void)snprintf(root, sizeof root, "%.*s", (int)(tree - p->base), p->base);
+    int n = snprintf(rel, sizeof rel, "%s/%s/%s", tree + 1, tier_text(m->tier), folder);
+    if (n < 0 || (size_t)n >= sizeof rel || files_mkdirs(root, rel, e) != 0 ||
+        files_join(dir, sizeof dir, root, rel, e) != 0)
         return PUBLISH_FAILED;
     enum publish_outcome rc = copy_partial(p, in, dir, partial, m, e);
     if (rc == PUBLISHED && finish(dir, partial, m, e) != 0)
