@@ -1,0 +1,26 @@
+"""Fixtures that the suites share."""
+import subprocess
+
+import pytest
+from harness import DATA, Tree
+
+
+@pytest.fixture
+def tree(tmp_path):
+    t = Tree(tmp_path / "t")
+    yield t
+    t.stop()
+
+
+@pytest.fixture
+def real_tree(tree):
+    """The snapshots that a real Qdrant 1.18.2 left behind."""
+    source = DATA / "snapshots"
+    for f in source.rglob("*"):
+        to = tree.snapshots / f.relative_to(source)
+        to.parent.mkdir(parents=True, exist_ok=True)
+        if f.suffix == ".zst":
+            subprocess.run(["zstd", "-q", "-d", f, "-o", to.with_suffix("")], check=True)
+        elif f.is_file():
+            to.write_bytes(f.read_bytes())
+    return tree

@@ -1,0 +1,90 @@
+"""What the suites share: the built programs, and a tree with local snapshots and an "EFS"."""
+import hashlib
+import io
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import tarfile
+import time
+
+BUILD = pathlib.Path(os.environ.get("BUILD_DIR", pathlib.Path(__file__).parents[1] / "build"))
+DATA = pathlib.Path(__file__).parent / "data"
+
+
+def tar_of(seed: str, size: int = 2000) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        body = (hashlib.sha256(seed.encode()).hexdigest() * (size // 64 + 1)).encode()[:size]
+        info = tarfile.TarInfo("config.json")
+        info.size = len(body)
+        tar.addfile(info, io.BytesIO(body))
+    return out.getvalue()
+
+
+class Tree:
+    def __init__(self, root: pathlib.Path):
+        self.root, self.snapshots, self.efs = root, root / "snapshots", root / "efs"
+        self.snapshots.mkdir(parents=True)
+        self.efs.mkdir()
+        self.base = self.efs / "test-cpu"
+        self.env = dict(os.environ, EFS_ROOT=str(self.efs), SNAPSHOTS_DIR=str(self.snapshots), TIER="test",
+                        CPU_ARCH="cpu", LOCAL_KEEP="100", QDRANT_URL="http://127.0.0.1:1", LOG_FORMAT="json")
+        for name in ("QDRANT_BIN", "RETENTION", "COMPRESSION", "NODE_NAME"):
+            self.env.pop(name, None)
+        self.running = []
+
+    def snapshot(self, collection, name, data, checksum=True):
+        folder = self.snapshots / collection
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{name}.snapshot"
+        path.write_bytes(data)
+        if checksum:
+            text = checksum if isinstance(checksum, str) else hashlib.sha256(data).hexdigest()
+            (folder / f"{name}.snapshot.checksum").write_text(text)
+        return path
+
+    def once(self, **env):
+        return subprocess.run([BUILD / "qdrant-replicator", "--once"], env=self.env | env, capture_output=True,
+                              text=True, timeout=120)
+
+    def start(self, **env):
+        p = subprocess.Popen([BUILD / "qdrant-replicator"], env=self.env | env,
+                             stderr=open(self.root / "log", "ab"))
+        self.running.append(p)
+        wait_for(lambda: "started" in (self.root / "log").read_text())
+        return p
+
+    def efs_tool(self, *args, **env):
+        return subprocess.run([BUILD / "qdrant-efs", *args], env=self.env | env, capture_output=True, text=True)
+
+    def ls(self):
+        out = self.efs_tool("ls", "--json")
+        assert out.returncode == 0, out.stderr
+        return json.loads(out.stdout)
+
+    def complete(self):
+        return {(b["kind"], b["collection"], b["snapshot"]) for b in self.ls() if b["state"] == "complete"}
+
+    def files(self):
+        return sorted(str(p.relative_to(self.efs)) for p in self.efs.rglob("*") if p.is_file())
+
+    def stop(self):
+        for p in self.running:
+            if p.poll() is None:
+                p.send_signal(signal.SIGTERM)
+        for p in self.running:
+            p.wait(10)
+
+
+def wait_for(what, seconds=30):
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            if what():
+                return
+        except OSError:
+            pass
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.05)
