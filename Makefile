@@ -1,63 +1,94 @@
 # Builds the three programs and runs every suite. `make help` lists the targets.
+#   BUILD=DIR   where to build        SAN=address,undefined   with sanitizers
+#   QDRANT_BIN  the real Qdrant, for the suites that can use it       V=1   show the commands
 BUILD   ?= build
 PREFIX  ?= /usr/local
-CC      ?= gcc
 SAN     ?=
+V       ?=
+ifeq ($(origin CC),default)
+CC      := gcc
+endif
+Q       := $(if $(V),,@)
+
 PKGS     = libcurl libcjson libzstd libcrypto libarchive
-DEPS     = build-essential pkg-config libcurl4-openssl-dev libcjson-dev libzstd-dev libssl-dev \
-           libarchive-dev libcmocka-dev python3-venv python3-pip zstd jq
+DEPS     = build-essential pkg-config libcurl4-openssl-dev libcjson-dev libzstd-dev libssl-dev libarchive-dev \
+           libcmocka-dev python3 python3-venv python3-pip zstd jq man-db curl
+# For lint, fuzz, and the suites that say what they miss when they are skipped.
+DEPS_DEV = cppcheck clang clang-tidy libclang-rt-dev valgrind strace debootstrap user-mode-linux nfs-kernel-server \
+           nfs-common kmod rpcbind iproute2 procps mandoc
 
 WARN     = -Wall -Wextra -Wshadow -Wconversion -Werror
-HARDEN   = -fstack-protector-strong -fPIE -D_FORTIFY_SOURCE=2
+HARDEN   = -fstack-protector-strong -fstack-clash-protection -D_FORTIFY_SOURCE=2 \
+           $(if $(filter x86_64,$(shell uname -m)),-fcf-protection)
 CFLAGS  ?= -O2 -g
-ALL_CFLAGS = -std=c17 -D_GNU_SOURCE -I. $(WARN) $(CFLAGS) \
-             $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer -U_FORTIFY_SOURCE,$(HARDEN)) \
-             $(shell pkg-config --cflags $(PKGS))
-ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now $(if $(SAN),-fsanitize=$(SAN)) $(LDFLAGS)
-LIBS     = $(shell pkg-config --libs $(PKGS)) -pthread
+ALL_CFLAGS = -std=c17 -D_GNU_SOURCE -I. -fPIE -pthread $(WARN) $(CFLAGS) \
+             $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer,$(HARDEN)) \
+             $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
+ALL_LDFLAGS = -pie -pthread -Wl,-z,relro,-z,now,-z,noexecstack,--as-needed $(if $(SAN),-fsanitize=$(SAN)) $(LDFLAGS)
+LIBS     = $(shell pkg-config --libs $(PKGS) 2>/dev/null)
 
-LIB_SRC  = $(wildcard common/*.c) $(filter-out efs/main.c $(wildcard efs/cmd_*.c),$(wildcard efs/*.c))
-LIB_OBJ  = $(LIB_SRC:%.c=$(BUILD)/%.o)
-EFS_OBJ  = $(patsubst %.c,$(BUILD)/%.o,efs/main.c $(wildcard efs/cmd_*.c))
-REP_OBJ  = $(patsubst %.c,$(BUILD)/%.o,$(wildcard replicator/*.c))
-EP_OBJ   = $(patsubst %.c,$(BUILD)/%.o,$(wildcard entrypoint/*.c))
+objects  = $(patsubst %.c,$(BUILD)/%.o,$(1))
+CMD_SRC  = efs/main.c $(wildcard efs/cmd_*.c)
+LIB_OBJ  = $(call objects,$(wildcard common/*.c) $(filter-out $(CMD_SRC),$(wildcard efs/*.c)))
+EFS_OBJ  = $(call objects,$(CMD_SRC))
+REP_OBJ  = $(call objects,$(wildcard replicator/*.c))
+EP_OBJ   = $(call objects,$(wildcard entrypoint/*.c))
+# What unit tests may link: everything but the three mains.
+TEST_OBJ = $(filter-out %/main.o,$(LIB_OBJ) $(EFS_OBJ) $(REP_OBJ)) $(BUILD)/entrypoint/policy.o
 UNIT     = $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
+FUZZ     = $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 PROGS    = $(BUILD)/qdrant-entrypoint $(BUILD)/qdrant-replicator $(BUILD)/qdrant-efs
+MAN      = $(wildcard */*.8)
+PYTHON   = $(BUILD)/venv/bin/python
 
-.PHONY: all check unit system lint install clean deps help
+.PHONY: all check tests unit lint fuzz bench demo install deps deps-dev clean help
 all: $(PROGS) ## build the programs
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
+	@echo "  CC $<"
+	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
 $(BUILD)/qdrant-entrypoint: $(EP_OBJ)
-	$(CC) $(ALL_LDFLAGS) $^ -o $@
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) $^ -o $@
 $(BUILD)/qdrant-replicator: $(REP_OBJ) $(LIB_OBJ)
-	$(CC) $(ALL_LDFLAGS) $^ -o $@ $(LIBS)
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) $^ -o $@ $(LIBS)
 $(BUILD)/qdrant-efs: $(EFS_OBJ) $(LIB_OBJ)
-	$(CC) $(ALL_LDFLAGS) $^ -o $@ $(LIBS)
-$(BUILD)/unit/%: tests/unit/%.c $(LIB_OBJ)
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) $^ -o $@ $(LIBS)
+$(BUILD)/unit/%: tests/unit/%.c $(TEST_OBJ)
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) $< $(LIB_OBJ) -o $@ $(LIBS) -lcmocka
+	@echo "  CC $<"
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -MMD -MP $< $(TEST_OBJ) -o $@ $(LIBS) -lcmocka
 
+# One virtual environment for all builds of a tree.
 $(BUILD)/venv/ok: tests/requirements.txt
 	python3 -m venv $(BUILD)/venv
-	$(BUILD)/venv/bin/pip install -q -r $<
-	touch $@
+	$(PYTHON) -m pip install -q --disable-pip-version-check -r $<
+	@touch $@
 
-check: all $(UNIT) $(BUILD)/venv/ok ## every suite; the last line sums them up
-	BUILD_DIR=$(abspath $(BUILD)) $(BUILD)/venv/bin/python tests/run.py
-lint: ## static analysis
-	cppcheck --std=c11 --enable=warning,portability --inline-suppr --error-exitcode=1 -q -I. common efs replicator entrypoint
-install: all ## install programs and man pages under PREFIX
+tests: all $(UNIT) $(BUILD)/venv/ok ## build all that `check` runs
+check: tests ## every suite; the last line sums them up (TESTS=tests/system for one, ARGS="-k name" for pytest)
+	BUILD_DIR=$(abspath $(BUILD)) $(PYTHON) tests/run.py $(TESTS) $(ARGS)
+unit: $(UNIT) ## the unit tests alone
+	$(Q)for t in $(UNIT); do $$t || exit 1; done
+lint: ## compilers' and other static analysis, manual pages
+	$(Q)sh tests/lint.sh
+fuzz: ## each fuzzer for FUZZ_SECONDS (60)
+	$(Q)sh tests/fuzz/run.sh $(abspath $(BUILD))
+bench: all $(BUILD)/venv/ok ## how fast, beside cp, sha256sum and zstd
+	BUILD_DIR=$(abspath $(BUILD)) $(PYTHON) tests/bench/bench.py
+demo: ## install what it needs, build, and show a backup's way from Qdrant to EFS
+	$(Q)bash tests/demo/demo.sh
+install: all ## install programs and manual pages under PREFIX (DESTDIR)
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man8
 	install $(PROGS) $(DESTDIR)$(PREFIX)/bin
-	install -m 644 $(wildcard */*.8) $(DESTDIR)$(PREFIX)/share/man/man8
+	$(if $(MAN),install -m 644 $(MAN) $(DESTDIR)$(PREFIX)/share/man/man8)
 deps: ## install what the build and the tests need (Debian)
 	apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(DEPS)
+deps-dev: deps ## and what lint, fuzz and the suites of special needs use
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(DEPS_DEV)
 clean: ## remove the build folder
 	rm -rf $(BUILD)
 help: ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
--include $(LIB_OBJ:.o=.d) $(EFS_OBJ:.o=.d) $(REP_OBJ:.o=.d) $(EP_OBJ:.o=.d)
+-include $(TEST_OBJ:.o=.d) $(EFS_OBJ:.o=.d) $(REP_OBJ:.o=.d) $(EP_OBJ:.o=.d) $(UNIT:=.d)

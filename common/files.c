@@ -3,10 +3,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 int files_join(char *out, size_t size, const char *dir, const char *name, struct err *e)
 {
@@ -19,7 +21,8 @@ int files_join(char *out, size_t size, const char *dir, const char *name, struct
 int files_sync_dir(const char *path, struct err *e)
 {
     cleanup_close int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0 || fsync(fd) != 0)
+    /* EINVAL: a file system that has nothing to sync about a folder. */
+    if (fd < 0 || (fsync(fd) != 0 && errno != EINVAL))
         return err_set(e, errno, "cannot sync folder", path, NULL);
     return 0;
 }
@@ -84,14 +87,52 @@ int files_rename(const char *from, const char *to, struct err *e)
     return err_set(e, why, "cannot rename to", to, NULL);
 }
 
+/* Host names may be cut by gethostname(2); what matters is that this process always says the same. */
+static void host_name(char host[65])
+{
+    if (gethostname(host, 64) != 0)
+        host[0] = 0;
+    host[64] = 0;
+}
+
+/* Tells this process from an earlier one of the same number on this host: restarted containers often
+ * start with the same. */
+static unsigned long long process_token(void)
+{
+    static _Atomic unsigned long long token;
+    unsigned long long none = 0;
+    struct timespec now = {0};
+    (void)clock_gettime(CLOCK_REALTIME, &now); /* cannot fail with this clock */
+    (void)atomic_compare_exchange_strong(&token, &none,
+                                         (unsigned long long)now.tv_sec * 1000000000ULL + (unsigned long long)now.tv_nsec + 1);
+    return atomic_load(&token);
+}
+
 int files_partial(const char *dir, char *out, size_t size, struct err *e)
 {
-    static atomic_uint serial; /* names stay unique among this process's threads */
+    static atomic_uint serial; /* unique among this process's threads */
     char host[65] = "", name[160];
-    if (gethostname(host, sizeof host - 1) != 0)
-        host[0] = 0;
-    (void)snprintf(name, sizeof name, ".partial-%s-%ld-%u", host, (long)getpid(), atomic_fetch_add(&serial, 1));
+    host_name(host);
+    (void)snprintf(name, sizeof name, "%s%s-%ld-%llx-%u", FILES_PARTIAL, host, (long)getpid(), process_token(),
+                   atomic_fetch_add(&serial, 1));
     return files_join(out, size, dir, name, e);
+}
+
+bool files_partial_orphan(const char *name)
+{
+    char host[65] = "", mine[100], token[24];
+    host_name(host);
+    int n = snprintf(mine, sizeof mine, "%s%s-", FILES_PARTIAL, host);
+    if (n <= 0 || strncmp(name, mine, (size_t)n) != 0)
+        return false;
+    char *end = NULL;
+    long pid = strtol(name + n, &end, 10);
+    if (pid <= 0 || *end != '-')
+        return false;
+    (void)snprintf(token, sizeof token, "-%llx-", process_token());
+    if (pid == getpid())
+        return strncmp(end, token, strlen(token)) != 0;
+    return kill((pid_t)pid, 0) != 0 && errno == ESRCH;
 }
 
 int files_put(const char *dir, const char *name, const char *text, struct err *e)

@@ -2,6 +2,7 @@
 #ifndef COMMON_FILES_H
 #define COMMON_FILES_H
 #include "common/err.h"
+#include <stdbool.h>
 #include <stddef.h>
 /* mkdir -p below `root`, which must exist; every new folder's parent is fsynced. */
 int files_mkdirs(const char *root, const char *relative, struct err *e);
@@ -17,8 +18,11 @@ int files_put(const char *dir, const char *name, const char *text, struct err *e
 /* Whole small file as a NUL-terminated string, caller frees. More than `max` bytes is an error (EFBIG).
  * NULL on error. */
 char *files_get(const char *path, size_t max, struct err *e);
-/* "DIR/.partial-HOST-PID-N": unique per writer; `out` of `size` bytes. */
+#define FILES_PARTIAL ".partial-"
+/* "DIR/.partial-HOST-PID-TOKEN-N": unique per writer, also over restarts; `out` of `size` bytes. */
 int files_partial(const char *dir, char *out, size_t size, struct err *e);
+/* Is `name` the partial file of a process of this host that is no more? False when that is not known. */
+bool files_partial_orphan(const char *name);
 /* snprintf("%s/%s") that refuses to cut. */
 int files_join(char *out, size_t size, const char *dir, const char *name, struct err *e);
 #endif

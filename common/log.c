@@ -1,16 +1,18 @@
 #include "common/log.h"
+#include "common/text.h"
 #include <cjson/cJSON.h>
+#include <errno.h>
 #include <pthread.h>
 #include <stdarg.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { QUEUE_MAX = 1024 };
+enum { QUEUE_MAX = 1024, MESSAGE_MAX = 2048 };
 
+/* The one global of the program, as stderr is: any thread may log, also before and after `running`. */
 static struct {
     pthread_mutex_t mutex;
     pthread_cond_t more, empty;
@@ -25,16 +27,88 @@ static struct {
 
 static const char *const names[] = {"debug", "info", "warn", "error"};
 
+bool log_level_parse(const char *text, enum log_level *out)
+{
+    for (int i = 0; i <= (int)LOG_ERROR; i++)
+        if (strcmp(text, names[i]) == 0) {
+            *out = (enum log_level)i;
+            return true;
+        }
+    return false;
+}
+
 static void write_all(const char *s)
 {
     size_t left = strlen(s);
     while (left > 0) {
         ssize_t n = write(STDERR_FILENO, s, left);
+        if (n < 0 && errno == EINTR)
+            continue;
         if (n <= 0)
             return; /* nobody reads: there is no other place to say so */
         s += n;
         left -= (size_t)n;
     }
+}
+
+static char *as_text(const char *when, enum log_level level, const char *event, const char *message, const cJSON *fields)
+{
+    char *line = NULL, *more = fields && fields->child ? cJSON_PrintUnformatted(fields) : NULL;
+    int n = asprintf(&line, "%s %-5s %s: %s%s%s\n", when, names[level], event, message, more ? " " : "", more ? more : "");
+    cJSON_free(more);
+    if (n < 0)
+        return NULL;
+    for (char *p = line; *p; p++) /* a name may hold a newline or an escape sequence */
+        if (((unsigned char)*p < 0x20 && p[1]) || *p == 0x7f)
+            *p = '?';
+    return line;
+}
+
+static char *as_json(const char *when, enum log_level level, const char *event, const char *message, cJSON *fields)
+{
+    char *line = NULL;
+    cJSON *o = cJSON_CreateObject();
+    if (o && cJSON_AddStringToObject(o, "time", when) && cJSON_AddStringToObject(o, "level", names[level]) &&
+        cJSON_AddStringToObject(o, "program", q.program) && cJSON_AddStringToObject(o, "event", event) &&
+        cJSON_AddStringToObject(o, "message", message)) {
+        while (fields && fields->child) {
+            cJSON *f = cJSON_DetachItemViaPointer(fields, fields->child);
+            if (!cJSON_AddItemToObject(o, f->string, f))
+                cJSON_Delete(f);
+        }
+        char *json = cJSON_PrintUnformatted(o);
+        if (json && asprintf(&line, "%s\n", json) < 0)
+            line = NULL;
+        cJSON_free(json);
+    }
+    cJSON_Delete(o);
+    return line;
+}
+
+static char *render(enum log_level level, const char *event, char *message, cJSON *fields)
+{
+    char when[40];
+    struct timespec now;
+    struct tm tm;
+    if (clock_gettime(CLOCK_REALTIME, &now) != 0 || !gmtime_r(&now.tv_sec, &tm) ||
+        strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
+        return NULL;
+    text_make_utf8(message); /* cJSON passes bytes above 0x7f through: a line that is not UTF-8 is no JSON */
+    for (cJSON *f = fields ? fields->child : NULL; f; f = f->next)
+        if (cJSON_IsString(f))
+            text_make_utf8(f->valuestring);
+    return q.text ? as_text(when, level, event, message, fields) : as_json(when, level, event, message, fields);
+}
+
+/* With the mutex held, which is let go while writing. */
+static void write_unlocked(char *line)
+{
+    q.busy = true;
+    (void)pthread_mutex_unlock(&q.mutex);
+    write_all(line);
+    free(line);
+    (void)pthread_mutex_lock(&q.mutex);
+    q.busy = false;
 }
 
 static void *writer(void *arg)
@@ -49,12 +123,15 @@ static void *writer(void *arg)
         char *line = q.line[q.head];
         q.head = (q.head + 1) % QUEUE_MAX;
         q.count--;
-        q.busy = true;
-        (void)pthread_mutex_unlock(&q.mutex);
-        write_all(line);
-        free(line);
-        (void)pthread_mutex_lock(&q.mutex);
-        q.busy = false;
+        write_unlocked(line);
+        if (q.dropped > 0) {
+            char text[96];
+            (void)snprintf(text, sizeof text, "%u log lines were dropped: nobody read them in time", q.dropped);
+            q.dropped = 0;
+            char *said = render(LOG_WARN, "log_dropped", text, NULL);
+            if (said)
+                write_unlocked(said);
+        }
         if (q.count == 0)
             (void)pthread_cond_broadcast(&q.empty);
     }
@@ -62,36 +139,20 @@ static void *writer(void *arg)
     return NULL;
 }
 
-int log_open(const char *program)
+void log_open(const char *program, enum log_level level, bool text)
 {
-    const char *level = getenv("LOG_LEVEL"), *format = getenv("LOG_FORMAT");
-    int rc = 0;
     q.program = program;
-    if (level && *level) {
-        rc = -1;
-        for (int i = 0; i < 4; i++)
-            if (strcmp(level, names[i]) == 0) {
-                q.level = (enum log_level)i;
-                rc = 0;
-            }
-    }
-    if (format && *format && strcmp(format, "json") != 0) {
-        if (strcmp(format, "text") == 0)
-            q.text = true;
-        else
-            rc = -1;
-    }
+    q.level = level;
+    q.text = text;
     if (!q.running && pthread_create(&q.thread, NULL, writer, NULL) == 0)
-        q.running = true;
-    return rc;
+        q.running = true; /* without a thread, lines are written by their callers */
 }
 
 void log_close(void)
 {
     struct timespec end;
-    if (!q.running)
+    if (!q.running || clock_gettime(CLOCK_REALTIME, &end) != 0)
         return;
-    (void)clock_gettime(CLOCK_REALTIME, &end);
     end.tv_sec += 1;
     (void)pthread_mutex_lock(&q.mutex);
     q.stop = true;
@@ -104,58 +165,49 @@ void log_close(void)
         q.running = false;
 }
 
-static char *render(enum log_level level, const char *event, const char *message)
+static void put(char *line)
 {
-    char when[40];
-    struct timespec now;
-    struct tm tm;
-    char *line = NULL;
-    (void)clock_gettime(CLOCK_REALTIME, &now);
-    if (!gmtime_r(&now.tv_sec, &tm) || strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
-        return NULL;
-    if (q.text) {
-        if (asprintf(&line, "%s %-5s %s: %s\n", when, names[level], event, message) < 0)
-            return NULL;
-        return line;
+    (void)pthread_mutex_lock(&q.mutex);
+    bool direct = !q.running && !q.stop;
+    if (!direct && !q.stop && q.count < QUEUE_MAX) {
+        q.line[(q.head + q.count++) % QUEUE_MAX] = line;
+        line = NULL;
+        (void)pthread_cond_signal(&q.more);
+    } else if (!direct) {
+        q.dropped++;
     }
-    cJSON *o = cJSON_CreateObject();
-    if (o && cJSON_AddStringToObject(o, "time", when) && cJSON_AddStringToObject(o, "level", names[level]) &&
-        cJSON_AddStringToObject(o, "program", q.program) && cJSON_AddStringToObject(o, "event", event) &&
-        cJSON_AddStringToObject(o, "message", message)) {
-        char *json = cJSON_PrintUnformatted(o);
-        if (json && asprintf(&line, "%s\n", json) < 0)
-            line = NULL;
-        cJSON_free(json);
-    }
-    cJSON_Delete(o);
-    return line;
+    (void)pthread_mutex_unlock(&q.mutex);
+    if (direct)
+        write_all(line);
+    free(line);
+}
+
+static void log_va(enum log_level level, const char *event, cJSON *fields, const char *fmt, va_list ap)
+    __attribute__((format(printf, 4, 0)));
+static void log_va(enum log_level level, const char *event, cJSON *fields, const char *fmt, va_list ap)
+{
+    char message[MESSAGE_MAX];
+    if (level < q.level)
+        return;
+    (void)vsnprintf(message, sizeof message, fmt, ap);
+    char *line = render(level, event, message, fields);
+    if (line)
+        put(line);
 }
 
 void log_line(enum log_level level, const char *event, const char *fmt, ...)
 {
-    char message[2048];
     va_list ap;
-    if (level < q.level)
-        return;
     va_start(ap, fmt);
-    (void)vsnprintf(message, sizeof message, fmt, ap);
+    log_va(level, event, NULL, fmt, ap);
     va_end(ap);
-    char *line = render(level, event, message);
-    if (!line)
-        return;
-    (void)pthread_mutex_lock(&q.mutex);
-    if (!q.running || q.stop) {
-        (void)pthread_mutex_unlock(&q.mutex);
-        write_all(line);
-        free(line);
-        return;
-    }
-    if (q.count == QUEUE_MAX) {
-        q.dropped++;
-        free(line);
-    } else {
-        q.line[(q.head + q.count++) % QUEUE_MAX] = line;
-        (void)pthread_cond_signal(&q.more);
-    }
-    (void)pthread_mutex_unlock(&q.mutex);
+}
+
+void log_fields(enum log_level level, const char *event, cJSON *fields, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    log_va(level, event, fields, fmt, ap);
+    va_end(ap);
+    cJSON_Delete(fields);
 }

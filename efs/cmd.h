@@ -1,4 +1,4 @@
-/* What the commands of qdrant-efs share: options and the selection of backups. */
+/* What the commands of qdrant-efs share: options, the selection of backups, and their views. */
 #ifndef EFS_CMD_H
 #define EFS_CMD_H
 #include "efs/settings.h"
@@ -10,20 +10,37 @@ struct options {
     const char *collection; /* NULL for all */
     int tier;               /* -1 for all */
     time_t newer, older;    /* slots; 0 for no limit */
-    bool json, dry_run, any_tree;
+    bool json, dry_run;
     const char *operand;
 };
-/* One tree {TIER}-{CPU_ARCH} below the root after the other, and each folder in it. */
-typedef int folder_visit(const struct options *o, const char *base, const char *folder, void *arg, struct err *e);
-int cmd_each_folder(const struct options *o, folder_visit *visit, void *arg, struct err *e);
-/* Does the backup pass the filters? */
-bool cmd_wanted(const struct options *o, const struct backup *b);
 int cmd_ls(const struct options *o);
 int cmd_show(const struct options *o);
 int cmd_verify(const struct options *o);
 int cmd_prune(const struct options *o);
-/* One backup as JSON, for `--json`. Owned by the caller; NULL without memory. */
+
+/* Visit each folder of each tree {TIER}-{CPU_ARCH} below the root that --collection lets through. */
+typedef int folder_visit(const struct options *o, const char *base, const char *folder, void *arg, struct err *e);
+int cmd_each_folder(const struct options *o, folder_visit *visit, void *arg, struct err *e);
+/* Does the backup pass the filters? By name where it was not read. */
+bool cmd_wanted(const struct options *o, const struct backup *b);
+/* All backups that pass the filters, read. -1 after an error that it printed. */
+int cmd_gather(const struct options *o, struct entries *list);
+
+/* One backup as JSON. Owned by the caller; NULL without memory. */
 struct cJSON *cmd_json(const struct backup *b);
-/* Text from EFS may hold control bytes; they must not reach a terminal. Returns `out`. */
-const char *cmd_safe(const char *text, char *out, size_t size);
+/* Print `json` and free it. An exit code. */
+int cmd_print_json(struct cJSON *json);
+/* "12.3 MiB" */
+const char *cmd_human(uint64_t n, char out[16]);
+/* May standard output be coloured? A terminal, and NO_COLOR is not set. */
+bool cmd_colour(void);
+/* "qdrant-efs: ..." on stderr, fit for a terminal. */
+void cmd_complain(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/* A bar on stderr for long work; silent when stderr is no terminal. */
+struct progress;
+struct progress *progress_new(uint64_t total); /* bytes; NULL is fine for all below */
+void progress_name(struct progress *p, const char *name);
+void progress_bytes(size_t n, void *progress); /* a copy_watch's */
+void progress_end(struct progress *p);
 #endif

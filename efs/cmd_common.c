@@ -1,12 +1,22 @@
 #include "common/cleanup.h"
 #include "common/files.h"
+#include "common/text.h"
 #include "efs/cmd.h"
 #include <cjson/cJSON.h>
-#include <ctype.h>
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+
+static bool folder_wanted(const struct options *o, const char *folder)
+{
+    char first[NAME_MAX + 1], collection[NAME_MAX + 1];
+    if (!o->collection)
+        return true;
+    (void)snprintf(first, sizeof first, "%.*s", (int)strcspn(folder, "/"), folder);
+    return strcmp(o->collection, name_unescape(first, collection, sizeof collection) ? collection : first) == 0;
+}
 
 static int each_in(const struct options *o, const char *base, folder_visit *visit, void *arg, struct err *e)
 {
@@ -14,9 +24,9 @@ static int each_in(const struct options *o, const char *base, folder_visit *visi
     size_t n;
     int rc = store_folders(base, &folders, &n, e);
     for (size_t i = 0; rc == 0 && i < n; i++)
-        rc = visit(o, base, folders[i], arg, e);
-    if (folders)
-        store_folders_free(folders, n);
+        if (folder_wanted(o, folders[i]))
+            rc = visit(o, base, folders[i], arg, e);
+    store_folders_free(folders, n);
     return rc;
 }
 
@@ -25,61 +35,145 @@ int cmd_each_folder(const struct options *o, folder_visit *visit, void *arg, str
 {
     char base[PATH_MAX];
     struct stat st;
-    if (getenv("TIER") || getenv("CPU_ARCH"))
-        return files_join(base, sizeof base, o->root, strrchr(o->settings.base, '/') + 1, e) != 0
-                   ? -1 : each_in(o, base, visit, arg, e);
-    cleanup_dir DIR *d = opendir(o->root);
+    const char *root = o->root;
+    cleanup_dir DIR *d = opendir(root);
     if (!d)
-        return err_set(e, errno, "cannot list", o->root, "give the folder where EFS is mounted with --root");
+        return err_set(e, errno, "cannot list", root, "give the folder where EFS is mounted with --root");
+    if (getenv("TIER") || getenv("CPU_ARCH"))
+        return files_join(base, sizeof base, root, strrchr(o->settings.base, '/') + 1, e) != 0
+                   ? -1 : each_in(o, base, visit, arg, e);
     for (;;) {
         errno = 0;
         struct dirent *de = readdir(d);
         if (!de)
-            return errno ? err_set(e, errno, "cannot list", o->root, NULL) : 0;
+            return errno ? err_set(e, errno, "cannot list", root, NULL) : 0;
         if (de->d_name[0] == '.' || !strchr(de->d_name, '-'))
             continue;
-        if (files_join(base, sizeof base, o->root, de->d_name, e) != 0)
+        if (files_join(base, sizeof base, root, de->d_name, e) != 0)
             return -1;
         if (stat(base, &st) == 0 && S_ISDIR(st.st_mode) && each_in(o, base, visit, arg, e) != 0)
             return -1;
     }
 }
 
+static bool is_operand(const char *operand, const char *stem)
+{
+    size_t n = strlen(stem);
+    return strncmp(operand, stem, n) == 0 &&
+           (!operand[n] || strcmp(operand + n, ".snapshot") == 0 || strcmp(operand + n, ".snapshot.zst") == 0);
+}
+
 bool cmd_wanted(const struct options *o, const struct backup *b)
 {
     return (!o->collection || strcmp(o->collection, b->m.source.collection) == 0) &&
            (o->tier < 0 || b->tier == (enum tier)o->tier) && (!o->newer || b->m.slot >= o->newer) &&
-           (!o->older || b->m.slot <= o->older);
+           (!o->older || b->m.slot <= o->older) && (!o->operand || is_operand(o->operand, b->stem));
+}
+
+static int add(const struct options *o, const char *base, const char *folder, void *arg, struct err *e)
+{
+    struct entries *list = arg;
+    size_t kept = list->n, from = list->n;
+    if (store_list(base, folder, list, e) != 0)
+        return -1;
+    for (size_t i = from; i < list->n; i++) {
+        struct backup *b = &list->v[i];
+        if (cmd_wanted(o, b))
+            list->v[kept++] = *b;
+        else
+            free(b->reason);
+    }
+    list->n = kept;
+    for (size_t i = from; i < list->n; i++)
+        if (store_load(&list->v[i], e) != 0)
+            return -1;
+    return 0;
+}
+
+int cmd_gather(const struct options *o, struct entries *list)
+{
+    struct err e = {0};
+    if (cmd_each_folder(o, add, list, &e) != 0) {
+        cmd_complain("%s", e.text);
+        return -1;
+    }
+    if (list->n == 0 && !o->operand)
+        cmd_complain("no backup %sbelow %s", o->collection || o->tier >= 0 || o->newer || o->older ? "of that kind " : "", o->root);
+    return 0;
+}
+
+static bool add_text(cJSON *o, const char *key, const char *value)
+{
+    char clean[PATH_MAX + NAME_MAX + 2];
+    (void)snprintf(clean, sizeof clean, "%s", value);
+    text_make_utf8(clean); /* someone may have put a file of any name there */
+    return cJSON_AddStringToObject(o, key, clean);
+}
+
+static bool add_size(cJSON *o, const char *key, bool known, uint64_t size)
+{
+    return known ? cJSON_AddNumberToObject(o, key, (double)size) != NULL : cJSON_AddNullToObject(o, key) != NULL;
 }
 
 struct cJSON *cmd_json(const struct backup *b)
 {
-    char slot[32], created[32], path[PATH_MAX + 300];
+    char slot[32], created[32], path[PATH_MAX + NAME_MAX + 2];
+    bool known = b->m.content.sha256[0] != 0;
     manifest_time(b->m.slot, slot);
     manifest_time(b->m.created, created);
-    (void)snprintf(path, sizeof path, "%s/%s", b->dir, b->data);
+    (void)snprintf(path, sizeof path, "%s/%s", b->dir, *b->data ? b->data : b->stem);
     cJSON *o = cJSON_CreateObject();
-    if (o && cJSON_AddStringToObject(o, "collection", b->m.source.collection) &&
-        cJSON_AddStringToObject(o, "frequency", tier_text(b->tier)) &&
-        cJSON_AddStringToObject(o, "snapshot", b->stem) &&
-        cJSON_AddStringToObject(o, "kind", kind_text(b->m.source.kind)) &&
-        cJSON_AddStringToObject(o, "node", b->m.node) && cJSON_AddStringToObject(o, "slot", slot) &&
-        cJSON_AddStringToObject(o, "created", created) &&
-        cJSON_AddNumberToObject(o, "size", (double)b->m.content.size) &&
-        cJSON_AddNumberToObject(o, "stored_size", (double)b->m.content.stored_size) &&
-        cJSON_AddStringToObject(o, "sha256", b->m.content.sha256) &&
-        cJSON_AddStringToObject(o, "state", entry_state_text(b->state)) &&
-        cJSON_AddStringToObject(o, "reason", b->reason) && cJSON_AddStringToObject(o, "path", path))
+    if (o && add_text(o, "collection", b->m.source.collection) && add_text(o, "kind", kind_text(b->m.source.kind)) &&
+        add_text(o, "shard", b->m.source.shard) && add_text(o, "frequency", tier_text(b->tier)) &&
+        add_text(o, "snapshot", b->stem) && add_text(o, "node", b->m.node) &&
+        (b->m.slot ? add_text(o, "slot", slot) : cJSON_AddNullToObject(o, "slot") != NULL) &&
+        (known ? add_text(o, "created", created) : cJSON_AddNullToObject(o, "created") != NULL) &&
+        add_size(o, "size", known, b->m.content.size) && add_size(o, "stored_size", known, b->m.content.stored_size) &&
+        add_text(o, "sha256", b->m.content.sha256) && add_text(o, "stored_sha256", b->m.content.stored_sha256) &&
+        add_text(o, "codec", b->m.codec) && add_size(o, "points", known && b->m.points >= 0, (uint64_t)b->m.points) &&
+        add_text(o, "qdrant_version", b->m.qdrant_version) && add_text(o, "state", entry_state_text(b->state)) &&
+        add_text(o, "reason", b->reason ? b->reason : "") && add_text(o, "path", path))
         return o;
     cJSON_Delete(o);
     return NULL;
 }
 
-const char *cmd_safe(const char *text, char *out, size_t size)
+int cmd_print_json(struct cJSON *json)
 {
-    size_t n = 0;
-    for (const char *p = text; *p && n + 1 < size; p++)
-        out[n++] = (unsigned char)*p < 0x20 || *p == 0x7f ? '?' : *p;
-    out[n] = 0;
+    char *text = json ? cJSON_Print(json) : NULL;
+    int rc = text && puts(text) >= 0 && fflush(stdout) == 0 ? 0 : EXIT_DEFECT;
+    if (rc != 0)
+        cmd_complain("cannot print: %s", strerror(errno ? errno : ENOMEM));
+    cJSON_free(text);
+    cJSON_Delete(json);
+    return rc;
+}
+
+const char *cmd_human(uint64_t n, char out[16])
+{
+    static const char *const unit[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+    double v = (double)n;
+    int u = 0;
+    while (v >= 1024 && u < 4) {
+        v /= 1024;
+        u++;
+    }
+    (void)snprintf(out, 16, u ? "%.1f %s" : "%.0f %s", v, unit[u]);
     return out;
+}
+
+bool cmd_colour(void)
+{
+    const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
+    return isatty(STDOUT_FILENO) && !(no && *no) && !(term && strcmp(term, "dumb") == 0);
+}
+
+void cmd_complain(const char *fmt, ...)
+{
+    char raw[4096], clean[4096];
+    va_list ap;
+    va_start(ap, fmt);
+    (void)vsnprintf(raw, sizeof raw, fmt, ap);
+    va_end(ap);
+    (void)fprintf(stderr, "qdrant-efs: %s\n", text_printable(raw, clean, sizeof clean));
 }

@@ -9,7 +9,11 @@
 #include <string.h>
 #include <zstd.h>
 
-enum { CHUNK = 1 << 20 };
+enum {
+    CHUNK = 1 << 20,
+    START_EVERY = 8 << 20, /* have the kernel start writing early, so that the sync below finds little to do */
+    SYNC_EVERY = 64 << 20, /* AWS's advice for EFS; bounds dirty pages, which count against the task's memory */
+};
 
 struct digest {
     EVP_MD_CTX *ctx;
@@ -19,6 +23,10 @@ static bool digest_open(struct digest *d)
 {
     d->ctx = EVP_MD_CTX_new();
     return d->ctx && EVP_DigestInit_ex(d->ctx, EVP_sha256(), NULL) == 1;
+}
+static bool digest_add(struct digest *d, const char *data, size_t n)
+{
+    return n == 0 || EVP_DigestUpdate(d->ctx, data, n) == 1;
 }
 static bool digest_hex(struct digest *d, char hex[65])
 {
@@ -40,12 +48,14 @@ static ssize_t read_chunk(int fd, char *buf)
     return n;
 }
 
+/* The state of one copy. */
 struct pipe {
-    ZSTD_CCtx *zstd;
+    ZSTD_CCtx *zstd; /* NULL: stored as is */
     struct digest original, stored;
     char *in, *packed;
     int out;
     const char *out_path;
+    uint64_t started, synced; /* how much of the output the kernel was asked to write, and has written */
     struct copy_result *result;
     struct err *e;
 };
@@ -58,14 +68,33 @@ static void pipe_free(struct pipe *p)
     free(p->packed);
 }
 
+/* Written pages go out and leave the page cache behind us: it is Qdrant's. */
+static int write_behind(struct pipe *p)
+{
+    uint64_t at = p->result->stored_size;
+    if (at - p->synced >= SYNC_EVERY) {
+        if (fdatasync(p->out) != 0)
+            return err_set(p->e, errno, "cannot sync", p->out_path, NULL);
+        (void)posix_fadvise(p->out, 0, 0, POSIX_FADV_DONTNEED); /* advice only */
+        p->synced = p->started = at;
+    } else if (at - p->started >= START_EVERY) {
+        /* Without a WAIT flag it reports no write error, and so takes none away from the sync. */
+        (void)sync_file_range(p->out, (off_t)p->started, (off_t)(at - p->started), SYNC_FILE_RANGE_WRITE);
+        p->started = at;
+    }
+    return 0;
+}
+
 static int emit(struct pipe *p, const char *data, size_t n)
 {
     if (n == 0)
         return 0;
-    if (EVP_DigestUpdate(p->stored.ctx, data, n) != 1)
+    if (!digest_add(&p->stored, data, n))
         return err_set(p->e, EIO, "cannot hash", p->out_path, NULL);
+    if (files_write_all(p->out, data, n, p->out_path, p->e) != 0)
+        return -1;
     p->result->stored_size += n;
-    return files_write_all(p->out, data, n, p->out_path, p->e);
+    return write_behind(p);
 }
 
 static int compress_chunk(struct pipe *p, size_t n, bool last)
@@ -112,7 +141,7 @@ int copy_store(int in, const char *in_path, int out, const char *out_path, const
         ssize_t n = read_chunk(in, p.in);
         if (n < 0)
             return err_set(e, errno, "cannot read", in_path, NULL);
-        if (n > 0 && EVP_DigestUpdate(p.original.ctx, p.in, (size_t)n) != 1)
+        if (!digest_add(&p.original, p.in, (size_t)n))
             return err_set(e, EIO, "cannot hash", in_path, NULL);
         if ((p.zstd ? compress_chunk(&p, (size_t)n, n == 0) : emit(&p, p.in, (size_t)n)) != 0)
             return -1;
@@ -121,15 +150,22 @@ int copy_store(int in, const char *in_path, int out, const char *out_path, const
         (void)posix_fadvise(in, (off_t)r->size, n, POSIX_FADV_DONTNEED);
         r->size += (uint64_t)n;
     }
+    (void)posix_fadvise(in, 0, 0, POSIX_FADV_DONTNEED); /* what read-ahead brought back */
     if (!digest_hex(&p.original, r->sha256) || !digest_hex(&p.stored, r->stored_sha256))
         return err_set(e, EIO, "cannot hash", in_path, NULL);
     return 0;
 }
 
+/* The state of one check. */
 struct check {
-    ZSTD_DCtx *zstd;
+    ZSTD_DCtx *zstd; /* NULL: stored as is */
     struct digest original, stored;
     char *in, *plain;
+    size_t left; /* what zstd said last: 0 between frames */
+    int out;
+    const char *path;
+    struct copy_result *result;
+    struct err *e;
 };
 static void check_free(struct check *c)
 {
@@ -140,51 +176,62 @@ static void check_free(struct check *c)
     free(c->plain);
 }
 
-static int original_bytes(struct check *c, const char *data, size_t n, int out, struct copy_result *r,
-                          const char *path, struct err *e)
+static int original_bytes(struct check *c, const char *data, size_t n)
 {
-    if (n > 0 && EVP_DigestUpdate(c->original.ctx, data, n) != 1)
-        return err_set(e, EIO, "cannot hash", path, NULL);
-    r->size += n;
-    return out < 0 ? 0 : files_write_all(out, data, n, "the output", e);
+    if (!digest_add(&c->original, data, n))
+        return err_set(c->e, EIO, "cannot hash", c->path, NULL);
+    c->result->size += n;
+    return c->out < 0 ? 0 : files_write_all(c->out, data, n, "the output", c->e);
 }
 
-int copy_check(int in, const char *in_path, int out, bool compressed, struct copy_result *r, struct err *e)
+static int decompress_chunk(struct check *c, size_t n)
 {
-    __attribute__((cleanup(check_free))) struct check c = {.in = malloc(CHUNK), .plain = malloc(CHUNK)};
-    size_t left = compressed ? 1 : 0; /* an empty file holds no frame: cut short */
+    ZSTD_inBuffer src = {c->in, n, 0};
+    bool full = false;
+    while (src.pos < src.size || full) {
+        ZSTD_outBuffer dst = {c->plain, CHUNK, 0};
+        c->left = ZSTD_decompressStream(c->zstd, &dst, &src);
+        if (ZSTD_isError(c->left))
+            return err_set(c->e, 0, ZSTD_getErrorName(c->left), c->path, "take another backup");
+        if (original_bytes(c, c->plain, dst.pos) != 0)
+            return -1;
+        full = dst.pos == dst.size && c->left != 0;
+    }
+    return 0;
+}
+
+static int check_open(struct check *c, bool compressed)
+{
+    c->in = malloc(CHUNK);
+    c->plain = malloc(CHUNK);
+    c->zstd = compressed ? ZSTD_createDCtx() : NULL;
+    c->left = compressed ? 1 : 0; /* an empty file holds no frame: cut short */
+    if (c->in && c->plain && (c->zstd || !compressed) && digest_open(&c->original) && digest_open(&c->stored))
+        return 0;
+    return err_set(c->e, ENOMEM, "cannot check", c->path, NULL);
+}
+
+int copy_check(int in, const char *in_path, int out, bool compressed, const struct copy_watch *watch,
+               struct copy_result *r, struct err *e)
+{
+    __attribute__((cleanup(check_free))) struct check c = {.out = out, .path = in_path, .result = r, .e = e};
     memset(r, 0, sizeof *r);
-    if (compressed)
-        c.zstd = ZSTD_createDCtx();
-    if (!c.in || !c.plain || (compressed && !c.zstd) || !digest_open(&c.original) || !digest_open(&c.stored))
-        return err_set(e, ENOMEM, "cannot check", in_path, NULL);
-    for (;;) {
-        ssize_t n = read_chunk(in, c.in);
+    if (check_open(&c, compressed) != 0)
+        return -1;
+    (void)posix_fadvise(in, 0, 0, POSIX_FADV_SEQUENTIAL);
+    for (ssize_t n; (n = read_chunk(in, c.in)) != 0;) {
         if (n < 0)
             return err_set(e, errno, "cannot read", in_path, NULL);
-        if (n == 0)
-            break;
         r->stored_size += (uint64_t)n;
-        if (EVP_DigestUpdate(c.stored.ctx, c.in, (size_t)n) != 1)
+        if (!digest_add(&c.stored, c.in, (size_t)n))
             return err_set(e, EIO, "cannot hash", in_path, NULL);
-        if (!compressed) {
-            if (original_bytes(&c, c.in, (size_t)n, out, r, in_path, e) != 0)
-                return -1;
-            continue;
-        }
-        ZSTD_inBuffer src = {c.in, (size_t)n, 0};
-        bool full = false;
-        while (src.pos < src.size || full) {
-            ZSTD_outBuffer dst = {c.plain, CHUNK, 0};
-            left = ZSTD_decompressStream(c.zstd, &dst, &src);
-            if (ZSTD_isError(left))
-                return err_set(e, 0, ZSTD_getErrorName(left), in_path, "take another backup");
-            if (original_bytes(&c, c.plain, dst.pos, out, r, in_path, e) != 0)
-                return -1;
-            full = dst.pos == dst.size && left != 0;
-        }
+        if ((compressed ? decompress_chunk(&c, (size_t)n) : original_bytes(&c, c.in, (size_t)n)) != 0)
+            return -1;
+        (void)posix_fadvise(in, (off_t)r->stored_size - n, n, POSIX_FADV_DONTNEED);
+        if (watch && watch->bytes)
+            watch->bytes((size_t)n, watch->arg);
     }
-    if (left != 0)
+    if (c.left != 0)
         return err_set(e, 0, "compressed data is cut short in", in_path, "take another backup");
     if (!digest_hex(&c.original, r->sha256) || !digest_hex(&c.stored, r->stored_sha256))
         return err_set(e, EIO, "cannot hash", in_path, NULL);

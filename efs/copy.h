@@ -5,6 +5,7 @@
 #include "common/err.h"
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct copy_options {
@@ -20,7 +21,13 @@ struct copy_result {
  * Qdrant's page cache survives. Paths are for messages. Does not sync or close. */
 int copy_store(int in, const char *in_path, int out, const char *out_path, const struct copy_options *o,
                struct copy_result *r, struct err *e);
+/* Who watches a long check. */
+struct copy_watch {
+    void (*bytes)(size_t n, void *arg); /* `n` stored bytes more were read; may be NULL */
+    void *arg;
+};
 /* Read stored bytes back: fills `r`, decoding zstd if `compressed`; writes the original to `out` unless
- * it is -1. A bad frame or one cut short is an error. */
-int copy_check(int in, const char *in_path, int out, bool compressed, struct copy_result *r, struct err *e);
+ * it is -1. A bad frame or one cut short is an error. `watch` may be NULL. */
+int copy_check(int in, const char *in_path, int out, bool compressed, const struct copy_watch *watch,
+               struct copy_result *r, struct err *e);
 #endif

@@ -1,100 +1,139 @@
 /* qdrant-efs: what operators use on the EFS mount. */
+#include "common/version.h"
 #include "efs/cmd.h"
-#include <getopt.h>
+#include <locale.h>
 #include <stdio.h>
 #include <string.h>
 
-static int usage(FILE *to)
-{
-    return fprintf(to,
-        "Usage: qdrant-efs COMMAND [OPTIONS]\n"
-        "  ls                 list backups\n"
-        "  show SNAPSHOT      one backup's manifest\n"
-        "  verify             recompute every hash; exit 1 and name each defect\n"
-        "  prune [--dry-run]  apply RETENTION\n"
-        "Options:\n"
-        "  --root DIR         where EFS is mounted (EFS_ROOT)\n"
-        "  --collection NAME  --frequency 15min|hourly|daily|monthly   only these\n"
-        "  --newer AGE  --older AGE   by age of the slot, as in 90m, 24h, 7d (not for prune)\n"
-        "  --json             for programs\n"
-        "TIER, CPU_ARCH: only that tree; RETENTION as for qdrant-replicator.\n"
-        "Exit codes: 0 good; 1 a defect or failure; 64 wrong use.\n") < 0;
-}
+static const struct command {
+    const char *name, *operand, *help;
+    int (*run)(const struct options *);
+    bool dry_run;
+} commands[] = {
+    {"ls", NULL, "list backups, and whether each is complete", cmd_ls, false},
+    {"show", "SNAPSHOT", "all that is known of one backup", cmd_show, false},
+    {"verify", NULL, "read every byte and recompute every hash; exit 1 and name each defect", cmd_verify, false},
+    {"prune", NULL, "apply RETENTION; --dry-run only says what would go", cmd_prune, true},
+};
+enum { COMMANDS = sizeof commands / sizeof *commands };
 
-static bool age(const char *text, time_t *slot)
+static int usage(void)
 {
-    char *end = NULL, wrong[8], policy[64];
-    struct retention r;
-    (void)end;
-    (void)snprintf(policy, sizeof policy, "15min=%.40s", text);
-    if (strchr(text, ',') || !retention_parse(policy, &r, wrong, sizeof wrong) || !r.keep[TIER_15MIN].age)
-        return false;
-    *slot = time(NULL) - r.keep[TIER_15MIN].age;
-    return true;
+    (void)printf("Usage: qdrant-efs COMMAND [OPTIONS]\n");
+    for (size_t i = 0; i < COMMANDS; i++)
+        (void)printf("  %-6s %-8s  %s\n", commands[i].name, commands[i].operand ? commands[i].operand : "", commands[i].help);
+    return printf(
+        "Options:\n"
+        "  --root DIR          where EFS is mounted (EFS_ROOT); read-only is fine for all but prune\n"
+        "  --collection NAME   only this collection\n"
+        "  --frequency TIER    only 15min, hourly, daily or monthly\n"
+        "  --newer AGE         only slots of the last AGE, as in 90m, 24h, 7d, 2w\n"
+        "  --older AGE         only slots from before that\n"
+        "  --dry-run           prune: delete nothing\n"
+        "  --json              for programs\n"
+        "  --tier, --cpu-arch  only the tree {TIER}-{CPU_ARCH} (else every tree); --retention as RETENTION\n"
+        "Exit codes: 0 good; 1 a defect was found, or it failed; 64 wrong use.\n") < 0;
 }
 
 static int bad(const char *what, const char *value)
 {
-    (void)fprintf(stderr, "qdrant-efs: %s %s; see qdrant-efs --help\n", what, value);
+    cmd_complain("%s%s%s; see qdrant-efs --help", what, *value ? " " : "", value);
     return EXIT_SETTING;
+}
+
+static bool age(const char *text, time_t *slot)
+{
+    time_t seconds;
+    if (!retention_age(text, &seconds))
+        return false;
+    *slot = time(NULL) - seconds;
+    return true;
+}
+
+/* The value of "--name VALUE" or "--name=VALUE", NULL when `arg` is another flag. *next: VALUE is the next one. */
+static const char *value_of(const char *arg, const char *name, const char *following, bool *next)
+{
+    size_t n = strlen(name);
+    if (strncmp(arg, name, n) != 0 || (arg[n] && arg[n] != '='))
+        return NULL;
+    *next = !arg[n];
+    return *next ? (following ? following : "") : arg + n + 1;
+}
+
+/* 1 taken, 0 not ours, -1 ours and wrong. */
+static int option(struct options *o, const char *arg, const char *following, bool *next)
+{
+    const char *v;
+    enum tier t;
+    *next = false;
+    if (strcmp(arg, "--json") == 0)
+        return o->json = true, 1;
+    if (strcmp(arg, "--dry-run") == 0)
+        return o->dry_run = true, 1;
+    if ((v = value_of(arg, "--root", following, next)))
+        return *v && (size_t)snprintf(o->root, sizeof o->root, "%s", v) < sizeof o->root ? 1 : -1;
+    if ((v = value_of(arg, "--collection", following, next)))
+        return o->collection = v, *v ? 1 : -1;
+    if ((v = value_of(arg, "--newer", following, next)))
+        return age(v, &o->newer) ? 1 : -1;
+    if ((v = value_of(arg, "--older", following, next)))
+        return age(v, &o->older) ? 1 : -1;
+    if ((v = value_of(arg, "--frequency", following, next))) {
+        if (!tier_parse(v, &t))
+            return -1;
+        return o->tier = (int)t, 1;
+    }
+    return settings_flag(arg, following, next);
 }
 
 static int parse(int argc, char **argv, struct options *o)
 {
-    static const struct option longs[] = {{"root", 1, 0, 'r'}, {"collection", 1, 0, 'c'}, {"frequency", 1, 0, 'f'},
-        {"newer", 1, 0, 'n'}, {"older", 1, 0, 'o'}, {"json", 0, 0, 'j'}, {"dry-run", 0, 0, 'd'}, {0, 0, 0, 0}};
-    enum tier t;
-    for (int c; (c = getopt_long(argc, argv, "", longs, NULL)) != -1;) {
-        if (c == 'r')
-            (void)snprintf(o->root, sizeof o->root, "%s", optarg);
-        else if (c == 'c')
-            o->collection = optarg;
-        else if (c == 'j')
-            o->json = true;
-        else if (c == 'd')
-            o->dry_run = true;
-        else if (c == 'f' && tier_parse(optarg, &t))
-            o->tier = (int)t;
-        else if (c == 'n' && age(optarg, &o->newer))
-            continue;
-        else if (c == 'o' && age(optarg, &o->older))
-            continue;
-        else
-            return c == '?' ? EXIT_SETTING : bad("wrong value", optarg);
+    for (int i = 0; i < argc; i++) {
+        bool next = false;
+        int rc = argv[i][0] == '-' ? option(o, argv[i], argv[i + 1], &next) : 0;
+        if (rc < 0)
+            return bad("wrong or missing value of", argv[i]);
+        if (rc == 0 && (argv[i][0] == '-' || o->operand))
+            return bad("unexpected argument", argv[i]);
+        if (rc == 0)
+            o->operand = argv[i];
+        i += next;
     }
-    if (optind < argc)
-        o->operand = argv[optind++];
-    return optind < argc ? bad("unexpected argument", argv[optind]) : 0;
+    return 0;
+}
+
+static int run(const struct command *c, struct options *o)
+{
+    struct err e = {0};
+    if (settings_read(&o->settings, &e) != 0)
+        return bad(e.text, "");
+    if (!o->root[0])
+        memcpy(o->root, o->settings.efs_root, sizeof o->root);
+    if (!o->root[0])
+        return bad("no EFS: set EFS_ROOT or give --root DIR", "");
+    if (!c->operand != !o->operand)
+        return bad(c->operand ? "which snapshot?" : "unexpected argument", o->operand ? o->operand : "");
+    if (o->dry_run && !c->dry_run)
+        return bad("--dry-run is for prune", "");
+    return c->run(o);
 }
 
 int main(int argc, char **argv)
 {
-    static const struct { const char *name; int (*run)(const struct options *); } commands[] = {
-        {"ls", cmd_ls}, {"show", cmd_show}, {"verify", cmd_verify}, {"prune", cmd_prune}};
     static struct options o = {.tier = -1};
-    struct err e = {0};
-    if (argc == 2 && strcmp(argv[1], "--help") == 0)
-        return usage(stdout);
-    if (argc == 2 && strcmp(argv[1], "--version") == 0)
-        return puts("qdrant-efs 0.1.0") < 0;
+    (void)setlocale(LC_CTYPE, "C.UTF-8"); /* for column widths; without it they may be a little off */
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
+            return usage();
+        if (strcmp(argv[i], "--version") == 0)
+            return puts("qdrant-efs " VERSION) < 0;
+    }
     if (argc < 2)
-        return (void)usage(stderr), EXIT_SETTING;
-    if (settings_read(&o.settings, &e) != 0)
-        return bad(e.text, "");
-    memcpy(o.root, o.settings.efs_root, sizeof o.root);
-    int rc = parse(argc - 1, argv + 1, &o);
-    if (rc != 0)
-        return rc;
-    if (!o.root[0])
-        return bad("no EFS: set EFS_ROOT or give --root DIR", "");
-    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
+        return bad("which command?", "");
+    for (size_t i = 0; i < COMMANDS; i++)
         if (strcmp(argv[1], commands[i].name) == 0) {
-            bool show = strcmp(argv[1], "show") == 0, prune = strcmp(argv[1], "prune") == 0;
-            if (show != (o.operand != NULL))
-                return bad(show ? "show needs the name of a snapshot" : "unexpected argument", show ? "" : o.operand);
-            if (prune && (o.newer || o.older || o.tier >= 0))
-                return bad("prune takes no --frequency, --newer or --older: RETENTION decides", "");
-            return commands[i].run(&o);
+            int rc = parse(argc - 2, argv + 2, &o);
+            return rc != 0 ? rc : run(&commands[i], &o);
         }
     return bad("no such command:", argv[1]);
 }

@@ -38,6 +38,8 @@ char *manifest_print(const struct manifest *m)
               cJSON_AddNumberToObject(o, "stored_size", (double)m->content.stored_size) &&
               text(o, "stored_sha256", m->content.stored_sha256) &&
               cJSON_AddBoolToObject(o, "qdrant_checksum", m->qdrant_checksum) &&
+              text(o, "qdrant_version", m->qdrant_version) &&
+              (m->points < 0 ? cJSON_AddNullToObject(o, "points") : cJSON_AddNumberToObject(o, "points", (double)m->points)) &&
               text(o, "written_by", m->written_by) && cJSON_AddNumberToObject(o, "seconds", m->seconds);
     char *json = ok ? cJSON_Print(o) : NULL, *line = NULL;
     if (json && asprintf(&line, "%s\n", json) < 0)
@@ -86,9 +88,12 @@ static bool fields(const cJSON *o, struct manifest *m)
     char tier[16];
     const cJSON *node = cJSON_GetObjectItemCaseSensitive(o, "node");
     const cJSON *seconds = cJSON_GetObjectItemCaseSensitive(o, "seconds");
+    uint64_t points = 0;
+    m->points = get_size(o, "points", &points) ? (int64_t)points : -1;
     m->qdrant_checksum = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(o, "qdrant_checksum"));
     m->seconds = cJSON_IsNumber(seconds) ? seconds->valuedouble : 0;
     (void)get(o, "written_by", m->written_by, sizeof m->written_by); /* for people, may be absent */
+    (void)get(o, "qdrant_version", m->qdrant_version, sizeof m->qdrant_version);
     return get(o, "collection", m->source.collection, sizeof m->source.collection) &&
            get(o, "snapshot", m->source.stem, sizeof m->source.stem) && get_kind(o, &m->source.kind) &&
            get(o, "shard", m->source.shard, sizeof m->source.shard) &&

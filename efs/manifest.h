@@ -16,6 +16,8 @@ struct manifest {
     char codec[16];      /* "none" or "zstd:LEVEL" */
     struct copy_result content;
     bool qdrant_checksum; /* the original's hash equals Qdrant's own .checksum */
+    char qdrant_version[32]; /* empty when not known */
+    int64_t points;       /* count at the time, -1 when not known */
     char written_by[128];
     double seconds;      /* from first read to last fsync of the data */
 };

@@ -1,4 +1,5 @@
 #include "efs/name.h"
+#include "common/text.h"
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
@@ -63,43 +64,51 @@ static bool set(char *out, size_t size, const char *from, size_t n)
     return strcmp(out, ".") != 0 && strcmp(out, "..") != 0;
 }
 
-bool name_source(const char *rel, struct source *out)
+/* Where the parts of a path begin and how long they are; 0 when there are more than four. */
+static size_t split(const char *rel, const char *part[4], size_t len[4])
+{
+    for (size_t count = 0;; rel++) {
+        const char *slash = strchrnul(rel, '/');
+        if (count == 4)
+            return 0;
+        part[count] = rel;
+        len[count++] = (size_t)(slash - rel);
+        if (!*slash)
+            return count;
+        rel = slash;
+    }
+}
+
+static bool place(struct source *s, const char *const part[4], const size_t len[4], size_t count)
+{
+    if (count == 1) {
+        s->kind = KIND_STORAGE;
+        return true;
+    }
+    if ((len[0] == 3 && memcmp(part[0], "tmp", 3) == 0) || !set(s->collection, sizeof s->collection, part[0], len[0]))
+        return false; /* tmp: Qdrant's workshop, uploads and tars in the making */
+    if (count == 2)
+        return true;
+    s->kind = KIND_SHARD;
+    return count == 4 && len[1] == 6 && memcmp(part[1], "shards", 6) == 0 &&
+           set(s->shard, sizeof s->shard, part[2], len[2]) && strspn(s->shard, "0123456789") == len[2];
+}
+
+enum name_class name_source(const char *rel, struct source *out)
 {
     const char *part[4];
-    size_t len[4], count = 0, n = strlen(rel);
+    size_t len[4], suffix = sizeof SUFFIX - 1, n = strlen(rel), count = split(rel, part, len);
     memset(out, 0, sizeof *out);
-    if (n <= strlen(SUFFIX) || strcmp(rel + n - strlen(SUFFIX), SUFFIX) != 0)
-        return false;
-    for (const char *p = rel;; p++) {
-        const char *slash = strchrnul(p, '/');
-        if (count == 4)
-            return false;
-        part[count] = p;
-        len[count++] = (size_t)(slash - p);
-        if (!*slash)
-            break;
-        p = slash;
-    }
-    const char *file = part[count - 1];
-    if (!set(out->stem, STEM_MAX + 1, file, len[count - 1] - strlen(SUFFIX)) || out->stem[0] == '.')
-        return false;
-    if (count == 1)
-        out->kind = KIND_STORAGE;
-    else if (len[0] == 3 && memcmp(part[0], "tmp", 3) == 0)
-        return false; /* Qdrant's workshop: uploads, tars in the making */
-    else if (!set(out->collection, sizeof out->collection, part[0], len[0]))
-        return false;
-    if (count == 3)
-        return false;
-    if (count == 4) {
-        if (len[1] != 6 || memcmp(part[1], "shards", 6) != 0 ||
-            !set(out->shard, sizeof out->shard, part[2], len[2]) ||
-            strspn(out->shard, "0123456789") != len[2])
-            return false;
-        out->kind = KIND_SHARD;
-    }
+    if (count == 0 || n <= suffix || strcmp(rel + n - suffix, SUFFIX) != 0 || len[count - 1] <= suffix ||
+        part[count - 1][0] == '.' || !place(out, part, len, count))
+        return NAME_NOT_SOURCE;
+    size_t stem = len[count - 1] - suffix;
+    if (stem > STEM_MAX || !text_is_utf8(rel))
+        return NAME_UNFIT;
+    memcpy(out->stem, part[count - 1], stem);
+    out->stem[stem] = 0;
     stem_parse(out);
-    return true;
+    return NAME_SOURCE;
 }
 
 static bool must_escape(unsigned char c, bool first)
@@ -162,4 +171,30 @@ bool name_folder(const struct source *s, char *out, size_t size)
     else
         n = snprintf(out, size, "%s", escaped);
     return n > 0 && (size_t)n < size;
+}
+
+bool name_is_storage(const char *folder) { return strcmp(folder, "%storage") == 0; }
+
+bool name_is_shard(const char *folder)
+{
+    return strncmp(folder, "%shard-", 7) == 0 && folder[7] && strspn(folder + 7, "0123456789") == strlen(folder + 7);
+}
+
+bool name_sum_line(const char *sha256, const char *name, char *out, size_t size)
+{
+    int n = snprintf(out, size, "%s%s  ", name[strcspn(name, "\\\n\r")] ? "\\" : "", sha256);
+    if (n < 0)
+        return false;
+    size_t at = (size_t)n;
+    for (; *name; name++) {
+        char c = *name == '\n' ? 'n' : *name == '\r' ? 'r' : *name == '\\' ? '\\' : 0;
+        if (at + 4 > size)
+            return false;
+        if (c)
+            out[at++] = '\\';
+        out[at++] = c ? c : *name;
+    }
+    out[at++] = '\n';
+    out[at] = 0;
+    return true;
 }

@@ -18,9 +18,14 @@ struct source {
     time_t taken;         /* UTC time in the name, 0 when there is none */
 };
 const char *kind_text(enum kind k);
-/* Classify a path relative to SNAPSHOTS_DIR that ends in ".snapshot". False: never a source
- * (Qdrant's own tmp/, unknown depth, hidden or empty stem, "..", too long). */
-bool name_source(const char *relative, struct source *out);
+enum name_class {
+    NAME_NOT_SOURCE, /* Qdrant's own tmp/, unknown depth, hidden or empty stem, ".." */
+    NAME_SOURCE,
+    NAME_UNFIT,  /* a snapshot that cannot be stored: no room for ".snapshot.zst.sha256" behind its stem, or not
+                    UTF-8, which no manifest can hold */
+};
+/* Classify a path relative to SNAPSHOTS_DIR that ends in ".snapshot". `out` is filled for NAME_SOURCE. */
+enum name_class name_source(const char *relative, struct source *out);
 /* Escape bytes that a path or a sha256sum line cannot carry as %XX: control bytes, '/', '\\', '%',
  * and a leading '.' or '-'. False when the result would not fit `size` or is empty. */
 bool name_escape(const char *raw, char *out, size_t size);
@@ -29,4 +34,10 @@ bool name_unescape(const char *escaped, char *out, size_t size);
 /* Folder of a source below the frequency: "{collection}", "{collection}/%shard-N" or "%storage".
  * No escaped collection can start with "%s", so nothing collides. */
 bool name_folder(const struct source *s, char *out, size_t size);
+/* Is a folder below a frequency that of full-storage snapshots? Is one below a collection a shard's? */
+bool name_is_storage(const char *folder);
+bool name_is_shard(const char *folder);
+/* One line for `sha256sum -c`, as coreutils writes it: with a name that holds a newline, a carriage return or
+ * a backslash, the line begins with a backslash and these are escaped. False when `size` is too small. */
+bool name_sum_line(const char *sha256, const char *name, char *out, size_t size);
 #endif

@@ -4,46 +4,64 @@
 #include "efs/store.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
-enum { ABANDONED = 86400 }; /* a writer that has not touched its file for a day is gone */
+enum {
+    ABANDONED = 86400, /* a writer that has not touched its file for a day is gone */
+    CLOCK_SLACK = 3600, /* a slot this far ahead of the file's own time is no clock skew */
+};
 
-static void list_free(struct entries *l) { entries_free(l); }
-
-static struct tier_item *select_items(const struct entries *list, const struct retention *r, struct err *e)
+static void items_fill(const struct entries *list, struct tier_item *items)
 {
-    struct tier_item *items = calloc(list->n + 1, sizeof *items);
-    if (!items)
-        return (void)err_set(e, ENOMEM, "cannot prune", NULL, NULL), NULL;
     for (size_t i = 0; i < list->n; i++) {
-        const struct backup *en = &list->v[i];
-        items[i] = (struct tier_item){.tier = en->tier, .slot = en->m.slot,
-                                      .good = en->state == ENTRY_COMPLETE || en->state == ENTRY_UNREAD};
+        const struct backup *b = &list->v[i];
+        items[i] = (struct tier_item){
+            .tier = b->tier, .slot = b->m.slot,
+            .good = b->state == ENTRY_COMPLETE || (b->state == ENTRY_UNREAD && b->has_manifest),
+            .future = b->written && b->m.slot > b->written + CLOCK_SLACK};
     }
-    retention_select(r, items, list->n);
-    return items;
 }
 
-static bool any_drop(const struct tier_item *items, size_t n)
+static int load(struct backup *b, bool *changed, struct err *e)
 {
-    for (size_t i = 0; i < n; i++)
-        if (items[i].drop)
-            return true;
-    return false;
+    if (b->state == ENTRY_UNREAD) {
+        *changed = true;
+        if (store_load(b, e) != 0)
+            return -1;
+    }
+    if (b->state == ENTRY_CORRUPT) {
+        char where[PATH_MAX + NAME_MAX];
+        (void)snprintf(where, sizeof where, "%s/%s (%s)", b->dir, b->stem, b->reason ? b->reason : "no memory");
+        return err_set(e, 0, "corrupt backup", where, "nothing is pruned in this folder until it is moved away");
+    }
+    return 0;
 }
 
-static bool by_name_only(enum tier t, time_t slot, const void *arg)
+/* Decide by name, then read just what the decision rests on: those to go, and the newest of each tier that
+ * are to stay in their place. What that shows may change the decision: repeat until nothing is new. */
+static int decide(struct entries *list, const struct retention *r, struct tier_item *items, struct err *e)
 {
-    (void)t, (void)slot, (void)arg;
-    return false;
+    for (bool changed = true; changed;) {
+        changed = false;
+        items_fill(list, items);
+        retention_select(r, items, list->n);
+        for (size_t i = 0; i < list->n; i++)
+            if (items[i].drop && load(&list->v[i], &changed, e) != 0)
+                return -1;
+        for (int t = 0; t < TIER_COUNT; t++) {
+            size_t at = retention_newest((enum tier)t, items, list->n);
+            if (at < list->n && load(&list->v[at], &changed, e) != 0)
+                return -1;
+        }
+    }
+    return 0;
 }
 
 static int gone(const char *dir, const char *name, const char *suffix, struct err *e)
 {
-    char full[600], path[PATH_MAX];
+    char full[NAME_MAX + 32], path[PATH_MAX];
     (void)snprintf(full, sizeof full, "%s%s", name, suffix);
     if (files_join(path, sizeof path, dir, full, e) != 0)
         return -1;
@@ -53,34 +71,43 @@ static int gone(const char *dir, const char *name, const char *suffix, struct er
     return 0;
 }
 
-static int delete_entry(const struct backup *en, struct err *e)
+static int delete_entry(const struct backup *b, struct err *e)
 {
-    if (gone(en->dir, en->stem, ".json", e) != 0)
+    if (gone(b->dir, b->stem, ".json", e) != 0 || files_sync_dir(b->dir, e) != 0)
         return -1;
-    if (files_sync_dir(en->dir, e) != 0)
-        return -1;
-    return *en->data && (gone(en->dir, en->data, ".sha256", e) != 0 || gone(en->dir, en->data, "", e) != 0) ? -1 : 0;
+    return *b->data && (gone(b->dir, b->data, ".sha256", e) != 0 || gone(b->dir, b->data, "", e) != 0) ? -1 : 0;
 }
 
-/* A partial file of a process of this host that is no more, or of anyone after a day. */
+/* Data without a manifest: it may be another task's, about to be finished, or have lost its manifest on the
+ * way to a second Region. It goes after a day, if a newer good backup is there. */
+static bool leftover(const struct backup *b, const struct tier_item *items, size_t n)
+{
+    char path[PATH_MAX];
+    struct stat st;
+    size_t newest = retention_newest(b->tier, items, n);
+    return b->state == ENTRY_INCOMPLETE && !b->has_manifest && *b->data && newest < n &&
+           items[newest].slot > b->m.slot && files_join(path, sizeof path, b->dir, b->data, NULL) == 0 &&
+           stat(path, &st) == 0 && time(NULL) - st.st_mtime > ABANDONED;
+}
+
+static int load_without_manifest(struct entries *list, struct err *e)
+{
+    for (size_t i = 0; i < list->n; i++)
+        if (!list->v[i].has_manifest && store_load(&list->v[i], e) != 0)
+            return -1;
+    return 0;
+}
+
 static bool abandoned(int dirfd, const char *name)
 {
-    char host[65] = "", mine[100];
     struct stat st;
-    if (gethostname(host, sizeof host - 1) == 0) {
-        int n = snprintf(mine, sizeof mine, ".partial-%s-", host);
-        if (n > 0 && strncmp(name, mine, (size_t)n) == 0) {
-            long pid = strtol(name + n, NULL, 10);
-            if (pid > 0 && pid != getpid() && kill((pid_t)pid, 0) != 0 && errno == ESRCH)
-                return true;
-        }
-    }
-    return fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && time(NULL) - st.st_mtime > ABANDONED;
+    return files_partial_orphan(name) ||
+           (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && time(NULL) - st.st_mtime > ABANDONED);
 }
 
 static int sweep(const char *base, const char *folder, enum tier t, struct err *e)
 {
-    char rel[600], dir[PATH_MAX];
+    char rel[NAME_MAX * 2 + 32], dir[PATH_MAX];
     (void)snprintf(rel, sizeof rel, "%s/%s", tier_text(t), folder);
     if (files_join(dir, sizeof dir, base, rel, e) != 0)
         return -1;
@@ -88,41 +115,33 @@ static int sweep(const char *base, const char *folder, enum tier t, struct err *
     if (!d)
         return errno == ENOENT ? 0 : err_set(e, errno, "cannot list", dir, NULL);
     for (struct dirent *de; (de = readdir(d));)
-        if (strncmp(de->d_name, ".partial-", 9) == 0 && abandoned(dirfd(d), de->d_name) &&
+        if (strncmp(de->d_name, FILES_PARTIAL, strlen(FILES_PARTIAL)) == 0 && abandoned(dirfd(d), de->d_name) &&
             gone(dir, de->d_name, "", e) != 0)
             return -1;
     return 0;
 }
 
-int store_prune(const char *base, const char *folder, const struct retention *r, bool dry_run, store_pruned *on,
-                void *arg, struct err *e)
+int store_prune(const char *base, const char *folder, const struct prune *p, struct err *e)
 {
-    __attribute__((cleanup(list_free))) struct entries list = {0};
-    for (int t = 0; !dry_run && t < TIER_COUNT; t++)
+    cleanup_entries struct entries list = {0};
+    for (int t = 0; !p->dry_run && t < TIER_COUNT; t++)
         if (sweep(base, folder, (enum tier)t, e) != 0)
             return -1;
-    if (store_list(base, folder, by_name_only, NULL, &list, e) != 0)
+    if (store_list(base, folder, &list, e) != 0 || load_without_manifest(&list, e) != 0)
         return -1;
-    cleanup_free struct tier_item *quick = select_items(&list, r, e);
-    if (!quick || !any_drop(quick, list.n))
-        return quick ? 0 : -1;
-    entries_free(&list);
-    if (store_list(base, folder, NULL, NULL, &list, e) != 0)
-        return -1;
-    for (size_t i = 0; i < list.n; i++)
-        if (list.v[i].state == ENTRY_CORRUPT)
-            return err_set(e, 0, list.v[i].reason, NULL, "nothing is pruned in this folder until it is moved away");
-    cleanup_free struct tier_item *items = select_items(&list, r, e);
+    cleanup_free struct tier_item *items = calloc(list.n + 1, sizeof *items);
     if (!items)
+        return err_set(e, ENOMEM, "cannot prune", base, NULL);
+    if (decide(&list, p->retention, items, e) != 0)
         return -1;
     for (size_t i = 0; i < list.n; i++) {
-        /* Data without a manifest may be another task's, about to be finished. */
-        if (!items[i].drop || !list.v[i].has_manifest)
+        const struct backup *b = &list.v[i];
+        if (!(b->has_manifest ? items[i].drop : leftover(b, items, list.n)) || (p->may && !p->may(b, p->arg)))
             continue;
-        if (!dry_run && delete_entry(&list.v[i], e) != 0)
+        if (!p->dry_run && delete_entry(b, e) != 0)
             return -1;
-        if (on)
-            on(&list.v[i], arg);
+        if (p->gone)
+            p->gone(b, p->arg);
     }
     return 0;
 }

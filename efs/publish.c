@@ -9,30 +9,61 @@
 #include <string.h>
 #include <sys/stat.h>
 
-static void list_free(struct entries *l) { entries_free(l); }
-
-/* Only backups in a period around the new slot can take its place in a tier. */
-static bool needed(enum tier t, time_t slot, const void *arg)
+static time_t newest_of(const struct entries *list, const char *peer)
 {
-    time_t own = *(const time_t *)arg;
-    if (slot == own)
-        return true;
-    for (int i = TIER_HOURLY; i <= (int)t; i++)
-        if (tier_period((enum tier)i, slot) == tier_period((enum tier)i, own))
-            return true;
-    return false;
+    time_t slot = 0;
+    for (size_t i = 0; i < list->n; i++)
+        if (list->v[i].m.slot > slot && strcmp(list->v[i].m.source.peer, peer) == 0)
+            slot = list->v[i].m.slot;
+    return slot;
+}
+static time_t oldest_of(const struct entries *list, const char *peer, time_t own)
+{
+    for (size_t i = 0; i < list->n; i++)
+        if (list->v[i].m.slot && list->v[i].m.slot < own && strcmp(list->v[i].m.source.peer, peer) == 0)
+            own = list->v[i].m.slot;
+    return own;
 }
 
-static enum tier choose(const struct entries *list, const char *node, time_t slot, struct err *e)
+/* Does that backup speak for the node of ours? The same node's does. And on Fargate a replaced task comes
+ * back with a new peer id: a peer whose last backup is older than our first was our predecessor, else each
+ * deployment would make one more monthly backup. A peer that lives beside us holds other shards. */
+static bool same_node(const struct entries *list, const struct backup *b, const struct manifest *m)
+{
+    const char *peer = b->m.source.peer, *own = m->source.peer;
+    if (strcmp(b->m.node, m->node) == 0)
+        return true;
+    if (!*peer || !*own || strcmp(b->m.node, peer) != 0 || strcmp(m->node, own) != 0)
+        return false; /* NODE_NAME was given: then it alone counts */
+    return newest_of(list, peer) < oldest_of(list, own, m->slot);
+}
+
+static struct tier_item item_of(const struct backup *b)
+{
+    return (struct tier_item){.tier = b->tier, .slot = b->m.slot,
+                              .good = b->state == ENTRY_COMPLETE || (b->state == ENTRY_UNREAD && b->has_manifest)};
+}
+
+/* Sets m->tier. Returns PUBLISHED when the copy is worth while, PUBLISH_EXPIRED when retention would let it
+ * go at once: found late, or kept locally for longer than on EFS. */
+static enum publish_outcome choose(const struct publish *p, struct entries *list, struct manifest *m, struct err *e)
 {
     cleanup_free struct tier_item *items = calloc(list->n + 1, sizeof *items);
     if (!items)
-        return (void)err_set(e, ENOMEM, "cannot choose a tier", NULL, NULL), TIER_COUNT;
+        return err_set(e, ENOMEM, "cannot choose a tier", NULL, NULL), PUBLISH_FAILED;
+    for (size_t i = 0; i < list->n; i++) {
+        struct backup *b = &list->v[i];
+        if (tier_matters(b->tier, b->m.slot, m->slot) && store_load(b, e) != 0)
+            return PUBLISH_FAILED;
+        items[i] = item_of(b);
+        items[i].good = b->state == ENTRY_COMPLETE && same_node(list, b, m);
+    }
+    m->tier = tier_choose(m->slot, items, list->n);
     for (size_t i = 0; i < list->n; i++)
-        items[i] = (struct tier_item){.tier = list->v[i].tier, .slot = list->v[i].m.slot,
-                                      .good = list->v[i].state == ENTRY_COMPLETE &&
-                                              strcmp(list->v[i].m.node, node) == 0};
-    return tier_choose(slot, items, list->n);
+        items[i] = item_of(&list->v[i]);
+    items[list->n] = (struct tier_item){.tier = m->tier, .slot = m->slot, .good = true};
+    retention_select(p->retention, items, list->n + 1);
+    return items[list->n].drop ? PUBLISH_EXPIRED : PUBLISHED;
 }
 
 static bool still_there(int fd, const char *path)
@@ -42,41 +73,60 @@ static bool still_there(int fd, const char *path)
            open_one.st_dev == named.st_dev;
 }
 
+/* Was what was read the whole file, and did nobody write to it meanwhile? */
+static enum publish_outcome source_ok(const struct publish *p, int in, const struct stat *before,
+                                      const struct manifest *m, struct err *e)
+{
+    struct stat after;
+    if (!still_there(in, p->path))
+        return PUBLISH_VANISHED;
+    if (fstat(in, &after) != 0)
+        return err_set(e, errno, "cannot look at", p->path, NULL), PUBLISH_FAILED;
+    if (p->checksum && strcmp(p->checksum, m->content.sha256) != 0)
+        return err_set(e, 0, "bytes differ from Qdrant's .checksum in", p->path,
+                       "it is not published and not deleted; have a new snapshot made, and check the disk"),
+               PUBLISH_MISMATCH;
+    if (!p->checksum && ((uint64_t)after.st_size != m->content.size || after.st_mtim.tv_sec != before->st_mtim.tv_sec ||
+                         after.st_mtim.tv_nsec != before->st_mtim.tv_nsec))
+        return err_set(e, 0, "still being written:", p->path, "it is tried again"), PUBLISH_FAILED;
+    return PUBLISHED;
+}
+
 /* Copy into a partial file of `dir`; its name comes back in `partial`. */
 static enum publish_outcome copy_partial(const struct publish *p, int in, const char *dir, char *partial,
                                          struct manifest *m, struct err *e)
 {
     struct timespec a, b;
+    struct stat before;
     if (files_partial(dir, partial, PATH_MAX, e) != 0)
         return PUBLISH_FAILED;
+    if (fstat(in, &before) != 0)
+        return err_set(e, errno, "cannot look at", p->path, NULL), PUBLISH_FAILED;
     cleanup_close int out = open(partial, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
     if (out < 0)
         return err_set(e, errno, "cannot create", partial, "check who may write to EFS"), PUBLISH_FAILED;
     (void)clock_gettime(CLOCK_MONOTONIC, &a);
     if (copy_store(in, p->path, out, partial, &p->copy, &m->content, e) != 0)
         return PUBLISH_FAILED;
-    if (p->checksum && strcmp(p->checksum, m->content.sha256) != 0) {
-        if (!still_there(in, p->path))
-            return PUBLISH_VANISHED;
-        return err_set(e, 0, "bytes differ from Qdrant's .checksum in", p->path,
-                       "it is not published and not deleted; have a new snapshot made, and check the disk"),
-               PUBLISH_MISMATCH;
-    }
+    enum publish_outcome rc = source_ok(p, in, &before, m, e);
+    if (rc != PUBLISHED)
+        return rc;
     if (files_sync_close(&out, partial, e) != 0)
         return PUBLISH_FAILED;
     (void)clock_gettime(CLOCK_MONOTONIC, &b);
     m->seconds = (double)(b.tv_sec - a.tv_sec) + (double)(b.tv_nsec - a.tv_nsec) / 1e9;
-    return still_there(in, p->path) ? PUBLISHED : PUBLISH_VANISHED;
+    return PUBLISHED;
 }
 
-static int finish(const char *dir, const char *partial, struct manifest *m, struct err *e)
+static int finish(const char *dir, const char *partial, const struct manifest *m, struct err *e)
 {
-    char final[PATH_MAX], name[300], line[400];
+    char final[PATH_MAX], name[NAME_MAX + 16], line[NAME_MAX * 2 + 80];
     if (files_join(final, sizeof final, dir, m->data, e) != 0 || files_rename(partial, final, e) != 0 ||
         files_sync_dir(dir, e) != 0)
         return -1;
+    if (!name_sum_line(m->content.stored_sha256, m->data, line, sizeof line))
+        return err_set(e, ENAMETOOLONG, "cannot write the .sha256 in", dir, NULL);
     (void)snprintf(name, sizeof name, "%s.sha256", m->data);
-    (void)snprintf(line, sizeof line, "%s  %s\n", m->content.stored_sha256, m->data);
     if (files_put(dir, name, line, e) != 0)
         return -1;
     cleanup_free char *json = manifest_print(m);
@@ -103,56 +153,90 @@ static enum publish_outcome write_backup(const struct publish *p, int in, const 
     return rc;
 }
 
-/* A backup of that name is there: is it this one? */
-static enum publish_outcome compare(const struct publish *p, int in, const struct backup *en, struct manifest *m,
+/* A good backup of that name is there: is it this one? */
+static enum publish_outcome compare(const struct publish *p, int in, const struct backup *b, struct manifest *m,
                                     struct err *e)
 {
     struct copy_result r;
-    const char *hash = p->checksum;
-    if (en->state == ENTRY_CORRUPT)
-        return err_set(e, 0, en->reason, NULL, "move it away, then this snapshot is published again"), PUBLISH_CONFLICT;
+    const char *hash = p->checksum ? p->checksum : p->known;
     if (!hash) {
-        if (copy_check(in, p->path, -1, false, &r, e) != 0)
+        if (copy_check(in, p->path, -1, false, NULL, &r, e) != 0)
             return PUBLISH_FAILED;
         hash = r.sha256;
     }
-    if (strcmp(hash, en->m.content.sha256) != 0)
-        return err_set(e, 0, "EFS has a different snapshot of this name:", p->path,
-                       "nothing was overwritten; rename one of the two"), PUBLISH_CONFLICT;
-    *m = en->m;
+    if (strcmp(hash, b->m.content.sha256) != 0) {
+        char both[PATH_MAX * 2];
+        (void)snprintf(both, sizeof both, "%s, backup %s/%s", p->path, b->dir, b->data);
+        return err_set(e, 0, "EFS has a different snapshot of this name:", both,
+                       "nothing was overwritten; move one of the two away"), PUBLISH_CONFLICT;
+    }
+    *m = b->m;
     return PUBLISH_SAME;
+}
+
+/* What EFS has under this name, in any tier. PUBLISHED when there is nothing that keeps us from writing; then
+ * *mend is set to the entry whose place to take, if its data was lost. */
+static enum publish_outcome same_name(const struct publish *p, int in, struct entries *list, struct manifest *m,
+                                      const struct backup **mend, struct err *e)
+{
+    for (size_t i = 0; i < list->n; i++) {
+        struct backup *b = &list->v[i];
+        if (strcmp(b->stem, p->source.stem) != 0)
+            continue;
+        if (store_load(b, e) != 0)
+            return PUBLISH_FAILED;
+        if (b->state == ENTRY_COMPLETE)
+            return compare(p, in, b, m, e);
+        if (b->state == ENTRY_CORRUPT) {
+            char where[PATH_MAX + NAME_MAX];
+            (void)snprintf(where, sizeof where, "%s/%s", b->dir, b->stem);
+            return err_set(e, 0, b->reason ? b->reason : "corrupt", where,
+                           "move it away, then this snapshot is published again"), PUBLISH_CONFLICT;
+        }
+        if (b->has_manifest && p->checksum && strcmp(p->checksum, b->m.content.sha256) != 0)
+            return compare(p, in, b, m, e);
+        if (b->has_manifest)
+            *mend = b;
+    }
+    return PUBLISHED;
+}
+
+static void describe(const struct publish *p, const struct stat *st, struct manifest *m)
+{
+    memset(m, 0, sizeof *m);
+    m->source = p->source;
+    m->created = p->source.taken ? p->source.taken : st->st_mtime;
+    m->slot = tier_slot(m->created);
+    m->qdrant_checksum = p->checksum != NULL;
+    m->points = -1;
+    (void)snprintf(m->node, sizeof m->node, "%s", p->node && *p->node ? p->node : p->source.peer);
+    (void)snprintf(m->written_by, sizeof m->written_by, "%s", p->written_by);
+    (void)snprintf(m->codec, sizeof m->codec, p->copy.level ? "zstd:%d" : "none", p->copy.level);
+    (void)snprintf(m->data, sizeof m->data, "%.235s.snapshot%s", p->source.stem, p->copy.level ? ".zst" : "");
 }
 
 enum publish_outcome store_publish(const struct publish *p, struct manifest *m, struct err *e)
 {
-    __attribute__((cleanup(list_free))) struct entries list = {0};
-    char folder[512];
+    cleanup_entries struct entries list = {0};
+    const struct backup *mend = NULL;
+    char folder[NAME_MAX * 2];
     struct stat st;
     cleanup_close int in = open(p->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (in < 0 || fstat(in, &st) != 0)
         return errno == ENOENT ? PUBLISH_VANISHED : (err_set(e, errno, "cannot open", p->path, NULL), PUBLISH_FAILED);
     if (!S_ISREG(st.st_mode) || !name_folder(&p->source, folder, sizeof folder))
         return err_set(e, 0, "not a file with a usable name:", p->path, NULL), PUBLISH_FAILED;
-    memset(m, 0, sizeof *m);
-    m->source = p->source;
-    m->created = p->source.taken ? p->source.taken : st.st_mtime;
-    m->slot = tier_slot(m->created);
-    m->qdrant_checksum = p->checksum != NULL;
-    (void)snprintf(m->node, sizeof m->node, "%s", p->node && *p->node ? p->node : p->source.peer);
-    (void)snprintf(m->written_by, sizeof m->written_by, "%s", p->written_by);
-    (void)snprintf(m->codec, sizeof m->codec, p->copy.level ? "zstd:%d" : "none", p->copy.level);
-    (void)snprintf(m->data, sizeof m->data, "%.235s.snapshot%s", p->source.stem, p->copy.level ? ".zst" : "");
-    if (store_list(p->base, folder, needed, &m->slot, &list, e) != 0)
+    describe(p, &st, m);
+    if (store_list(p->base, folder, &list, e) != 0)
         return PUBLISH_FAILED;
-    m->tier = choose(&list, m->node, m->slot, e);
-    if (m->tier == TIER_COUNT)
-        return PUBLISH_FAILED;
-    for (size_t i = 0; i < list.n; i++)
-        if (strcmp(list.v[i].stem, p->source.stem) == 0 && list.v[i].has_manifest) {
-            if (list.v[i].state == ENTRY_COMPLETE || list.v[i].state == ENTRY_CORRUPT ||
-                (p->checksum && strcmp(p->checksum, list.v[i].m.content.sha256) != 0))
-                return compare(p, in, &list.v[i], m, e);
-            m->tier = list.v[i].tier; /* its data was lost: mend it in place */
-        }
+    enum publish_outcome rc = same_name(p, in, &list, m, &mend, e);
+    if (rc != PUBLISHED)
+        return rc;
+    if (mend)
+        m->tier = mend->tier;
+    else if ((rc = choose(p, &list, m, e)) != PUBLISHED)
+        return rc;
+    if (p->about)
+        p->about(m, p->about_arg);
     return write_backup(p, in, folder, m, e);
 }

@@ -1,22 +1,33 @@
-/* Settings from the environment, checked as a whole before anything starts. */
+/* Settings: from the environment, or from flags of the same names (EFS_ROOT is --efs-root), checked as a
+ * whole before anything starts. The table here is the one source of `--help` and of the defaults. */
 #ifndef EFS_SETTINGS_H
 #define EFS_SETTINGS_H
 #include "common/err.h"
+#include "common/log.h"
 #include "efs/tier.h"
 #include <limits.h>
+#include <stdio.h>
 enum { EXIT_SETTING = 64 }; /* EX_USAGE of sysexits.h; the entrypoint does not restart after it */
 struct settings {
-    char efs_root[PATH_MAX];      /* EFS_ROOT, may be empty */
+    char efs_root[PATH_MAX];      /* EFS_ROOT without a trailing slash, may be empty */
     char base[PATH_MAX];          /* {EFS_ROOT}/{TIER}-{CPU_ARCH} */
-    char snapshots_dir[PATH_MAX]; /* SNAPSHOTS_DIR */
+    char snapshots_dir[PATH_MAX]; /* SNAPSHOTS_DIR without a trailing slash */
     char node[128];               /* NODE_NAME: a name that outlives the task; may be empty */
     struct retention retention;
     int level, threads;           /* COMPRESSION, COMPRESSION_THREADS */
     unsigned local_keep;          /* LOCAL_KEEP */
-    char qdrant_url[512];         /* QDRANT_URL, else http://QDRANT_FQDN:6333 */
+    char qdrant_url[512];         /* QDRANT_URL, else http://QDRANT_FQDN:6333; without a trailing slash */
     char api_key[1024];
     char written_by[128];
+    enum log_level log_level;
+    bool log_text;
 };
+/* Is `flag` ("--efs-root", "--efs-root=/efs") one of ours? Then puts its value, `next` when there is no '=', into
+ * the environment, and *took_next says whether `next` was used. -1: ours, but without a value. 0: not ours.
+ * Secrets have no flag, since everyone can read a process's arguments. */
+int settings_flag(const char *flag, const char *next, bool *took_next);
+/* The table for `--help`. */
+void settings_help(FILE *to);
 /* On a wrong value -1: `e` names the variable, the value (never a secret) and what is allowed. */
 int settings_read(struct settings *s, struct err *e);
 #endif

@@ -11,13 +11,18 @@
 
 const char *entry_state_text(enum entry_state s)
 {
-    static const char *const text[] = {"complete", "incomplete", "corrupt", "unread"};
+    static const char *const text[] = {"unread", "complete", "incomplete", "corrupt"};
     return text[s];
 }
 
 void entries_free(struct entries *list)
 {
+    for (size_t i = 0; i < list->n; i++)
+        free(list->v[i].reason);
+    for (size_t i = 0; i < list->n_dirs; i++)
+        free(list->dirs[i]);
     free(list->v);
+    free(list->dirs);
     *list = (struct entries){0};
 }
 
@@ -34,106 +39,168 @@ static struct backup *append(struct entries *list)
     return memset(&list->v[list->n++], 0, sizeof(struct backup));
 }
 
+static const char *keep_dir(struct entries *list, const char *dir)
+{
+    char **dirs = realloc(list->dirs, (list->n_dirs + 1) * sizeof *dirs);
+    if (!dirs)
+        return NULL;
+    list->dirs = dirs;
+    dirs[list->n_dirs] = strdup(dir);
+    return dirs[list->n_dirs] ? dirs[list->n_dirs++] : NULL;
+}
+
 static bool ends(const char *name, const char *suffix, size_t *stem)
 {
     size_t n = strlen(name), s = strlen(suffix);
-    *stem = n - s;
+    *stem = n > s ? n - s : 0;
     return n > s && strcmp(name + n - s, suffix) == 0;
 }
 
-static void mark(struct backup *en, enum entry_state state, const char *reason)
+static void mark(struct backup *b, enum entry_state state, const char *reason)
 {
-    en->state = state;
-    (void)snprintf(en->reason, sizeof en->reason, "%s", reason);
+    b->state = state;
+    free(b->reason);
+    b->reason = reason ? strdup(reason) : NULL; /* without memory the state must do */
 }
 
-/* Read the manifest and look at the data's length. */
-static int entry_load(struct backup *en, struct err *e)
+static int path_of(const struct backup *b, const char *name, const char *suffix, char path[PATH_MAX], struct err *e)
 {
-    char path[PATH_MAX], name[300];
+    char full[NAME_MAX + 32];
+    (void)snprintf(full, sizeof full, "%s%s", name, suffix);
+    return files_join(path, PATH_MAX, b->dir, full, e);
+}
+
+static int look_at_data(struct backup *b, struct err *e)
+{
+    char path[PATH_MAX];
+    struct stat st;
+    if (path_of(b, b->data, "", path, e) != 0)
+        return -1;
+    if (stat(path, &st) != 0) {
+        if (errno != ENOENT)
+            return err_set(e, errno, "cannot look at", path, NULL);
+        mark(b, ENTRY_INCOMPLETE, "data is not there");
+    } else if (!S_ISREG(st.st_mode)) {
+        mark(b, ENTRY_CORRUPT, "data is not a file");
+    } else if ((uint64_t)st.st_size < b->m.content.stored_size) {
+        mark(b, ENTRY_INCOMPLETE, "data is shorter than the manifest says");
+    } else if ((uint64_t)st.st_size > b->m.content.stored_size) {
+        mark(b, ENTRY_CORRUPT, "data is longer than the manifest says");
+    } else {
+        mark(b, ENTRY_COMPLETE, NULL);
+    }
+    return 0;
+}
+
+int store_load(struct backup *b, struct err *e)
+{
+    char path[PATH_MAX];
     struct err why = {0};
     struct stat st;
-    (void)snprintf(name, sizeof name, "%s.json", en->stem);
-    if (files_join(path, sizeof path, en->dir, name, e) != 0)
+    struct manifest m;
+    if (b->state != ENTRY_UNREAD)
+        return 0;
+    if (path_of(b, b->stem, ".json", path, e) != 0)
         return -1;
-    if (manifest_load(path, &en->m, &why) != 0) {
-        if (why.code == ENOENT)
-            return mark(en, ENTRY_INCOMPLETE, "no manifest yet"), 0;
+    if (manifest_load(path, &m, &why) != 0) {
+        if (why.code == ENOENT) {
+            b->has_manifest = false;
+            return mark(b, ENTRY_INCOMPLETE, "no manifest yet"), 0;
+        }
+        b->has_manifest = true;
         if (why.code != 0 && why.code != EFBIG && why.code != EINVAL)
-            return *e = why, -1;
-        en->has_manifest = true;
-        return mark(en, ENTRY_CORRUPT, why.text), 0;
+            return e ? (*e = why, -1) : -1;
+        return mark(b, ENTRY_CORRUPT, why.text), 0;
     }
-    en->has_manifest = true;
-    memcpy(en->data, en->m.data, sizeof en->data);
-    if (en->m.tier != en->tier || strcmp(en->m.source.stem, en->stem) != 0)
-        return mark(en, ENTRY_CORRUPT, "the manifest is of another backup"), 0;
-    if (files_join(path, sizeof path, en->dir, en->data, e) != 0)
-        return -1;
-    if (stat(path, &st) != 0)
-        return errno == ENOENT ? (mark(en, ENTRY_INCOMPLETE, "data is not there"), 0)
-                               : err_set(e, errno, "cannot look at", path, NULL);
-    if ((uint64_t)st.st_size == en->m.content.stored_size)
-        return mark(en, ENTRY_COMPLETE, ""), 0;
-    if ((uint64_t)st.st_size < en->m.content.stored_size)
-        return mark(en, ENTRY_INCOMPLETE, "data is shorter than the manifest says"), 0;
-    return mark(en, ENTRY_CORRUPT, "data is longer than the manifest says"), 0;
+    b->has_manifest = true;
+    b->written = stat(path, &st) == 0 ? st.st_mtime : 0;
+    if (m.tier != b->tier || strcmp(m.source.stem, b->stem) != 0)
+        return mark(b, ENTRY_CORRUPT, "the manifest is of another backup"), 0;
+    b->m = m;
+    memcpy(b->data, m.data, sizeof b->data);
+    return look_at_data(b, e);
+}
+
+int store_load_all(struct entries *list, struct err *e)
+{
+    for (size_t i = 0; i < list->n; i++)
+        if (store_load(&list->v[i], e) != 0)
+            return -1;
+    return 0;
 }
 
 static struct backup *seen(struct entries *list, size_t from, const char *stem)
 {
-    for (size_t i = from; i < list->n; i++)
-        if (strcmp(list->v[i].stem, stem) == 0)
-            return &list->v[i];
+    for (size_t i = list->n; i > from; i--) /* the files of one backup often come together */
+        if (strcmp(list->v[i - 1].stem, stem) == 0)
+            return &list->v[i - 1];
     return NULL;
 }
 
-static int add_name(struct entries *list, size_t from, enum tier t, const char *dir, const char *name,
-                    struct err *e)
+/* What folder and name tell before the manifest is read. */
+static void name_tells(struct backup *b, const char *folder)
+{
+    char rel[NAME_MAX * 2 + 32], first[NAME_MAX + 1];
+    (void)snprintf(rel, sizeof rel, "x/%s.snapshot", b->stem);
+    if (name_source(rel, &b->m.source) == NAME_SOURCE && b->m.source.taken)
+        b->m.slot = tier_slot(b->m.source.taken);
+    (void)snprintf(first, sizeof first, "%.*s", (int)strcspn(folder, "/"), folder);
+    if (!name_unescape(first, b->m.source.collection, sizeof b->m.source.collection))
+        (void)snprintf(b->m.source.collection, sizeof b->m.source.collection, "%s", first);
+    if (name_is_storage(folder)) {
+        b->m.source.kind = KIND_STORAGE;
+        b->m.source.collection[0] = 0;
+    } else if (strchr(folder, '/')) {
+        b->m.source.kind = KIND_SHARD;
+        b->m.source.peer[0] = 0;
+    }
+}
+
+static int add_name(struct entries *list, size_t from, enum tier t, const char *dir, const char *folder,
+                    const char *name, struct err *e)
 {
     size_t n = 0;
-    bool manifest = ends(name, ".json", &n), zst = !manifest && ends(name, ".snapshot.zst", &n);
-    if (name[0] == '.' || (!manifest && !zst && !ends(name, ".snapshot", &n)))
+    bool manifest = ends(name, ".json", &n);
+    if (name[0] == '.' || (!manifest && !ends(name, ".snapshot.zst", &n) && !ends(name, ".snapshot", &n)))
         return 0;
-    char stem[256], rel[512];
-    struct source s;
+    char stem[NAME_MAX + 1];
     (void)snprintf(stem, sizeof stem, "%.*s", (int)n, name);
-    struct backup *en = seen(list, from, stem);
-    if (!en) {
-        en = append(list);
-        if (!en)
+    struct backup *b = seen(list, from, stem);
+    if (!b) {
+        b = append(list);
+        if (!b)
             return err_set(e, ENOMEM, "cannot list", dir, NULL);
-        en->tier = t;
-        en->state = ENTRY_UNREAD;
-        (void)snprintf(en->dir, sizeof en->dir, "%s", dir);
-        (void)snprintf(en->stem, sizeof en->stem, "%s", stem);
-        (void)snprintf(rel, sizeof rel, "x/%s.snapshot", stem);
-        if (name_source(rel, &s) && s.taken)
-            en->m.slot = tier_slot(s.taken);
+        b->tier = t;
+        b->dir = dir;
+        memcpy(b->stem, stem, n + 1);
+        name_tells(b, folder);
     }
     if (manifest)
-        en->has_manifest = true;
+        b->has_manifest = true;
     else
-        (void)snprintf(en->data, sizeof en->data, "%s", name);
+        (void)snprintf(b->data, sizeof b->data, "%s", name);
     return 0;
 }
 
 static int list_tier(const char *base, const char *folder, enum tier t, struct entries *list, struct err *e)
 {
-    char rel[600], dir[PATH_MAX];
+    char rel[NAME_MAX * 2 + 32], dir[PATH_MAX];
     (void)snprintf(rel, sizeof rel, "%s/%s", tier_text(t), folder);
     if (files_join(dir, sizeof dir, base, rel, e) != 0)
         return -1;
     cleanup_dir DIR *d = opendir(dir);
     if (!d)
         return errno == ENOENT ? 0 : err_set(e, errno, "cannot list", dir, "check who owns it");
+    const char *kept = keep_dir(list, dir);
+    if (!kept)
+        return err_set(e, ENOMEM, "cannot list", dir, NULL);
     size_t from = list->n;
     for (;;) {
         errno = 0;
         struct dirent *de = readdir(d);
         if (!de)
             return errno ? err_set(e, errno, "cannot list", dir, NULL) : 0;
-        if (add_name(list, from, t, dir, de->d_name, e) != 0)
+        if (add_name(list, from, t, kept, folder, de->d_name, e) != 0)
             return -1;
     }
 }
@@ -143,35 +210,26 @@ static int by_slot(const void *a, const void *b)
     const struct backup *x = a, *y = b;
     if (x->m.slot != y->m.slot)
         return x->m.slot < y->m.slot ? -1 : 1;
-    return strcmp(x->stem, y->stem);
+    int c = strcmp(x->stem, y->stem);
+    return c ? c : (int)x->tier - (int)y->tier;
 }
 
-int store_list(const char *base, const char *folder, store_need *need, const void *arg, struct entries *list,
-               struct err *e)
+int store_list(const char *base, const char *folder, struct entries *list, struct err *e)
 {
+    size_t from = list->n;
     for (int t = 0; t < TIER_COUNT; t++)
         if (list_tier(base, folder, (enum tier)t, list, e) != 0)
             return -1;
-    for (size_t i = 0; i < list->n; i++) {
-        struct backup *en = &list->v[i];
-        if (need && en->m.slot && !need(en->tier, en->m.slot, arg))
-            continue;
-        time_t by_name = en->m.slot;
-        if (entry_load(en, e) != 0)
+    for (size_t i = from; i < list->n; i++)
+        if (!list->v[i].m.slot && store_load(&list->v[i], e) != 0)
             return -1;
-        if (!en->m.slot)
-            en->m.slot = by_name;
-    }
-    if (list->n > 0)
-        qsort(list->v, list->n, sizeof *list->v, by_slot);
+    if (list->n > from)
+        qsort(list->v + from, list->n - from, sizeof *list->v, by_slot);
     return 0;
 }
 
 static int add_folder(char ***v, size_t *n, const char *name, struct err *e)
 {
-    for (size_t i = 0; i < *n; i++)
-        if (strcmp((*v)[i], name) == 0)
-            return 0;
     char **grown = realloc(*v, (*n + 1) * sizeof **v);
     if (grown)
         *v = grown;
@@ -182,24 +240,25 @@ static int add_folder(char ***v, size_t *n, const char *name, struct err *e)
     return 0;
 }
 
-/* Folders of `dir`, and of each the "%shard-N" folders inside. */
+/* Folders of `dir`, and of each the shard folders inside. */
 static int walk(const char *dir, const char *prefix, char ***v, size_t *n, struct err *e)
 {
     cleanup_dir DIR *d = opendir(dir);
     if (!d)
         return errno == ENOENT || errno == ENOTDIR ? 0 : err_set(e, errno, "cannot list", dir, "check who owns it");
     for (;;) {
-        char name[600], sub[PATH_MAX];
+        char name[NAME_MAX * 2 + 8], sub[PATH_MAX];
         struct stat st;
         errno = 0;
         struct dirent *de = readdir(d);
         if (!de)
             return errno ? err_set(e, errno, "cannot list", dir, NULL) : 0;
-        if (de->d_name[0] == '.' || (prefix && strncmp(de->d_name, "%shard-", 7) != 0))
+        if (de->d_name[0] == '.' || (prefix && !name_is_shard(de->d_name)))
             continue;
         if (files_join(sub, sizeof sub, dir, de->d_name, e) != 0)
             return -1;
-        if (stat(sub, &st) != 0 || !S_ISDIR(st.st_mode))
+        /* A listing without attributes is cheap on EFS; a type that it gives spares a round trip. */
+        if (de->d_type != DT_DIR && (de->d_type != DT_UNKNOWN || stat(sub, &st) != 0 || !S_ISDIR(st.st_mode)))
             continue;
         (void)snprintf(name, sizeof name, "%s%s%s", prefix ? prefix : "", prefix ? "/" : "", de->d_name);
         if (add_folder(v, n, name, e) != 0 || (!prefix && walk(sub, de->d_name, v, n, e) != 0))
@@ -208,6 +267,21 @@ static int walk(const char *dir, const char *prefix, char ***v, size_t *n, struc
 }
 
 static int by_name(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+
+/* The same folder is there in each tier. */
+static void sort_unique(char **v, size_t *n)
+{
+    size_t kept = 0;
+    if (*n > 0)
+        qsort(v, *n, sizeof *v, by_name);
+    for (size_t i = 0; i < *n; i++) {
+        if (kept > 0 && strcmp(v[kept - 1], v[i]) == 0)
+            free(v[i]);
+        else
+            v[kept++] = v[i];
+    }
+    *n = kept;
+}
 
 int store_folders(const char *base, char ***folders, size_t *n, struct err *e)
 {
@@ -222,8 +296,7 @@ int store_folders(const char *base, char ***folders, size_t *n, struct err *e)
             return -1;
         }
     }
-    if (*n > 0)
-        qsort(*folders, *n, sizeof **folders, by_name);
+    sort_unique(*folders, n);
     return 0;
 }
 
@@ -234,33 +307,41 @@ void store_folders_free(char **folders, size_t n)
     free(folders);
 }
 
-void store_verify(struct backup *en, int out)
+/* The file for `sha256sum -c`, which ops use without us, must say what the manifest says. */
+static void verify_sums(struct backup *b)
 {
-    char path[PATH_MAX], name[300], want[400];
+    char path[PATH_MAX], want[NAME_MAX * 2 + 80];
+    struct err e = {0};
+    if (path_of(b, b->data, ".sha256", path, &e) != 0)
+        return mark(b, ENTRY_CORRUPT, e.text);
+    cleanup_free char *line = files_get(path, 4096, &e);
+    if (!line)
+        return mark(b, e.code == ENOENT ? ENTRY_INCOMPLETE : ENTRY_CORRUPT, e.text);
+    if (!name_sum_line(b->m.content.stored_sha256, b->data, want, sizeof want) || strcmp(line, want) != 0)
+        mark(b, ENTRY_CORRUPT, "the .sha256 file differs from the manifest");
+}
+
+void store_verify(struct backup *b, const struct copy_watch *watch)
+{
+    char path[PATH_MAX];
     struct copy_result r;
     struct err e = {0};
-    if (en->state == ENTRY_UNREAD && entry_load(en, &e) != 0)
-        return mark(en, ENTRY_CORRUPT, e.text);
-    if (en->state != ENTRY_COMPLETE)
+    if (b->state == ENTRY_UNREAD && store_load(b, &e) != 0)
+        return mark(b, ENTRY_CORRUPT, e.text);
+    if (b->state != ENTRY_COMPLETE)
         return;
-    if (files_join(path, sizeof path, en->dir, en->data, &e) != 0)
-        return mark(en, ENTRY_CORRUPT, e.text);
+    if (path_of(b, b->data, "", path, &e) != 0)
+        return mark(b, ENTRY_CORRUPT, e.text);
     cleanup_close int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return mark(en, ENTRY_CORRUPT, strerror(errno));
-    if (copy_check(fd, path, out, strcmp(en->m.codec, "none") != 0, &r, &e) != 0)
-        return mark(en, ENTRY_CORRUPT, e.text);
-    if (strcmp(r.stored_sha256, en->m.content.stored_sha256) != 0)
-        return mark(en, ENTRY_CORRUPT, "stored bytes differ from the manifest's SHA-256");
-    if (r.size != en->m.content.size || strcmp(r.sha256, en->m.content.sha256) != 0)
-        return mark(en, ENTRY_CORRUPT, "the snapshot inside differs from the manifest's SHA-256");
-    (void)snprintf(name, sizeof name, "%s.sha256", en->data);
-    if (files_join(path, sizeof path, en->dir, name, &e) != 0)
-        return mark(en, ENTRY_CORRUPT, e.text);
-    cleanup_free char *line = files_get(path, 4096, &e);
-    (void)snprintf(want, sizeof want, "%s  %s\n", en->m.content.stored_sha256, en->data);
-    if (!line)
-        mark(en, e.code == ENOENT ? ENTRY_INCOMPLETE : ENTRY_CORRUPT, e.text);
-    else if (strcmp(line, want) != 0)
-        mark(en, ENTRY_CORRUPT, "the .sha256 file differs from the manifest");
+    if (fd < 0) {
+        (void)err_set(&e, errno, "cannot open", path, NULL);
+        return mark(b, ENTRY_CORRUPT, e.text);
+    }
+    if (copy_check(fd, path, -1, strcmp(b->m.codec, "none") != 0, watch, &r, &e) != 0)
+        return mark(b, ENTRY_CORRUPT, e.text);
+    if (strcmp(r.stored_sha256, b->m.content.stored_sha256) != 0)
+        return mark(b, ENTRY_CORRUPT, "stored bytes differ from the manifest's SHA-256");
+    if (r.size != b->m.content.size || strcmp(r.sha256, b->m.content.sha256) != 0)
+        return mark(b, ENTRY_CORRUPT, "the snapshot inside differs from the manifest's SHA-256");
+    verify_sums(b);
 }

@@ -6,59 +6,81 @@
 #include "efs/manifest.h"
 #include <limits.h>
 
-enum entry_state { ENTRY_COMPLETE, ENTRY_INCOMPLETE, ENTRY_CORRUPT, ENTRY_UNREAD };
+enum entry_state { ENTRY_UNREAD, ENTRY_COMPLETE, ENTRY_INCOMPLETE, ENTRY_CORRUPT };
 const char *entry_state_text(enum entry_state s);
 struct backup {
     enum entry_state state;
     enum tier tier;
-    char dir[PATH_MAX];   /* folder it is in */
+    const char *dir;   /* folder it is in; belongs to the list */
     char stem[256];
-    char data[256];       /* file name of the data, when known */
-    struct manifest m;    /* filled when the manifest could be read, else only slot and collection */
+    char data[256];    /* file name of the data, when known */
+    struct manifest m; /* filled once the manifest could be read; until then collection, peer and slot
+                          are what folder and name say, the slot 0 when they do not */
     bool has_manifest;
-    char reason[1024];    /* why not complete */
+    time_t written;    /* when the manifest was written, by the clock of the file system's server */
+    char *reason;      /* why not complete, else NULL; belongs to the list */
 };
 struct entries {
     struct backup *v;
     size_t n, size;
+    char **dirs; /* what the entries' `dir` point at */
+    size_t n_dirs;
 };
 void entries_free(struct entries *list);
+#define cleanup_entries __attribute__((cleanup(entries_free)))
 
-/* Which entries of a folder to read; others come back as ENTRY_UNREAD with the slot their name says.
- * NULL reads all. */
-typedef bool store_need(enum tier t, time_t slot, const void *arg);
-/* All entries of `folder` in all tiers of `base` ({root}/{TIER}-{CPU_ARCH}). A folder that is not there
- * has none; one that cannot be read is an error. */
-int store_list(const char *base, const char *folder, store_need *need, const void *arg, struct entries *list,
-               struct err *e);
+/* Append all entries of `folder` in all tiers of `base` ({root}/{TIER}-{CPU_ARCH}), oldest first. Only names
+ * are read (state ENTRY_UNREAD), but for entries whose name has no time: these are loaded. A folder that is
+ * not there has none; one that cannot be read is an error. */
+int store_list(const char *base, const char *folder, struct entries *list, struct err *e);
+/* Read the manifest of an ENTRY_UNREAD and look at the length of its data. -1 only when that could not be
+ * done; a defect found is the entry's state and reason. */
+int store_load(struct backup *b, struct err *e);
+/* store_load for all of a list. */
+int store_load_all(struct entries *list, struct err *e);
 /* Names of all folders below `base`, sorted and unique; caller frees with store_folders_free. */
 int store_folders(const char *base, char ***folders, size_t *n, struct err *e);
 void store_folders_free(char **folders, size_t n);
 
 enum publish_outcome {
-    PUBLISHED, /* now on EFS */
-    PUBLISH_SAME, /* was there already, identical */
+    PUBLISHED,        /* now on EFS */
+    PUBLISH_SAME,     /* was there already, identical */
+    PUBLISH_EXPIRED,  /* not copied: retention would let it go at once, newer ones are there */
     PUBLISH_VANISHED, /* the source went away: a full-storage snapshot takes them, see Qdrant's traps */
     PUBLISH_MISMATCH, /* bytes differ from Qdrant's .checksum: nothing left on EFS */
     PUBLISH_CONFLICT, /* EFS has a different snapshot under this name: never overwritten */
-    PUBLISH_FAILED, /* try again later */
+    PUBLISH_FAILED,   /* try again later */
 };
 struct publish {
     const char *base, *path; /* where to; the local file */
     struct source source;
-    const char *checksum; /* 64 hex digits from Qdrant, or NULL for an upload */
-    const char *node;     /* NODE_NAME or NULL */
+    const char *checksum;  /* 64 hex digits from Qdrant, or NULL for an upload */
+    const char *known;     /* SHA-256 of an upload as it was read before, or NULL */
+    const char *node;      /* NODE_NAME or NULL */
     const char *written_by;
+    void (*about)(struct manifest *m, void *arg); /* asked just before copying for what is worth noting: Qdrant's
+                                                     version, the points; may be NULL */
+    void *about_arg;
+    const struct retention *retention;
     struct copy_options copy;
 };
+/* Choose the tier, copy, compare with the checksum, publish. `out` is filled for PUBLISHED and PUBLISH_SAME;
+ * `e` for MISMATCH, CONFLICT and FAILED. */
 enum publish_outcome store_publish(const struct publish *p, struct manifest *out, struct err *e);
 
-typedef void store_pruned(const struct backup *gone, void *arg);
+struct prune {
+    const struct retention *retention;
+    bool dry_run;
+    /* Narrows what may go; NULL: all that retention lets go. Only loaded entries are asked about. */
+    bool (*may)(const struct backup *b, void *arg);
+    /* Called for each one deleted, or that would be with `dry_run`. May be NULL. */
+    void (*gone)(const struct backup *b, void *arg);
+    void *arg;
+};
 /* Apply retention to one folder, and sweep what crashed writers left. Manifest first, then the data.
- * Refuses (-1, nothing deleted) when something there cannot be read. `on` is called for each one
- * deleted, or that would be with `dry_run`. */
-int store_prune(const char *base, const char *folder, const struct retention *r, bool dry_run, store_pruned *on,
-                void *arg, struct err *e);
-/* Recompute all hashes of an entry; sets its state and reason. `out` as in copy_check, usually -1. */
-void store_verify(struct backup *en, int out);
+ * Refuses (-1, nothing deleted) when what is to go, or what is to stay in its place, cannot be read. */
+int store_prune(const char *base, const char *folder, const struct prune *p, struct err *e);
+
+/* Recompute all hashes of an entry; sets its state and reason. */
+void store_verify(struct backup *b, const struct copy_watch *watch);
 #endif

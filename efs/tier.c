@@ -44,6 +44,16 @@ time_t tier_period(enum tier t, time_t slot)
     return timegm(&tm);
 }
 
+bool tier_matters(enum tier tier, time_t slot, time_t own)
+{
+    if (slot == own)
+        return true;
+    for (int t = TIER_HOURLY; t <= (int)tier; t++)
+        if (tier_period((enum tier)t, slot) == tier_period((enum tier)t, own))
+            return true;
+    return false;
+}
+
 static bool period_served(enum tier t, time_t slot, const struct tier_item *items, size_t n)
 {
     time_t period = tier_period(t, slot);
@@ -104,15 +114,19 @@ bool retention_parse(const char *text, struct retention *out, char *wrong, size_
     return true;
 }
 
-static bool newest(enum tier t, const struct tier_item *items, size_t n, bool any_tier, time_t *slot)
+bool retention_age(const char *text, time_t *seconds)
 {
-    bool found = false;
+    unsigned count;
+    return amount_parse(text, &count, seconds) && *seconds > 0;
+}
+
+size_t retention_newest(enum tier t, const struct tier_item *items, size_t n)
+{
+    size_t at = n;
     for (size_t i = 0; i < n; i++)
-        if (items[i].good && (any_tier || items[i].tier == t) && (!found || items[i].slot > *slot)) {
-            *slot = items[i].slot;
-            found = true;
-        }
-    return found;
+        if (items[i].tier == t && items[i].good && !items[i].future && (at == n || items[i].slot > items[at].slot))
+            at = i;
+    return at;
 }
 
 /* How many distinct good periods of the item's tier are newer than the item's own. */
@@ -133,15 +147,20 @@ static unsigned newer_periods(const struct tier_item *item, const struct tier_it
 
 void retention_select(const struct retention *r, struct tier_item *items, size_t n)
 {
-    time_t reference = 0, newest_in[TIER_COUNT] = {0};
+    time_t newest[TIER_COUNT] = {0}, reference = 0;
     bool has[TIER_COUNT];
-    bool any = newest(TIER_15MIN, items, n, true, &reference);
-    for (int t = 0; t < TIER_COUNT; t++)
-        has[t] = newest((enum tier)t, items, n, false, &newest_in[t]);
+    for (int t = 0; t < TIER_COUNT; t++) {
+        size_t at = retention_newest((enum tier)t, items, n);
+        has[t] = at < n;
+        if (has[t])
+            newest[t] = items[at].slot;
+        if (has[t] && newest[t] > reference)
+            reference = newest[t];
+    }
     for (size_t i = 0; i < n; i++) {
         struct tier_item *it = &items[i];
         it->drop = false;
-        if (!any || !has[it->tier] || it->slot >= newest_in[it->tier])
+        if (!has[it->tier] || it->slot >= newest[it->tier])
             continue;
         if (r->keep[it->tier].count > 0)
             it->drop = newer_periods(it, items, n) >= r->keep[it->tier].count;

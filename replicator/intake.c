@@ -8,21 +8,21 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum { SETTLE = 1500, QUIET = 10000, RETRY_FIRST = 1000, RETRY_MAX = 300000 };
+enum { SETTLE = 2000, QUIET = 10000, RETRY_FIRST = 1000, RETRY_MAX = 300000 };
 
-enum state { WAITING, QUEUED, DONE, DELETING };
-struct stamp {
-    ino_t ino;
-    off_t size;
-    struct timespec mtime;
-};
+enum state { WAITING, QUEUED, DONE, DELETING, REFUSED };
 struct item {
     const char *relative; /* key, points at `name` */
     struct source source;
     enum state state;
-    bool published, unsafe, again, seen, known;
-    struct stamp stamp; /* of the file that was last handed over */
-    int64_t due, noted;
+    bool safe;    /* on EFS, or retention let it go: may be deleted locally */
+    bool unsafe;  /* tried, and not safe */
+    bool again;   /* something happened while a worker had it */
+    bool recheck; /* look at EFS even if the file is the one that was dealt with */
+    bool seen, known;
+    struct stamp stamp; /* of the file that was last handed over, when `known` */
+    char sha256[65];    /* of that file, once it was read */
+    int64_t due, noted; /* `noted`: when the last event was, 0 for none */
     unsigned attempts;
     char name[];
 };
@@ -82,7 +82,8 @@ static struct item *find(struct intake *in, const char *relative)
 static struct item *add(struct intake *in, const char *relative)
 {
     struct source src;
-    if (!name_source(relative, &src))
+    enum name_class class = name_source(relative, &src);
+    if (class == NAME_NOT_SOURCE)
         return NULL;
     struct item *it = calloc(1, sizeof *it + strlen(relative) + 1);
     if (!it)
@@ -90,27 +91,53 @@ static struct item *add(struct intake *in, const char *relative)
     strcpy(it->name, relative); /* sized above */
     it->relative = it->name;
     it->source = src;
-    it->state = DONE;
+    it->state = class == NAME_SOURCE ? DONE : REFUSED;
     if (!tsearch(it, &in->tree, by_path)) {
         free(it);
         return NULL;
     }
+    if (class == NAME_UNFIT) {
+        it->unsafe = true;
+        log_line(LOG_ERROR, "name_unfit", "%s is NOT backed up: its name is not UTF-8, or has over 255 bytes with "
+                 "what is put behind it on EFS; use another name for the collection", relative);
+    }
     return it;
 }
 
-void intake_note(struct intake *in, const char *relative, int64_t now)
+static struct item *find_or_add(struct intake *in, const char *relative)
 {
     struct item *it = find(in, relative);
     if (!it)
         it = add(in, relative);
+    if (it)
+        it->seen = true;
+    return it && it->state != REFUSED ? it : NULL;
+}
+
+static void look_again(struct intake *in, struct item *it, int64_t now)
+{
+    if (it->state == QUEUED || it->state == DELETING)
+        it->again = true;
+    else
+        wait_until(in, it, now + (in->once ? 0 : SETTLE));
+}
+
+void intake_note(struct intake *in, const char *relative, int64_t now)
+{
+    struct item *it = find_or_add(in, relative);
     if (!it)
         return;
-    it->seen = true;
     it->noted = now;
-    if (it->state == QUEUED)
-        it->again = true;
-    else if (it->state != DELETING)
-        wait_until(in, it, now + (in->once ? 0 : SETTLE));
+    look_again(in, it, now);
+}
+
+void intake_found(struct intake *in, const char *relative, int64_t now)
+{
+    struct item *it = find_or_add(in, relative);
+    if (!it || it->state == WAITING)
+        return;
+    it->recheck = true;
+    look_again(in, it, now);
 }
 
 static void drop(struct intake *in, struct item *it)
@@ -123,7 +150,7 @@ static void drop(struct intake *in, struct item *it)
 void intake_forget(struct intake *in, const char *relative)
 {
     struct item *it = find(in, relative);
-    if (it && it->state == QUEUED)
+    if (it && (it->state == QUEUED || it->state == DELETING))
         it->again = true; /* the worker finds out; then it is looked at once more */
     else if (it)
         drop(in, it);
@@ -151,7 +178,8 @@ static void unsee(const void *node, VISIT which, void *arg)
 static void unseen(const void *node, VISIT which, void *arg)
 {
     struct item *it = *(struct item *const *)node;
-    if ((which == postorder || which == leaf) && !it->seen && it->state != QUEUED)
+    if ((which == postorder || which == leaf) && !it->seen && it->state != QUEUED &&
+        it->state != DELETING)
         collect(arg, it);
 }
 void intake_scan_begin(struct intake *in) { twalk_r(in->tree, unsee, NULL); }
@@ -183,10 +211,11 @@ static bool read_checksum(const char *path, char out[65])
     return true;
 }
 
+/* An upload is finished when nothing has happened to it for a while, by events and by its own time. */
 static int64_t quiet_left(const struct item *it, const struct stat *st, int64_t now)
 {
     struct timespec wall;
-    int64_t by_event = it->noted + QUIET - now, by_time = 0;
+    int64_t by_event = it->noted ? it->noted + QUIET - now : 0, by_time = 0;
     if (clock_gettime(CLOCK_REALTIME, &wall) == 0)
         by_time = QUIET - ((int64_t)wall.tv_sec - st->st_mtim.tv_sec) * 1000;
     if (by_time > QUIET)
@@ -194,51 +223,52 @@ static int64_t quiet_left(const struct item *it, const struct stat *st, int64_t 
     return by_event > by_time ? by_event : by_time;
 }
 
-static bool same_file(const struct item *it, const struct stat *st)
+static void hand_over(struct intake *in, struct item *it, const struct stat *st, const char *checksum, int64_t now)
 {
-    return it->known && it->stamp.ino == st->st_ino && it->stamp.size == st->st_size &&
-           it->stamp.mtime.tv_sec == st->st_mtim.tv_sec && it->stamp.mtime.tv_nsec == st->st_mtim.tv_nsec;
+    bool same = it->known && stamp_is(&it->stamp, st);
+    struct job *j = job_new(JOB_PUBLISH, &it->source, it->relative);
+    if (!j) {
+        wait_until(in, it, now + RETRY_FIRST);
+        return;
+    }
+    memcpy(j->checksum, checksum, sizeof j->checksum);
+    if (!same) {
+        it->sha256[0] = 0;
+        it->safe = false;
+    }
+    memcpy(j->sha256, it->sha256, sizeof j->sha256);
+    it->stamp = j->stamp = (struct stamp){st->st_ino, st->st_size, st->st_mtim};
+    it->known = true;
+    it->recheck = false;
+    set_state(in, it, QUEUED);
+    workers_push(in->workers, j);
 }
 
 static void look(struct intake *in, struct item *it, int64_t now)
 {
-    char path[PATH_MAX];
+    char path[PATH_MAX], checksum[65] = "";
     struct stat st;
     if (files_join(path, sizeof path, in->settings->snapshots_dir, it->relative, NULL) != 0 ||
         lstat(path, &st) != 0 || !S_ISREG(st.st_mode)) {
         drop(in, it); /* gone, or never a snapshot */
         return;
     }
-    if (same_file(it, &st) && it->attempts == 0) {
+    if (it->known && stamp_is(&it->stamp, &st) && it->attempts == 0 && !it->recheck) {
         set_state(in, it, DONE); /* the late CLOSE_WRITE of a file that was dealt with */
         return;
     }
-    struct job *j = calloc(1, sizeof *j);
-    if (!j) {
-        wait_until(in, it, now + RETRY_FIRST);
-        return;
-    }
-    int64_t left = read_checksum(path, j->checksum) ? 0 : quiet_left(it, &st, now);
-    if (left > 0) {
-        free(j);
+    int64_t left = read_checksum(path, checksum) ? 0 : quiet_left(it, &st, now);
+    if (left > 0)
         wait_until(in, it, now + left);
-        return;
-    }
-    j->kind = JOB_PUBLISH;
-    j->source = it->source;
-    (void)snprintf(j->relative, sizeof j->relative, "%s", it->relative);
-    it->stamp = (struct stamp){st.st_ino, st.st_size, st.st_mtim};
-    it->known = true;
-    it->published = false;
-    set_state(in, it, QUEUED);
-    workers_push(in->workers, j);
+    else
+        hand_over(in, it, &st, checksum, now);
 }
 
-static void pick_published(const void *node, VISIT which, void *arg)
+static void pick_safe(const void *node, VISIT which, void *arg)
 {
     struct visit *v = arg;
     struct item *it = *(struct item *const *)node;
-    if ((which == postorder || which == leaf) && it->published && it->state == DONE &&
+    if ((which == postorder || which == leaf) && it->safe && it->state == DONE &&
         it->source.kind == v->folder->kind && strcmp(it->source.collection, v->folder->collection) == 0 &&
         strcmp(it->source.shard, v->folder->shard) == 0)
         collect(v, it);
@@ -254,20 +284,40 @@ static int newest_first(const void *a, const void *b)
 static void keep_few(struct intake *in, const struct source *folder)
 {
     struct visit v = {.in = in, .folder = folder};
-    twalk_r(in->tree, pick_published, &v);
+    twalk_r(in->tree, pick_safe, &v);
     if (v.n > 1)
         qsort(v.list, v.n, sizeof(struct item *), newest_first);
     for (size_t i = in->settings->local_keep; i < v.n; i++) {
-        struct job *j = calloc(1, sizeof *j);
+        struct job *j = job_new(JOB_DELETE_LOCAL, &v.list[i]->source, v.list[i]->relative);
         if (!j)
             break;
-        j->kind = JOB_DELETE_LOCAL;
-        j->source = v.list[i]->source;
-        (void)snprintf(j->relative, sizeof j->relative, "%s", v.list[i]->relative);
+        j->stamp = v.list[i]->stamp;
         set_state(in, v.list[i], DELETING);
         workers_push(in->workers, j);
     }
     free(v.list);
+}
+
+static void publish_result(struct intake *in, struct item *it, const struct job *j, int64_t now)
+{
+    bool on_efs = j->outcome == PUBLISHED || j->outcome == PUBLISH_SAME;
+    it->safe = on_efs || j->outcome == PUBLISH_EXPIRED;
+    it->unsafe = !it->safe && j->outcome != PUBLISH_VANISHED;
+    if (on_efs)
+        memcpy(it->sha256, j->sha256, sizeof it->sha256);
+    if (j->outcome == PUBLISH_VANISHED) {
+        it->known = false;
+        it->again = true;
+    }
+    if (j->outcome == PUBLISH_FAILED && !in->once) {
+        int64_t wait = (int64_t)RETRY_FIRST << (it->attempts < 9 ? it->attempts : 9);
+        it->attempts++;
+        wait_until(in, it, now + (wait < RETRY_MAX ? wait : RETRY_MAX));
+        return;
+    }
+    it->attempts = 0;
+    if (it->again)
+        wait_until(in, it, now);
 }
 
 static void result(struct intake *in, const struct job *j, int64_t now)
@@ -276,24 +326,12 @@ static void result(struct intake *in, const struct job *j, int64_t now)
     if (!it)
         return;
     set_state(in, it, DONE);
-    bool good = j->outcome == PUBLISHED || j->outcome == PUBLISH_SAME;
-    it->published = good;
-    it->unsafe = !good && j->outcome != PUBLISH_VANISHED;
-    if (j->outcome == PUBLISH_VANISHED) {
-        it->known = false;
-        it->again = true;
-    }
-    if (j->outcome == PUBLISH_FAILED && !in->once) {
-        int64_t wait = RETRY_FIRST << (it->attempts < 9 ? it->attempts : 9);
-        it->attempts++;
-        wait_until(in, it, now + (wait < RETRY_MAX ? wait : RETRY_MAX));
-    } else {
-        it->attempts = 0;
-        if (it->again)
-            wait_until(in, it, now);
-    }
+    if (j->kind == JOB_PUBLISH)
+        publish_result(in, it, j, now);
+    else
+        wait_until(in, it, now); /* gone, or one that took its place: look */
     it->again = false;
-    if (good)
+    if (j->kind == JOB_PUBLISH && it->safe)
         keep_few(in, &j->source);
 }
 
@@ -313,7 +351,7 @@ int64_t intake_step(struct intake *in, int64_t now)
 {
     for (struct job *j; (j = workers_take_done(in->workers));) {
         result(in, j, now);
-        free(j);
+        job_free(j);
     }
     if (in->next >= 0 && in->next <= now) {
         struct visit v = {.in = in, .now = now};

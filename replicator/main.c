@@ -1,6 +1,7 @@
 /* qdrant-replicator: watches SNAPSHOTS_DIR and puts every finished snapshot on EFS. The main thread waits
  * for signals only; a second one watches; the workers touch EFS. */
 #include "common/log.h"
+#include "common/version.h"
 #include "efs/settings.h"
 #include "replicator/watch.h"
 #include <curl/curl.h>
@@ -14,14 +15,15 @@
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
 
-enum { STOP_SECONDS = 3 };
+/* Qdrant may be gone at once, and the entrypoint gives us two seconds then. */
+enum { STOP_SECONDS = 1 };
 
 struct program {
     struct settings settings;
     struct workers *workers;
     int wake_fd;
     atomic_bool stop;
-    bool once;
+    bool once, scanned, waiting_said; /* a scan found SNAPSHOTS_DIR; it was said that it is not there */
     pthread_t main_thread;
     int exit_code;
 };
@@ -46,22 +48,45 @@ static void drain(int fd)
         log_line(LOG_ERROR, "internal", "eventfd: %s", strerror(errno));
 }
 
+static void summary(struct workers *w, const char *event)
+{
+    struct counts c = workers_counts(w);
+    log_line(LOG_INFO, event, "since the start: %llu published (%llu bytes, stored as %llu), %llu there already, %llu expired, "
+             "%llu vanished, %llu mismatched, %llu in conflict, %llu failed tries, %llu pruned, %llu deleted locally",
+             c.published, c.bytes, c.stored, c.same, c.expired, c.vanished, c.mismatch, c.conflict, c.failed, c.pruned, c.deleted);
+}
+
+/* A full scan of both sides. */
+static void reconcile(struct program *p, struct watch *w, int64_t now)
+{
+    struct job *keep = job_new(JOB_HOUSEKEEP, NULL, "");
+    bool there = watch_scan(w, now);
+    if (there || !p->waiting_said) {
+        if (keep)
+            workers_push(p->workers, keep);
+        keep = NULL;
+        if (!there)
+            log_line(p->once ? LOG_ERROR : LOG_WARN, "no_snapshots_dir", "%s is not there%s", p->settings.snapshots_dir,
+                     p->once ? "; set SNAPSHOTS_DIR to Qdrant's snapshots" : " yet; waiting for it");
+        else if (p->scanned)
+            summary(p->workers, "summary");
+    }
+    job_free(keep);
+    p->waiting_said = !there;
+    p->scanned = p->scanned || there;
+}
+
 static void loop(struct program *p, struct watch *w, struct intake *in)
 {
-    bool said = false;
     while (!atomic_load(&p->stop)) {
         int64_t now = now_ms();
-        if (now >= watch_scan_due(w)) {
-            if (!watch_scan(w, now) && !said) {
-                log_line(LOG_WARN, "no_snapshots_dir", "%s is not there yet; waiting for it", p->settings.snapshots_dir);
-                said = true;
-            }
-        }
+        if (now >= watch_scan_due(w))
+            reconcile(p, w, now);
         int64_t due = intake_step(in, now);
         if (p->once && !intake_busy(in) && workers_idle(p->workers))
             return;
         struct pollfd fds[] = {{.fd = p->wake_fd, .events = POLLIN}, {.fd = watch_fd(w), .events = POLLIN}};
-        if (poll(fds, 2, until(due, watch_scan_due(w), now)) < 0 && errno != EINTR) {
+        if (poll(fds, 2, until(due, p->once ? -1 : watch_scan_due(w), now)) < 0 && errno != EINTR) {
             log_line(LOG_ERROR, "internal", "poll: %s", strerror(errno));
             return;
         }
@@ -76,15 +101,13 @@ static void *watcher(void *arg)
 {
     struct program *p = arg;
     struct intake *in = intake_new(&p->settings, p->workers, p->once);
-    struct watch *w = in ? watch_new(&p->settings, in) : NULL;
+    struct watch *w = in ? watch_new(&p->settings, in, !p->once) : NULL;
     if (w) {
         loop(p, w, in);
-        if (p->once && intake_unsafe(in) > 0) {
-            log_line(LOG_ERROR, "not_safe", "%u snapshots are not safely on EFS; see above", intake_unsafe(in));
-            p->exit_code = 1;
-        } else {
-            p->exit_code = 0;
-        }
+        unsigned unsafe = p->once ? intake_unsafe(in) : 0;
+        if (unsafe > 0)
+            log_line(LOG_ERROR, "not_safe", "%u snapshots are not safely on EFS; see above", unsafe);
+        p->exit_code = unsafe > 0 || (p->once && (!p->scanned || workers_efs_bad(p->workers)));
     }
     (void)pthread_kill(p->main_thread, SIGTERM); /* --once is through, or the watcher cannot go on */
     return NULL;
@@ -92,23 +115,13 @@ static void *watcher(void *arg)
 
 static int usage(FILE *to)
 {
-    return fprintf(to,
-        "Usage: qdrant-replicator [--once | --help | --version]\n"
+    (void)fprintf(to,
+        "Usage: qdrant-replicator [--once] [SETTINGS]\n"
+        "       qdrant-replicator --help | --version\n"
         "Watches SNAPSHOTS_DIR and puts every finished Qdrant snapshot on EFS, checked and compressed.\n"
-        "  --once   publish what is there and exit; 0 only if all of it is safely on EFS\n"
-        "Settings (environment):\n"
-        "  EFS_ROOT             where EFS is mounted (required)\n"
-        "  SNAPSHOTS_DIR        Qdrant's snapshots (QDRANT__STORAGE__SNAPSHOTS_PATH, else /qdrant/snapshots)\n"
-        "  TIER, CPU_ARCH       name the tree {EFS_ROOT}/{TIER}-{CPU_ARCH} (default, the machine's)\n"
-        "  NODE_NAME            a name of this node that outlives the task (the peer id)\n"
-        "  COMPRESSION          none, zstd:1 ... zstd:19 (zstd:1)\n"
-        "  COMPRESSION_THREADS  0 to 64 (2)\n"
-        "  RETENTION            15min=24h,hourly=7d,daily=35d,monthly=13 (counts or ages)\n"
-        "  LOCAL_KEEP           published snapshots that stay on the local disk (1)\n"
-        "  QDRANT_URL           http://127.0.0.1:6333, or http://QDRANT_FQDN:6333\n"
-        "  QDRANT_API_KEY, QDRANT_API_KEY_FILE (QDRANT__SERVICE__API_KEY)\n"
-        "  LOG_LEVEL            debug, info, warn, error (info);  LOG_FORMAT  json, text (json)\n"
-        "Exit codes: 0 stopped as asked; 1 failed; 64 a setting or argument is wrong.\n") < 0;
+        "  --once   publish what is there, prune, and exit; 0 only if all of it is safely on EFS\n");
+    settings_help(to);
+    return fprintf(to, "Exit codes: 0 stopped as asked; 1 failed; 64 a setting or argument is wrong.\n") < 0;
 }
 
 static int start(struct program *p)
@@ -137,41 +150,73 @@ static int start(struct program *p)
     if (write(p->wake_fd, &one, sizeof one) < 0)
         log_line(LOG_ERROR, "internal", "eventfd: %s", strerror(errno));
     struct timespec end;
-    (void)clock_gettime(CLOCK_REALTIME, &end);
+    (void)clock_gettime(CLOCK_REALTIME, &end); /* cannot fail with this clock */
     end.tv_sec += STOP_SECONDS;
     bool clean = pthread_timedjoin_np(thread, NULL, &end) == 0;
     clean = workers_stop(p->workers, STOP_SECONDS) && clean;
     int code = p->once || !clean ? p->exit_code : 0;
-    log_line(LOG_INFO, "stopped", clean ? "stopped" : "stopped; a thread still hangs on a mount");
+    summary(p->workers, "stopped");
+    if (!clean)
+        log_line(LOG_WARN, "hangs", "a thread hangs in the kernel, on a mount that does not answer; it is left behind");
     log_close();
-    _exit(clean ? code : 1); /* not exit(): a thread that hangs on EFS must not be waited for */
+    if (!clean)
+        _exit(1); /* not exit(): that thread must not be waited for, nor what it holds be freed */
+    return code;
+}
+
+static int wrong_use(const char *text)
+{
+    log_line(LOG_ERROR, "wrong_setting", "%s", text);
+    log_close();
+    return EXIT_SETTING;
+}
+
+/* -1 to go on, else the exit code. */
+static int arguments(struct program *p, int argc, char **argv)
+{
+    char text[256];
+    for (int i = 1; i < argc; i++) {
+        bool took_next;
+        if (strcmp(argv[i], "--help") == 0)
+            return usage(stdout);
+        if (strcmp(argv[i], "--version") == 0)
+            return puts("qdrant-replicator " VERSION) < 0;
+        if (strcmp(argv[i], "--once") == 0) {
+            p->once = true;
+            continue;
+        }
+        int rc = settings_flag(argv[i], argv[i + 1], &took_next);
+        if (rc <= 0) {
+            (void)snprintf(text, sizeof text, "%s %.100s; see qdrant-replicator --help",
+                           rc < 0 ? "a value is missing after" : "no such argument:", argv[i]);
+            return wrong_use(text);
+        }
+        i += took_next;
+    }
+    return -1;
 }
 
 int main(int argc, char **argv)
 {
     static struct program p; /* threads may outlive main */
     struct err e = {0};
-    if (argc == 2 && strcmp(argv[1], "--help") == 0)
-        return usage(stdout);
-    if (argc == 2 && strcmp(argv[1], "--version") == 0)
-        return puts("qdrant-replicator 0.1.0") < 0;
-    p.once = argc == 2 && strcmp(argv[1], "--once") == 0;
-    if (argc > 1 && !p.once) {
-        (void)usage(stderr);
-        return EXIT_SETTING;
-    }
+#ifndef __SANITIZE_ADDRESS__ /* the leak checker must be able to look */
     if (prctl(PR_SET_DUMPABLE, 0) != 0) /* no API key in a core dump */
         perror("prctl");
-    if (log_open("qdrant-replicator") != 0)
-        (void)err_set(&e, 0, "LOG_LEVEL or LOG_FORMAT is not allowed; use debug, info, warn or error, and json or text", NULL, NULL);
-    else if (settings_read(&p.settings, &e) == 0 && !p.settings.efs_root[0])
-        (void)err_set(&e, 0, "EFS_ROOT is not set; use the folder where EFS is mounted", NULL, NULL);
-    if (e.text[0]) {
-        log_line(LOG_ERROR, "wrong_setting", "%s", e.text);
+#endif
+    int rc = arguments(&p, argc, argv);
+    if (rc >= 0)
+        return rc;
+    rc = settings_read(&p.settings, &e);
+    log_open("qdrant-replicator", p.settings.log_level, p.settings.log_text);
+    if (rc != 0)
+        return wrong_use(e.text);
+    if (!p.settings.efs_root[0])
+        return wrong_use("EFS_ROOT is not set; use the folder where EFS is mounted");
+    if (curl_global_init(CURL_GLOBAL_DEFAULT) != 0) {
+        log_line(LOG_ERROR, "internal", "libcurl does not start");
         log_close();
-        return EXIT_SETTING;
-    }
-    if (curl_global_init(CURL_GLOBAL_DEFAULT) != 0)
         return 1;
+    }
     return start(&p);
 }

@@ -1,27 +1,87 @@
 #include "replicator/qdrant.h"
+#include <cjson/cJSON.h>
 #include <curl/curl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-static size_t ignore(char *data, size_t size, size_t n, void *arg)
+enum { REPLY_MAX = 1 << 20, CONNECT_SECONDS = 2, DELETE_SECONDS = 30, ASK_SECONDS = 5 };
+
+struct reply {
+    char *text; /* NUL-terminated, NULL when empty */
+    size_t n;
+};
+
+static size_t take(char *data, size_t size, size_t n, void *arg)
 {
-    (void)data, (void)arg;
-    return size * n;
+    struct reply *r = arg;
+    size_t more = size * n;
+    if (more > REPLY_MAX - r->n)
+        return 0; /* curl ends the transfer */
+    char *grown = realloc(r->text, r->n + more + 1);
+    if (!grown)
+        return 0;
+    memcpy(grown + r->n, data, more);
+    r->text = grown;
+    r->n += more;
+    grown[r->n] = 0;
+    return more;
 }
 
-static bool build_url(CURL *c, const struct settings *s, const struct source *src, char *url, size_t size)
+static bool prepare(CURL *c, const struct settings *s, const char *method, const char *path, long seconds,
+                    struct curl_slist **headers, struct reply *reply)
+{
+    char url[4096], header[1100];
+    int n = snprintf(url, sizeof url, "%s%s", s->qdrant_url, path);
+    if (n < 0 || (size_t)n >= sizeof url)
+        return false;
+    if (s->api_key[0]) {
+        (void)snprintf(header, sizeof header, "api-key: %s", s->api_key);
+        *headers = curl_slist_append(NULL, header);
+        if (!*headers)
+            return false;
+    }
+    return curl_easy_setopt(c, CURLOPT_URL, url) == CURLE_OK &&
+           curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https") == CURLE_OK &&
+           curl_easy_setopt(c, CURLOPT_NOPROXY, "*") == CURLE_OK &&
+           curl_easy_setopt(c, CURLOPT_CUSTOMREQUEST, method) == CURLE_OK &&
+           curl_easy_setopt(c, CURLOPT_HTTPHEADER, *headers) == CURLE_OK &&
+           curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, take) == CURLE_OK &&
+           curl_easy_setopt(c, CURLOPT_WRITEDATA, reply) == CURLE_OK &&
+           curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L) == CURLE_OK &&
+           curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT, (long)CONNECT_SECONDS) == CURLE_OK &&
+           curl_easy_setopt(c, CURLOPT_TIMEOUT, seconds) == CURLE_OK;
+}
+
+/* The HTTP status, or 0 when there was no whole reply. The caller frees reply->text. */
+static long request(const struct settings *s, const char *method, const char *path, long seconds, struct reply *reply)
+{
+    long status = 0;
+    struct curl_slist *headers = NULL;
+    CURL *c = curl_easy_init();
+    if (!c)
+        return 0;
+    if (!prepare(c, s, method, path, seconds, &headers, reply) || curl_easy_perform(c) != CURLE_OK ||
+        curl_easy_getinfo(c, CURLINFO_RESPONSE_CODE, &status) != CURLE_OK)
+        status = 0;
+    curl_slist_free_all(headers);
+    curl_easy_cleanup(c);
+    return status;
+}
+
+static bool snapshot_path(const struct source *src, char *out, size_t size)
 {
     char name[300];
     (void)snprintf(name, sizeof name, "%s.snapshot", src->stem);
-    char *file = curl_easy_escape(c, name, 0), *col = curl_easy_escape(c, src->collection, 0);
+    char *file = curl_easy_escape(NULL, name, 0), *col = curl_easy_escape(NULL, src->collection, 0);
     int n = -1;
     if (file && col) {
         if (src->kind == KIND_STORAGE)
-            n = snprintf(url, size, "%s/snapshots/%s", s->qdrant_url, file);
+            n = snprintf(out, size, "/snapshots/%s", file);
         else if (src->kind == KIND_SHARD)
-            n = snprintf(url, size, "%s/collections/%s/shards/%s/snapshots/%s", s->qdrant_url, col, src->shard, file);
+            n = snprintf(out, size, "/collections/%s/shards/%s/snapshots/%s", col, src->shard, file);
         else
-            n = snprintf(url, size, "%s/collections/%s/snapshots/%s", s->qdrant_url, col, file);
+            n = snprintf(out, size, "/collections/%s/snapshots/%s", col, file);
     }
     curl_free(file);
     curl_free(col);
@@ -30,27 +90,43 @@ static bool build_url(CURL *c, const struct settings *s, const struct source *sr
 
 long qdrant_delete_snapshot(const struct settings *s, const struct source *src)
 {
-    char url[2048], header[1100];
-    long status = 0;
-    CURL *c = curl_easy_init();
-    if (!c)
-        return 0;
-    struct curl_slist *headers = NULL;
-    if (s->api_key[0]) {
-        (void)snprintf(header, sizeof header, "api-key: %s", s->api_key);
-        headers = curl_slist_append(NULL, header);
-    }
-    if (build_url(c, s, src, url, sizeof url) && curl_easy_setopt(c, CURLOPT_URL, url) == CURLE_OK &&
-        curl_easy_setopt(c, CURLOPT_CUSTOMREQUEST, "DELETE") == CURLE_OK &&
-        curl_easy_setopt(c, CURLOPT_HTTPHEADER, headers) == CURLE_OK &&
-        curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, ignore) == CURLE_OK &&
-        curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L) == CURLE_OK &&
-        curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT, 5L) == CURLE_OK &&
-        curl_easy_setopt(c, CURLOPT_TIMEOUT, 30L) == CURLE_OK &&
-        curl_easy_setopt(c, CURLOPT_MAXFILESIZE, 1L << 20) == CURLE_OK && curl_easy_perform(c) == CURLE_OK &&
-        curl_easy_getinfo(c, CURLINFO_RESPONSE_CODE, &status) != CURLE_OK)
-        status = 0;
-    curl_slist_free_all(headers);
-    curl_easy_cleanup(c);
+    char path[2048];
+    struct reply reply = {0};
+    long status = snapshot_path(src, path, sizeof path) ? request(s, "DELETE", path, DELETE_SECONDS, &reply) : 0;
+    free(reply.text);
     return status;
+}
+
+/* GET `path` as JSON; NULL when there is none. `*reached` is set when anybody answered. */
+static cJSON *get_json(const struct settings *s, const char *path, bool *reached)
+{
+    struct reply reply = {0};
+    long status = request(s, "GET", path, ASK_SECONDS, &reply);
+    *reached = status != 0;
+    cJSON *o = status == 200 && reply.text ? cJSON_Parse(reply.text) : NULL;
+    free(reply.text);
+    return o;
+}
+
+bool qdrant_describe(const struct settings *s, struct manifest *m)
+{
+    bool reached;
+    cJSON *o = get_json(s, "/", &reached);
+    const char *version = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(o, "version"));
+    if (version)
+        (void)snprintf(m->qdrant_version, sizeof m->qdrant_version, "%s", version);
+    cJSON_Delete(o);
+    if (!reached || m->source.kind == KIND_STORAGE)
+        return reached;
+    char path[1024], *col = curl_easy_escape(NULL, m->source.collection, 0);
+    int n = col ? snprintf(path, sizeof path, "/collections/%s", col) : -1;
+    curl_free(col);
+    if (n < 0 || (size_t)n >= sizeof path)
+        return true;
+    o = get_json(s, path, &reached);
+    const cJSON *points = cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(o, "result"), "points_count");
+    if (cJSON_IsNumber(points) && points->valuedouble >= 0 && points->valuedouble < 9007199254740992.0)
+        m->points = (int64_t)points->valuedouble;
+    cJSON_Delete(o);
+    return reached;
 }

@@ -1,6 +1,28 @@
 #include "replicator/tarcheck.h"
+#include "common/cleanup.h"
 #include <archive.h>
 #include <archive_entry.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static const char ADVICE[] = "it is not published; upload it again, or delete it";
+enum { BLOCK = 512, BUFFER = 1 << 18 };
+
+/* Read, not skipped: libarchive skips by seeking, also past the end of a file that was cut short. */
+static int read_data(struct archive *a)
+{
+    const void *data;
+    size_t n;
+    la_int64_t at;
+    int rc;
+    do
+        rc = archive_read_data_block(a, &data, &n, &at);
+    while (rc == ARCHIVE_OK);
+    return rc == ARCHIVE_EOF ? 0 : -1;
+}
 
 static int read_through(struct archive *a, const char *path, struct err *e)
 {
@@ -10,21 +32,43 @@ static int read_through(struct archive *a, const char *path, struct err *e)
         int rc = archive_read_next_header(a, &entry);
         if (rc == ARCHIVE_EOF)
             break;
-        if (rc != ARCHIVE_OK || archive_read_data_skip(a) != ARCHIVE_OK)
-            return err_set(e, 0, "not a whole tar:", path, "upload it again, or delete it");
+        if (rc != ARCHIVE_OK || read_data(a) != 0)
+            return err_set(e, 0, "not a whole tar:", path, ADVICE);
         members++;
     }
-    return members > 0 ? 0 : err_set(e, 0, "an empty tar:", path, "upload it again, or delete it");
+    return members > 0 ? 0 : err_set(e, 0, "an empty tar:", path, ADVICE);
+}
+
+/* Two blocks of zeros end a tar. libarchive does without them, so one that was cut between two members would
+ * pass for whole. */
+static int end_marker(const char *path, struct err *e)
+{
+    static const char zero[2 * BLOCK];
+    char last[2 * BLOCK];
+    struct stat st;
+    cleanup_close int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd < 0 || fstat(fd, &st) != 0)
+        return err_set(e, errno, "cannot read", path, NULL);
+    if (!S_ISREG(st.st_mode) || st.st_size < (off_t)sizeof last || st.st_size % BLOCK != 0)
+        return err_set(e, 0, "not a whole tar:", path, ADVICE);
+    ssize_t n = pread(fd, last, sizeof last, st.st_size - (off_t)sizeof last);
+    if (n < 0)
+        return err_set(e, errno, "cannot read", path, NULL);
+    if ((size_t)n != sizeof last || memcmp(last, zero, sizeof last) != 0)
+        return err_set(e, 0, "a tar without its end:", path, ADVICE);
+    return 0;
 }
 
 int tarcheck(const char *path, struct err *e)
 {
+    if (end_marker(path, e) != 0)
+        return -1;
     struct archive *a = archive_read_new();
     if (!a)
-        return err_set(e, 12, "cannot check", path, NULL);
-    int rc = archive_read_support_format_tar(a) == ARCHIVE_OK && archive_read_open_filename(a, path, 1 << 16) == ARCHIVE_OK
+        return err_set(e, ENOMEM, "cannot check", path, NULL);
+    int rc = archive_read_support_format_tar(a) == ARCHIVE_OK && archive_read_open_filename(a, path, BUFFER) == ARCHIVE_OK
                  ? read_through(a, path, e)
-                 : err_set(e, 0, "not a tar:", path, "upload it again, or delete it");
+                 : err_set(e, 0, "not a tar:", path, ADVICE);
     (void)archive_read_free(a);
     return rc;
 }

@@ -10,7 +10,7 @@
 
 enum { HOURLY = 3600000, WITHOUT_WATCHES = 30000, NOT_THERE = 1000 };
 static const uint32_t MASK = IN_CREATE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_CLOSE_WRITE | IN_ONLYDIR |
-                             IN_DONT_FOLLOW | IN_EXCL_UNLINK;
+                             IN_EXCL_UNLINK;
 
 struct watch {
     const struct settings *settings;
@@ -22,13 +22,13 @@ struct watch {
     int64_t scan_due;
 };
 
-struct watch *watch_new(const struct settings *s, struct intake *in)
+struct watch *watch_new(const struct settings *s, struct intake *in, bool events)
 {
     struct watch *w = calloc(1, sizeof *w);
     if (!w)
         return NULL;
-    *w = (struct watch){.settings = s, .intake = in, .fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC)};
-    if (w->fd < 0)
+    *w = (struct watch){.settings = s, .intake = in, .fd = events ? inotify_init1(IN_NONBLOCK | IN_CLOEXEC) : -1};
+    if (events && w->fd < 0)
         log_line(LOG_WARN, "no_inotify", "inotify_init1: %s; scanning every %d s instead", strerror(errno),
                  WITHOUT_WATCHES / 1000);
     return w;
@@ -37,16 +37,12 @@ struct watch *watch_new(const struct settings *s, struct intake *in)
 int watch_fd(const struct watch *w) { return w->fd; }
 int64_t watch_scan_due(const struct watch *w) { return w->scan_due; }
 
-/* An EFS_ROOT inside SNAPSHOTS_DIR is no source, else its own files would come round again. */
+/* An EFS_ROOT inside SNAPSHOTS_DIR is no source, else its own files would come round again. Compared as text:
+ * a look at EFS could hang. */
 static bool is_efs(const struct watch *w, const char *path)
 {
-    size_t n = strlen(w->settings->efs_root);
-    while (n > 1 && w->settings->efs_root[n - 1] == '/')
-        n--;
-    if (strcmp(path, w->settings->base) == 0)
-        return true;
-    return strlen(path) == n && strncmp(path, w->settings->efs_root, n) == 0 &&
-           strcmp(path, w->settings->snapshots_dir) != 0;
+    const struct settings *s = w->settings;
+    return strcmp(path, s->base) == 0 || (strcmp(path, s->efs_root) == 0 && strcmp(path, s->snapshots_dir) != 0);
 }
 
 /* Collections at the top (but Qdrant's tmp), "shards" below one, numbers below that. */
@@ -63,34 +59,51 @@ static bool wanted_folder(const char *relative)
     return *slash == '/' && slash[1] && strspn(slash + 1, "0123456789") == strlen(slash + 1);
 }
 
-static void add_watch(struct watch *w, const char *path, const char *relative)
+static void forget_watch(struct watch *w, size_t at)
 {
-    if (w->fd < 0)
-        return;
-    int wd = inotify_add_watch(w->fd, path, MASK);
-    if (wd < 0) {
-        if (errno == ENOENT || errno == ENOTDIR)
-            return;
-        w->short_of_watches = true;
-        if (!w->warned)
-            log_line(LOG_WARN, "no_watch", "cannot watch %s: %s; scanning every %d s instead%s", path,
-                     strerror(errno), WITHOUT_WATCHES / 1000,
-                     errno == ENOSPC ? " (fs.inotify.max_user_watches is used up)" : "");
-        w->warned = true;
-        return;
-    }
-    size_t at = (size_t)wd;
+    free(w->dir[at]);
+    w->dir[at] = NULL;
+}
+
+/* Note which folder a watch is for; a folder that was renamed comes back with the watch it had. */
+static void name_watch(struct watch *w, size_t at, const char *relative)
+{
     if (at >= w->dirs) {
         size_t size = at + 256;
         char **grown = realloc(w->dir, size * sizeof *grown);
-        if (!grown)
+        if (!grown) {
+            w->short_of_watches = true;
             return;
+        }
         memset(grown + w->dirs, 0, (size - w->dirs) * sizeof *grown);
         w->dir = grown;
         w->dirs = size;
     }
+    if (w->dir[at] && strcmp(w->dir[at], relative) == 0)
+        return;
+    forget_watch(w, at);
+    w->dir[at] = strdup(relative);
     if (!w->dir[at])
-        w->dir[at] = strdup(relative);
+        w->short_of_watches = true;
+}
+
+static void add_watch(struct watch *w, const char *path, const char *relative)
+{
+    if (w->fd < 0)
+        return;
+    /* SNAPSHOTS_DIR itself may be a link; what is in it may not lead elsewhere. */
+    int wd = inotify_add_watch(w->fd, path, *relative ? MASK | IN_DONT_FOLLOW : MASK);
+    if (wd >= 0) {
+        name_watch(w, (size_t)wd, relative);
+        return;
+    }
+    if (errno == ENOENT || errno == ENOTDIR)
+        return;
+    w->short_of_watches = true;
+    if (!w->warned)
+        log_line(LOG_WARN, "no_watch", "cannot watch %s: %s; scanning every %d s instead%s", path, strerror(errno),
+                 WITHOUT_WATCHES / 1000, errno == ENOSPC ? " (fs.inotify.max_user_watches is used up)" : "");
+    w->warned = true;
 }
 
 static bool has_suffix(const char *s, const char *suffix)
@@ -99,9 +112,11 @@ static bool has_suffix(const char *s, const char *suffix)
     return n > m && strcmp(s + n - m, suffix) == 0;
 }
 
-static bool scan_folder(struct watch *w, const char *relative, int64_t now);
+/* What to do with each snapshot found: a new folder's are news, a full scan's may be known. */
+typedef void found(struct intake *in, const char *relative, int64_t now);
+static bool scan_folder(struct watch *w, const char *relative, found *tell, int64_t now);
 
-static void scan_one(struct watch *w, const char *relative, const struct dirent *de, int64_t now)
+static void scan_one(struct watch *w, const char *relative, const struct dirent *de, found *tell, int64_t now)
 {
     char sub[PATH_MAX], path[PATH_MAX];
     struct stat st;
@@ -113,13 +128,13 @@ static void scan_one(struct watch *w, const char *relative, const struct dirent 
         lstat(path, &st) == 0)
         type = S_ISDIR(st.st_mode) ? DT_DIR : DT_REG;
     if (type == DT_DIR && wanted_folder(sub))
-        (void)scan_folder(w, sub, now);
+        (void)scan_folder(w, sub, tell, now);
     else if (type != DT_DIR && has_suffix(sub, ".snapshot"))
-        intake_note(w->intake, sub, now);
+        tell(w->intake, sub, now);
 }
 
 /* Watch first, then scan: Qdrant makes a collection's folder and writes into it at once. */
-static bool scan_folder(struct watch *w, const char *relative, int64_t now)
+static bool scan_folder(struct watch *w, const char *relative, found *tell, int64_t now)
 {
     char path[PATH_MAX];
     if (*relative ? files_join(path, sizeof path, w->settings->snapshots_dir, relative, NULL) != 0
@@ -130,13 +145,13 @@ static bool scan_folder(struct watch *w, const char *relative, int64_t now)
     add_watch(w, path, relative);
     cleanup_dir DIR *d = opendir(path);
     if (!d) {
-        if (errno != ENOENT)
+        if (errno != ENOENT && errno != ENOTDIR)
             log_line(LOG_ERROR, "scan_failed", "cannot list %s: %s; its snapshots are not backed up", path, strerror(errno));
         return false;
     }
     for (struct dirent *de; (de = readdir(d));)
         if (strcmp(de->d_name, ".") != 0 && strcmp(de->d_name, "..") != 0)
-            scan_one(w, relative, de, now);
+            scan_one(w, relative, de, tell, now);
     return true;
 }
 
@@ -144,7 +159,7 @@ bool watch_scan(struct watch *w, int64_t now)
 {
     w->short_of_watches = w->fd < 0;
     intake_scan_begin(w->intake);
-    bool there = scan_folder(w, "", now);
+    bool there = scan_folder(w, "", intake_found, now);
     if (there)
         intake_scan_end(w->intake);
     w->scan_due = now + (!there ? NOT_THERE : w->short_of_watches ? WITHOUT_WATCHES : HOURLY);
@@ -162,11 +177,9 @@ static void one_event(struct watch *w, const struct inotify_event *ev, int64_t n
     if (ev->wd < 0 || (size_t)ev->wd >= w->dirs || !w->dir[ev->wd])
         return;
     if (ev->mask & IN_IGNORED) {
-        bool top = !*w->dir[ev->wd];
-        free(w->dir[ev->wd]);
-        w->dir[ev->wd] = NULL;
-        if (top)
+        if (!*w->dir[ev->wd])
             w->scan_due = now; /* SNAPSHOTS_DIR itself was removed: wait for it to come back */
+        forget_watch(w, (size_t)ev->wd);
         return;
     }
     if (ev->len == 0)
@@ -178,7 +191,9 @@ static void one_event(struct watch *w, const struct inotify_event *ev, int64_t n
     bool arrived = ev->mask & (IN_CREATE | IN_MOVED_TO | IN_CLOSE_WRITE), left = ev->mask & (IN_MOVED_FROM | IN_DELETE);
     if (ev->mask & IN_ISDIR) {
         if (arrived && wanted_folder(rel))
-            (void)scan_folder(w, rel, now);
+            (void)scan_folder(w, rel, intake_note, now);
+        else if (left && (ev->mask & IN_MOVED_FROM))
+            w->scan_due = now; /* all that was in it is elsewhere now, under watches that still have its name */
     } else if (has_suffix(rel, ".snapshot.checksum")) {
         rel[strlen(rel) - strlen(".checksum")] = 0;
         if (arrived)

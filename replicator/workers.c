@@ -1,162 +1,178 @@
 #include "replicator/workers.h"
-#include "common/cleanup.h"
 #include "common/files.h"
 #include "common/log.h"
-#include "replicator/qdrant.h"
-#include "replicator/tarcheck.h"
+#include "replicator/publisher.h"
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { THREADS = 2 }; /* one client does not reach EFS's throughput with one stream */
 
-struct line {
+struct worker {
     struct workers *all;
-    struct job *head, **tail;
     pthread_t thread;
+    const char *folder; /* the one it works in, or NULL */
     bool started;
 };
 struct workers {
-    const struct settings *settings;
+    struct publisher publisher;
     int wake_fd;
     atomic_bool stop;
-    pthread_mutex_t mutex;
+    pthread_mutex_t mutex; /* for all below */
     pthread_cond_t more;
-    struct line line[THREADS];
+    struct worker worker[THREADS];
+    struct job *head, **tail; /* queued, oldest first */
     struct job *done;
     size_t open; /* queued or running */
+    bool efs_bad;
+    struct counts counts;
 };
 
-static void count_pruned(const struct backup *gone, void *arg)
+bool stamp_is(const struct stamp *s, const struct stat *st)
 {
-    (void)arg;
-    char slot[32];
-    manifest_time(gone->m.slot, slot);
-    log_line(LOG_INFO, "pruned", "%s/%s of slot %s", gone->dir, gone->stem, slot);
+    return s->ino == st->st_ino && s->size == st->st_size && s->mtime.tv_sec == st->st_mtim.tv_sec &&
+           s->mtime.tv_nsec == st->st_mtim.tv_nsec;
 }
 
-static void prune(const struct settings *s, const struct source *src)
+struct job *job_new(enum job_kind kind, const struct source *source, const char *relative)
 {
-    char folder[512];
-    struct err e = {0};
-    if (name_folder(src, folder, sizeof folder) &&
-        store_prune(s->base, folder, &s->retention, false, count_pruned, NULL, &e) != 0)
-        log_line(LOG_ERROR, "prune_failed", "%s", e.text);
-}
-
-static void report(const struct job *j, const struct manifest *m, const struct err *e)
-{
-    switch (j->outcome) {
-    case PUBLISHED:
-        log_line(LOG_INFO, "published", "%s to %s/%s: %llu bytes stored as %llu in %.3f s", j->relative,
-                 tier_text(m->tier), m->data, (unsigned long long)m->content.size,
-                 (unsigned long long)m->content.stored_size, m->seconds);
-        break;
-    case PUBLISH_SAME:
-        log_line(LOG_DEBUG, "already_there", "%s is in %s", j->relative, tier_text(m->tier));
-        break;
-    case PUBLISH_VANISHED:
-        log_line(LOG_INFO, "vanished", "%s went away before it was copied", j->relative);
-        break;
-    case PUBLISH_MISMATCH:
-        log_line(LOG_ERROR, "mismatch", "%s", e->text);
-        break;
-    case PUBLISH_CONFLICT:
-        log_line(LOG_ERROR, "conflict", "%s", e->text);
-        break;
-    case PUBLISH_FAILED:
-        log_line(e->code == ECANCELED ? LOG_INFO : LOG_ERROR, "publish_failed", "%s", e->text);
-        break;
+    char folder[NAME_MAX * 2] = "";
+    struct job *j = calloc(1, sizeof *j + strlen(relative) + 1);
+    if (!j)
+        return NULL;
+    j->kind = kind;
+    strcpy(j->relative, relative); /* sized above */
+    if (source) {
+        j->source = *source;
+        (void)name_folder(source, folder, sizeof folder);
     }
-}
-
-static void publish(struct workers *w, struct job *j)
-{
-    char path[PATH_MAX];
-    struct err e = {0};
-    struct manifest m;
-    const struct settings *s = w->settings;
-    j->outcome = PUBLISH_FAILED;
-    if (files_join(path, sizeof path, s->snapshots_dir, j->relative, &e) == 0) {
-        if (!j->checksum[0] && tarcheck(path, &e) != 0) {
-            j->outcome = access(path, F_OK) == 0 ? PUBLISH_MISMATCH : PUBLISH_VANISHED;
-        } else {
-            struct publish p = {.base = s->base, .path = path, .source = j->source,
-                                .checksum = j->checksum[0] ? j->checksum : NULL, .node = s->node,
-                                .written_by = s->written_by, .copy = {s->level, s->threads, &w->stop}};
-            j->outcome = store_publish(&p, &m, &e);
-        }
+    j->folder = strdup(folder);
+    if (!j->folder) {
+        free(j);
+        return NULL;
     }
-    report(j, &m, &e);
-    if (j->outcome == PUBLISHED)
-        prune(s, &j->source);
+    return j;
 }
 
-/* Only published snapshots come here. Qdrant deletes its own, so that its listing stays true. */
-static void delete_local(const struct settings *s, const struct job *j)
+void job_free(struct job *j)
 {
-    char path[PATH_MAX], checksum[PATH_MAX + 16];
-    struct err e = {0};
-    if (files_join(path, sizeof path, s->snapshots_dir, j->relative, &e) != 0)
-        return;
-    (void)snprintf(checksum, sizeof checksum, "%s.checksum", path);
-    long status = qdrant_delete_snapshot(s, &j->source);
-    if (status >= 200 && status < 300)
-        log_line(LOG_INFO, "deleted_locally", "%s, by Qdrant", j->relative);
-    if (access(path, F_OK) != 0)
-        return;
-    /* Not reachable, no right, or a folder that is no collection's: then it is a file like any other. */
-    if ((unlink(path) != 0 || unlink(checksum) != 0) && errno != ENOENT)
-        log_line(LOG_ERROR, "delete_failed", "cannot delete %s: %s", path, strerror(errno));
-    else
-        log_line(LOG_INFO, "deleted_locally", "%s, directly (Qdrant answered %ld)", j->relative, status);
+    if (j)
+        free(j->folder);
+    free(j);
 }
 
-static struct job *next_job(struct workers *w, struct line *l)
+static bool folder_busy(const struct workers *w, const char *folder)
 {
+    for (int i = 0; i < THREADS; i++)
+        if (*folder && w->worker[i].folder && strcmp(w->worker[i].folder, folder) == 0)
+            return true;
+    return false;
+}
+
+/* Take the oldest job whose folder nobody works in. With the mutex held. */
+static struct job *pick(struct workers *w)
+{
+    for (struct job **at = &w->head; *at; at = &(*at)->next) {
+        struct job *j = *at;
+        if (folder_busy(w, j->folder))
+            continue;
+        *at = j->next;
+        if (!*at)
+            w->tail = at;
+        return j;
+    }
+    return NULL;
+}
+
+static struct job *next_job(struct worker *me)
+{
+    struct workers *w = me->all;
     struct job *j = NULL;
     (void)pthread_mutex_lock(&w->mutex);
-    while (!l->head && !atomic_load(&w->stop))
+    while (!atomic_load(&w->stop) && !(j = pick(w)))
         (void)pthread_cond_wait(&w->more, &w->mutex);
-    if (!atomic_load(&w->stop)) {
-        j = l->head;
-        l->head = j->next;
-        if (!l->head)
-            l->tail = &l->head;
-    }
+    me->folder = j ? j->folder : NULL;
     (void)pthread_mutex_unlock(&w->mutex);
     return j;
 }
 
-static void finish_job(struct workers *w, struct job *j)
+static void add_counts(struct counts *to, const struct counts *c)
 {
+    to->published += c->published;
+    to->bytes += c->bytes;
+    to->stored += c->stored;
+    to->same += c->same;
+    to->expired += c->expired;
+    to->vanished += c->vanished;
+    to->mismatch += c->mismatch;
+    to->conflict += c->conflict;
+    to->failed += c->failed;
+    to->pruned += c->pruned;
+    to->deleted += c->deleted;
+}
+
+static void finish_job(struct worker *me, struct job *j, const struct counts *c)
+{
+    struct workers *w = me->all;
+    bool comes_back = j->kind == JOB_PUBLISH || j->kind == JOB_DELETE_LOCAL;
     (void)pthread_mutex_lock(&w->mutex);
+    me->folder = NULL;
+    add_counts(&w->counts, c);
     w->open--;
-    if (j->kind == JOB_PUBLISH) {
+    if (comes_back) {
         j->next = w->done;
         w->done = j;
-        j = NULL;
     }
+    (void)pthread_cond_broadcast(&w->more); /* the folder is free again */
     (void)pthread_mutex_unlock(&w->mutex);
-    free(j);
+    if (!comes_back)
+        job_free(j);
     uint64_t one = 1;
     if (write(w->wake_fd, &one, sizeof one) < 0 && errno != EAGAIN)
         log_line(LOG_ERROR, "internal", "cannot wake the watcher: %s", strerror(errno));
 }
 
+static void housekeep(struct workers *w)
+{
+    char **folders = NULL;
+    size_t n = 0;
+    bool good = publisher_probe(&w->publisher, &folders, &n);
+    (void)pthread_mutex_lock(&w->mutex);
+    w->efs_bad = !good;
+    (void)pthread_mutex_unlock(&w->mutex);
+    for (size_t i = 0; i < n; i++) {
+        struct job *j = job_new(JOB_PRUNE, NULL, "");
+        char *folder = strdup(folders[i]);
+        if (j && folder) {
+            free(j->folder);
+            j->folder = folder;
+            workers_push(w, j);
+        } else {
+            free(folder);
+            job_free(j);
+        }
+    }
+    store_folders_free(folders, n);
+}
+
 static void *run(void *arg)
 {
-    struct line *l = arg;
-    for (struct job *j; (j = next_job(l->all, l));) {
+    struct worker *me = arg;
+    struct workers *w = me->all;
+    for (struct job *j; (j = next_job(me));) {
+        struct counts c = {0};
         if (j->kind == JOB_PUBLISH)
-            publish(l->all, j);
+            publisher_publish(&w->publisher, j, &c);
         else if (j->kind == JOB_PRUNE)
-            prune(l->all->settings, &j->source);
+            publisher_prune(&w->publisher, j->folder, &c);
+        else if (j->kind == JOB_DELETE_LOCAL)
+            publisher_delete_local(&w->publisher, j, &c);
         else
-            delete_local(l->all->settings, j);
-        finish_job(l->all, j);
+            housekeep(w);
+        finish_job(me, j, &c);
     }
     return NULL;
 }
@@ -166,18 +182,19 @@ struct workers *workers_start(const struct settings *s, int wake_fd)
     struct workers *w = calloc(1, sizeof *w);
     if (!w)
         return NULL;
-    w->settings = s;
+    w->publisher = (struct publisher){.settings = s, .stop = &w->stop};
     w->wake_fd = wake_fd;
+    w->tail = &w->head;
     if (pthread_mutex_init(&w->mutex, NULL) != 0 || pthread_cond_init(&w->more, NULL) != 0)
         return free(w), NULL;
     for (int i = 0; i < THREADS; i++) {
-        struct line *l = &w->line[i];
-        l->all = w;
-        l->tail = &l->head;
-        l->started = pthread_create(&l->thread, NULL, run, l) == 0;
-        if (!l->started) {
-            (void)workers_stop(w, 1);
-            return free(w), NULL;
+        struct worker *me = &w->worker[i];
+        me->all = w;
+        me->started = pthread_create(&me->thread, NULL, run, me) == 0;
+        if (!me->started) {
+            if (workers_stop(w, 1))
+                free(w);
+            return NULL;
         }
     }
     return w;
@@ -185,18 +202,12 @@ struct workers *workers_start(const struct settings *s, int wake_fd)
 
 void workers_push(struct workers *w, struct job *j)
 {
-    char folder[512] = "";
-    unsigned hash = 5381;
-    (void)name_folder(&j->source, folder, sizeof folder);
-    for (const char *p = folder; *p; p++)
-        hash = hash * 33 + (unsigned char)*p;
-    struct line *l = &w->line[hash % THREADS];
     j->next = NULL;
     (void)pthread_mutex_lock(&w->mutex);
-    *l->tail = j;
-    l->tail = &j->next;
+    *w->tail = j;
+    w->tail = &j->next;
     w->open++;
-    (void)pthread_cond_broadcast(&w->more);
+    (void)pthread_cond_signal(&w->more);
     (void)pthread_mutex_unlock(&w->mutex);
 }
 
@@ -218,6 +229,22 @@ bool workers_idle(struct workers *w)
     return idle;
 }
 
+bool workers_efs_bad(struct workers *w)
+{
+    (void)pthread_mutex_lock(&w->mutex);
+    bool bad = w->efs_bad;
+    (void)pthread_mutex_unlock(&w->mutex);
+    return bad;
+}
+
+struct counts workers_counts(struct workers *w)
+{
+    (void)pthread_mutex_lock(&w->mutex);
+    struct counts c = w->counts;
+    (void)pthread_mutex_unlock(&w->mutex);
+    return c;
+}
+
 bool workers_stop(struct workers *w, unsigned seconds)
 {
     struct timespec end;
@@ -226,10 +253,10 @@ bool workers_stop(struct workers *w, unsigned seconds)
     atomic_store(&w->stop, true);
     (void)pthread_cond_broadcast(&w->more);
     (void)pthread_mutex_unlock(&w->mutex);
-    (void)clock_gettime(CLOCK_REALTIME, &end);
+    (void)clock_gettime(CLOCK_REALTIME, &end); /* cannot fail with this clock */
     end.tv_sec += seconds;
     for (int i = 0; i < THREADS; i++)
-        if (w->line[i].started && pthread_timedjoin_np(w->line[i].thread, NULL, &end) != 0)
+        if (w->worker[i].started && pthread_timedjoin_np(w->worker[i].thread, NULL, &end) != 0)
             all = false;
     return all;
 }

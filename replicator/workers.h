@@ -1,25 +1,51 @@
 /* Threads that touch EFS and talk to Qdrant. They may hang with a hung mount; nobody waits for them.
- * Jobs of one folder always run on the same thread, in order: a folder has one writer. */
+ * Jobs of one folder run one at a time and in order: a folder has one writer. */
 #ifndef REPLICATOR_WORKERS_H
 #define REPLICATOR_WORKERS_H
 #include "efs/settings.h"
 #include "efs/store.h"
+#include <sys/stat.h>
 
-enum job_kind { JOB_PUBLISH, JOB_DELETE_LOCAL, JOB_PRUNE };
+/* Which file it was: a snapshot of the same name may take its place at any time. */
+struct stamp {
+    ino_t ino;
+    off_t size;
+    struct timespec mtime;
+};
+bool stamp_is(const struct stamp *s, const struct stat *st);
+
+enum job_kind {
+    JOB_PUBLISH,      /* come back as done, with an outcome */
+    JOB_DELETE_LOCAL, /* come back as done */
+    JOB_PRUNE,        /* of one folder */
+    JOB_HOUSEKEEP,    /* look at EFS itself, then prune every folder that is there */
+};
 struct job {
     enum job_kind kind;
     struct source source;
-    char relative[PATH_MAX]; /* of the snapshot, below SNAPSHOTS_DIR */
-    char checksum[65];       /* empty for an upload */
+    char checksum[65]; /* Qdrant's, empty for an upload */
+    char sha256[65];   /* in: of an upload, as it was read before, or empty; out: of what is on EFS now */
+    struct stamp stamp;
     enum publish_outcome outcome; /* out */
     struct job *next;
+    char *folder;   /* on EFS; jobs of one folder exclude each other */
+    char relative[]; /* of the snapshot, below SNAPSHOTS_DIR */
+};
+/* NULL without memory. `source` may be NULL. */
+struct job *job_new(enum job_kind kind, const struct source *source, const char *relative);
+void job_free(struct job *j);
+
+struct counts { /* since the start */
+    unsigned long long published, bytes, stored, same, expired, vanished, mismatch, conflict, failed, pruned, deleted;
 };
 struct workers;
-/* `wake_fd` is an eventfd that is written when a finished JOB_PUBLISH can be taken. */
+/* `wake_fd` is an eventfd that is written when a finished job can be taken. */
 struct workers *workers_start(const struct settings *s, int wake_fd);
 void workers_push(struct workers *w, struct job *j); /* takes ownership */
-struct job *workers_take_done(struct workers *w);    /* NULL when there is none; caller frees */
-bool workers_idle(struct workers *w);                /* nothing queued or running */
+struct job *workers_take_done(struct workers *w);    /* NULL when there is none; job_free it */
+bool workers_idle(struct workers *w);                /* nothing queued, running or to be taken */
+bool workers_efs_bad(struct workers *w);             /* the last JOB_HOUSEKEEP found EFS unusable */
+struct counts workers_counts(struct workers *w);
 /* Ask all to stop at the next chunk and wait for at most `seconds`. False: one hangs; the process may
  * only _exit then. */
 bool workers_stop(struct workers *w, unsigned seconds);

@@ -23,6 +23,26 @@ def tar_of(seed: str, size: int = 2000) -> bytes:
     return out.getvalue()
 
 
+def open_snapshot(tar: pathlib.Path, work: pathlib.Path, shard: bool = False):
+    """Open a collection's (or a shard's) snapshot in the real engine; returns the EdgeShard."""
+    import qdrant_edge
+    work.mkdir()
+    if not shard:
+        with tarfile.open(tar) as whole:
+            whole.extractall(work / "collection")
+        tar = work / "shard.tar"
+        with tarfile.open(tar, "w") as inner:
+            for f in sorted((work / "collection" / "0").iterdir()):
+                inner.add(f, arcname=f.name)
+    qdrant_edge.EdgeShard.unpack_snapshot(str(tar), str(work / "shard"))
+    return qdrant_edge.EdgeShard.load(str(work / "shard"))
+
+
+def events(text: str) -> list:
+    """The log lines, each checked to be JSON."""
+    return [json.loads(line) for line in text.splitlines()]
+
+
 class Tree:
     def __init__(self, root: pathlib.Path):
         self.root, self.snapshots, self.efs = root, root / "snapshots", root / "efs"
@@ -31,7 +51,7 @@ class Tree:
         self.base = self.efs / "test-cpu"
         self.env = dict(os.environ, EFS_ROOT=str(self.efs), SNAPSHOTS_DIR=str(self.snapshots), TIER="test",
                         CPU_ARCH="cpu", LOCAL_KEEP="100", QDRANT_URL="http://127.0.0.1:1", LOG_FORMAT="json")
-        for name in ("QDRANT_BIN", "RETENTION", "COMPRESSION", "NODE_NAME"):
+        for name in ("QDRANT_BIN", "RETENTION", "COMPRESSION", "NODE_NAME", "LOG_LEVEL", "NO_COLOR"):
             self.env.pop(name, None)
         self.running = []
 
@@ -46,14 +66,23 @@ class Tree:
         return path
 
     def once(self, **env):
-        return subprocess.run([BUILD / "qdrant-replicator", "--once"], env=self.env | env, capture_output=True,
-                              text=True, timeout=120)
+        return self.replicator("--once", **env)
+
+    def replicator(self, *args, **env):
+        return subprocess.run([BUILD / "qdrant-replicator", *args], env=self.env | env, capture_output=True, text=True,
+                              timeout=300)
+
+    def log(self):
+        return events((self.root / "log").read_text())
+
+    def logged(self, event):
+        return [line for line in self.log() if line["event"] == event]
 
     def start(self, **env):
         p = subprocess.Popen([BUILD / "qdrant-replicator"], env=self.env | env,
                              stderr=open(self.root / "log", "ab"))
         self.running.append(p)
-        wait_for(lambda: "started" in (self.root / "log").read_text())
+        wait_for(lambda: self.logged("started"))
         return p
 
     def efs_tool(self, *args, **env):
@@ -75,7 +104,11 @@ class Tree:
             if p.poll() is None:
                 p.send_signal(signal.SIGTERM)
         for p in self.running:
-            p.wait(10)
+            try:
+                p.wait(20)
+            except subprocess.TimeoutExpired:
+                p.kill()
+                raise
 
 
 def wait_for(what, seconds=30):
@@ -84,7 +117,7 @@ def wait_for(what, seconds=30):
         try:
             if what():
                 return
-        except OSError:
+        except (OSError, ValueError):  # a file that is not there yet, a line half written
             pass
         assert time.monotonic() < end, "waited in vain"
         time.sleep(0.05)

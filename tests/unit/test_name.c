@@ -11,18 +11,18 @@ static void sources_are_told_apart(void **st)
 {
     struct source s;
     (void)st;
-    assert_true(name_source("c/c-1235153728432657-2026-11-24-07-59-23.snapshot", &s));
+    assert_int_equal(NAME_SOURCE, name_source("c/c-1235153728432657-2026-11-24-07-59-23.snapshot", &s));
     assert_int_equal(s.kind, KIND_COLLECTION);
     assert_string_equal(s.peer, "1235153728432657");
     assert_int_equal(s.taken, 1795507163);
-    assert_true(name_source("c/shards/0/c-shard-0-2026-11-24-07-59-26.snapshot", &s));
+    assert_int_equal(NAME_SOURCE, name_source("c/shards/0/c-shard-0-2026-11-24-07-59-26.snapshot", &s));
     assert_int_equal(s.kind, KIND_SHARD);
     assert_string_equal(s.shard, "0");
-    assert_true(name_source("full-snapshot-2026-11-24-07-59-36.snapshot", &s));
+    assert_int_equal(NAME_SOURCE, name_source("full-snapshot-2026-11-24-07-59-36.snapshot", &s));
     assert_int_equal(s.kind, KIND_STORAGE);
-    assert_true(name_source("up/anything.snapshot", &s));
+    assert_int_equal(NAME_SOURCE, name_source("up/anything.snapshot", &s));
     assert_int_equal(s.taken, 0);
-    assert_true(name_source("c/c-1-2026-02-31-07-59-23.snapshot", &s));
+    assert_int_equal(NAME_SOURCE, name_source("c/c-1-2026-02-31-07-59-23.snapshot", &s));
     assert_int_equal(s.taken, 0);
 }
 
@@ -34,7 +34,34 @@ static void what_is_never_a_source(void **st)
     struct source s;
     (void)st;
     for (size_t i = 0; i < sizeof no / sizeof *no; i++)
-        assert_false(name_source(no[i], &s));
+        assert_int_equal(NAME_NOT_SOURCE, name_source(no[i], &s));
+}
+
+static void what_cannot_be_stored_is_told_apart(void **st)
+{
+    char path[300] = "c/";
+    struct source s;
+    (void)st;
+    memset(path + 2, 'x', 235);
+    strcpy(path + 2 + 235, ".snapshot");
+    assert_int_equal(NAME_SOURCE, name_source(path, &s));
+    memset(path + 2, 'x', 236);
+    strcpy(path + 2 + 236, ".snapshot");
+    assert_int_equal(NAME_UNFIT, name_source(path, &s));
+    assert_int_equal(NAME_UNFIT, name_source("c/\xff-1.snapshot", &s));
+    assert_int_equal(NAME_UNFIT, name_source("\xc0\xaf/x.snapshot", &s));
+}
+
+/* As GNU coreutils' sha256sum writes and reads it. */
+static void sums_are_in_the_form_of_coreutils(void **st)
+{
+    char line[200];
+    (void)st;
+    assert_true(name_sum_line("ab", "x.snapshot", line, sizeof line));
+    assert_string_equal(line, "ab  x.snapshot\n");
+    assert_true(name_sum_line("ab", "x\ny\\z", line, sizeof line));
+    assert_string_equal(line, "\\ab  x\\ny\\\\z\n");
+    assert_false(name_sum_line("ab", "longer than there is room for", line, 20));
 }
 
 static void escaping_is_reversible_and_stays_inside(void **st)
@@ -60,6 +87,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(sources_are_told_apart),
                                        cmocka_unit_test(what_is_never_a_source),
+                                       cmocka_unit_test(what_cannot_be_stored_is_told_apart),
+                                       cmocka_unit_test(sums_are_in_the_form_of_coreutils),
                                        cmocka_unit_test(escaping_is_reversible_and_stays_inside)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

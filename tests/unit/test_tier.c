@@ -41,8 +41,8 @@ static void on_the_clock_it_is_the_seeds_rule(void **s)
 static void a_missed_eight_is_caught_up(void **s)
 {
     (void)s;
-    struct tier_item items[] = {{TIER_MONTHLY, at(2026, 3, 1, 8, 0), true, false},
-                                {TIER_DAILY, at(2026, 3, 4, 8, 0), true, false}};
+    struct tier_item items[] = {{TIER_MONTHLY, at(2026, 3, 1, 8, 0), true, false, false},
+                                {TIER_DAILY, at(2026, 3, 4, 8, 0), true, false, false}};
     assert_int_equal(tier_choose(at(2026, 3, 5, 9, 30), items, 2), TIER_DAILY);
     assert_int_equal(tier_choose(at(2026, 3, 5, 7, 45), items, 2), TIER_HOURLY);
     items[1].good = false;
@@ -55,15 +55,15 @@ static void retention_keeps_by_age_and_count(void **s)
     char wrong[64];
     (void)s;
     assert_true(retention_parse("15min=1h,monthly=2", &r, wrong, sizeof wrong));
-    struct tier_item items[] = {{TIER_15MIN, at(2026, 3, 5, 9, 0), true, false},
-                                {TIER_15MIN, at(2026, 3, 5, 9, 15), true, false},
-                                {TIER_15MIN, at(2026, 3, 5, 10, 0), true, false},
-                                {TIER_MONTHLY, at(2026, 1, 1, 8, 0), true, false},
-                                {TIER_MONTHLY, at(2026, 2, 1, 8, 0), true, false},
-                                {TIER_MONTHLY, at(2026, 2, 2, 8, 0), true, false},
-                                {TIER_MONTHLY, at(2026, 3, 1, 8, 0), true, false},
-                                {TIER_DAILY, at(2020, 3, 1, 8, 0), true, false}};
-    const bool want[] = {true, false, false, true, false, false, false, false};
+    struct tier_item items[] = {{TIER_15MIN, at(2026, 3, 5, 9, 0), true, false, false},
+                                {TIER_15MIN, at(2026, 3, 5, 9, 15), true, false, false},
+                                {TIER_15MIN, at(2026, 3, 5, 10, 0), true, false, false},
+                                {TIER_MONTHLY, at(2026, 1, 1, 8, 0), true, false, false},
+                                {TIER_MONTHLY, at(2026, 2, 1, 8, 0), true, false, false},
+                                {TIER_MONTHLY, at(2026, 2, 2, 8, 0), true, false, false},
+                                {TIER_MONTHLY, at(2026, 3, 1, 8, 0), true, false, false},
+                                {TIER_DAILY, at(2020, 3, 1, 8, 0), true, false, false}};
+    const bool want[] = {true, false, false, true, false, false, false, false, false};
     retention_select(&r, items, 8);
     for (size_t i = 0; i < 8; i++)
         assert_int_equal(items[i].drop, want[i]);
@@ -75,12 +75,32 @@ static void the_last_good_one_stays(void **s)
     char wrong[64];
     (void)s;
     assert_true(retention_parse("15min=1", &r, wrong, sizeof wrong));
-    struct tier_item items[] = {{TIER_15MIN, 900, true, false}, {TIER_15MIN, 9000, false, false}};
+    struct tier_item items[] = {{TIER_15MIN, 900, true, false, false}, {TIER_15MIN, 9000, false, false, false}};
     retention_select(&r, items, 2);
     assert_false(items[0].drop);
     items[0].good = false;
     retention_select(&r, items, 2);
     assert_false(items[0].drop || items[1].drop);
+}
+
+/* One snapshot under a clock that ran ahead must not let go of a whole history. */
+static void a_slot_from_the_future_pushes_nothing_out(void **s)
+{
+    struct retention r;
+    char wrong[64];
+    struct tier_item items[97];
+    (void)s;
+    assert_true(retention_parse("15min=24h", &r, wrong, sizeof wrong));
+    for (int i = 0; i < 96; i++)
+        items[i] = (struct tier_item){TIER_15MIN, at(2026, 3, 5, 9, 0) + i * 900, true, false, false};
+    items[96] = (struct tier_item){TIER_15MIN, at(2031, 3, 5, 9, 0), true, true, false};
+    retention_select(&r, items, 97);
+    for (int i = 0; i < 97; i++)
+        assert_false(items[i].drop);
+    items[96].future = false;
+    retention_select(&r, items, 97);
+    for (int i = 0; i < 96; i++)
+        assert_true(items[i].drop);
 }
 
 static void wrong_policies_are_refused(void **s)
@@ -98,6 +118,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(periods_begin_at_eight),          cmocka_unit_test(on_the_clock_it_is_the_seeds_rule),
         cmocka_unit_test(a_missed_eight_is_caught_up),     cmocka_unit_test(retention_keeps_by_age_and_count),
-        cmocka_unit_test(the_last_good_one_stays),         cmocka_unit_test(wrong_policies_are_refused)};
+        cmocka_unit_test(the_last_good_one_stays),         cmocka_unit_test(a_slot_from_the_future_pushes_nothing_out),
+        cmocka_unit_test(wrong_policies_are_refused)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

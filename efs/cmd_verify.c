@@ -1,0 +1,55 @@
+/* verify: read every byte, recompute every hash, name each defect. */
+#include "common/cleanup.h"
+#include "efs/cmd.h"
+#include <cjson/cJSON.h>
+#include <stdio.h>
+
+static uint64_t total_of(const struct entries *list)
+{
+    uint64_t total = 0;
+    for (size_t i = 0; i < list->n; i++)
+        if (list->v[i].state == ENTRY_COMPLETE)
+            total += list->v[i].m.content.stored_size;
+    return total;
+}
+
+static void verify_all(struct entries *list)
+{
+    struct progress *bar = progress_new(total_of(list));
+    struct copy_watch watch = {progress_bytes, bar};
+    for (size_t i = 0; i < list->n; i++) {
+        progress_name(bar, list->v[i].stem);
+        store_verify(&list->v[i], &watch);
+    }
+    progress_end(bar);
+}
+
+static int print_json(const struct entries *list)
+{
+    cJSON *array = cJSON_CreateArray();
+    for (size_t i = 0; array && i < list->n; i++)
+        if (!cJSON_AddItemToArray(array, cmd_json(&list->v[i]))) {
+            cJSON_Delete(array);
+            array = NULL;
+        }
+    return cmd_print_json(array);
+}
+
+int cmd_verify(const struct options *o)
+{
+    cleanup_entries struct entries list = {0};
+    size_t bad = 0;
+    if (cmd_gather(o, &list) != 0)
+        return EXIT_DEFECT;
+    verify_all(&list);
+    for (size_t i = 0; i < list.n; i++) {
+        const struct backup *b = &list.v[i];
+        if (b->state == ENTRY_COMPLETE)
+            continue;
+        bad++;
+        cmd_complain("%s: %s/%s: %s", entry_state_text(b->state), b->dir, *b->data ? b->data : b->stem,
+                     b->reason ? b->reason : "");
+    }
+    int rc = o->json ? print_json(&list) : printf("%zu verified, %zu defective\n", list.n - bad, bad) > 0 && fflush(stdout) == 0 ? 0 : EXIT_DEFECT;
+    return bad > 0 ? EXIT_DEFECT : rc;
+}

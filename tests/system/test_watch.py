@@ -1,0 +1,187 @@
+"""The daemon: what it notices, and what it survives."""
+import os
+import shutil
+import signal
+import subprocess
+
+import pytest
+from harness import BUILD, tar_of, wait_for
+
+NAME = "c-1-2026-11-24-07-59-23"
+
+
+def big(tree, gigabytes=3):
+    """A snapshot that takes a while to copy and next to no disk."""
+    path = tree.snapshot("big", "big-1-2026-11-24-07-59-23", b"")
+    os.truncate(path, gigabytes << 30)
+    digest = subprocess.run(["sha256sum", path], stdout=subprocess.PIPE, text=True, check=True).stdout.split()[0]
+    path.with_name(path.name + ".checksum").write_text(digest)
+    return path
+
+
+@pytest.mark.parametrize("sig", [signal.SIGKILL, signal.SIGTERM])
+def test_an_end_in_mid_copy_leaves_nothing_half_published(tree, sig):
+    big(tree)
+    p = tree.start()
+    wait_for(lambda: list(tree.base.rglob(".partial-*")))
+    p.send_signal(sig)
+    assert p.wait(10) == (-9 if sig == signal.SIGKILL else 0)
+    assert not list(tree.base.rglob("*.json")) and not list(tree.base.rglob("*.zst"))
+    assert tree.once().returncode == 0
+    assert len(tree.complete()) == 1 and not list(tree.base.rglob(".partial-*"))
+
+
+def test_a_kill_at_any_moment_is_mended_by_the_next_run(tree):
+    """Ended after a growing number of milliseconds, until a run gets through."""
+    for i in range(12):
+        tree.snapshot(f"c{i % 3}", f"c-1-2026-11-24-{i:02}-59-23", tar_of(str(i), 300_000))
+    for delay in range(0, 400, 10):
+        subprocess.run(["timeout", "-s", "KILL", str(delay / 1000 + 0.001), BUILD / "qdrant-replicator", "--once"],
+                       env=tree.env, capture_output=True)
+        for manifest in tree.base.rglob("*.json"):
+            assert manifest.with_name(manifest.stem + ".snapshot.zst").exists()
+        assert all(b["state"] != "corrupt" for b in tree.ls())
+    assert tree.once().returncode == 0
+    assert len(tree.complete()) == 12 and tree.efs_tool("verify").returncode == 0
+    assert len(tree.files()) == 36, tree.files()
+
+
+def test_a_source_that_vanishes_in_mid_copy_is_no_backup(tree):
+    path = big(tree)
+    tree.start()
+    wait_for(lambda: list(tree.base.rglob(".partial-*")))
+    path.rename(tree.root / "taken")
+    wait_for(lambda: tree.logged("vanished"))
+    assert tree.files() == [] and not tree.logged("mismatch")
+
+
+def test_a_source_that_is_cut_in_mid_copy_is_reported(tree):
+    path = big(tree)
+    tree.start()
+    wait_for(lambda: list(tree.base.rglob(".partial-*")))
+    os.truncate(path, 1000)
+    wait_for(lambda: tree.logged("mismatch"))
+    assert tree.files() == [] and path.exists()
+
+
+def test_two_collections_are_copied_side_by_side(tree):
+    big(tree)
+    tree.start()
+    wait_for(lambda: list(tree.base.rglob(".partial-*")))
+    tree.snapshot("small", "small-1-2026-11-24-07-59-23", tar_of("small"))
+    wait_for(lambda: tree.complete() == {("collection", "small", "small-1-2026-11-24-07-59-23")})
+    assert list(tree.base.rglob(".partial-*"))
+
+
+def test_overflow_of_the_kernels_queue_loses_nothing(tree):
+    p = tree.start(LOCAL_KEEP="1000000")
+    p.send_signal(signal.SIGSTOP)
+    data = tar_of("small", 100)
+    for c in range(1000):
+        for i in range(10):
+            tree.snapshot(f"c{c}", f"c{c}-1-2026-11-24-0{i}-59-23", data)
+    p.send_signal(signal.SIGCONT)
+    wait_for(lambda: sum(1 for _ in tree.base.rglob("*.json")) == 10000, 400)
+    assert tree.logged("overflow")
+
+
+def test_where_watches_run_out_it_scans_instead(tree):
+    """A user namespace of its own has a limit of its own."""
+    script = 'echo 2 > /proc/sys/user/max_inotify_watches && exec "$0"'
+    probe = subprocess.run(["unshare", "-Ur", "sh", "-c", "echo 2 > /proc/sys/user/max_inotify_watches"])
+    if probe.returncode != 0:
+        pytest.skip("user namespaces cannot be made here")
+    p = subprocess.Popen(["unshare", "-Ur", "sh", "-c", script, BUILD / "qdrant-replicator"], env=tree.env,
+                         stderr=open(tree.root / "log", "ab"))
+    tree.running.append(p)
+    wait_for(lambda: tree.logged("started"))
+    for i in range(5):
+        tree.snapshot(f"c{i}", f"c{i}-1-2026-11-24-07-59-23", tar_of(str(i)))
+    wait_for(lambda: tree.logged("no_watch"))
+    wait_for(lambda: len(tree.complete()) == 5, 60)
+
+
+def test_a_snapshots_folder_that_comes_later_or_comes_back_is_watched(tree):
+    tree.snapshots.rmdir()
+    tree.start()
+    wait_for(lambda: tree.logged("no_snapshots_dir"))
+    tree.snapshot("c", NAME, tar_of("one"))
+    wait_for(lambda: len(tree.complete()) == 1)
+    shutil.rmtree(tree.snapshots)
+    tree.snapshots.mkdir()
+    tree.snapshot("d", "d-1-2026-11-24-07-59-23", tar_of("two"))
+    wait_for(lambda: len(tree.complete()) == 2)
+
+
+def test_a_snapshots_folder_behind_a_link_is_watched(tree):
+    link = tree.root / "link"
+    link.symlink_to(tree.snapshots)
+    tree.start(SNAPSHOTS_DIR=str(link))
+    tree.snapshot("c", NAME, tar_of("one"))
+    wait_for(lambda: len(tree.complete()) == 1)
+    tree.snapshot("c", "c-1-2026-11-24-08-59-23", tar_of("two"))
+    wait_for(lambda: len(tree.complete()) == 2)
+
+
+def test_a_collection_folder_that_is_renamed_keeps_its_new_name(tree):
+    tree.start()
+    tree.snapshot("old", "old-1-2026-11-24-07-59-23", tar_of("one"))
+    wait_for(lambda: len(tree.complete()) == 1)
+    (tree.snapshots / "old").rename(tree.snapshots / "new")
+    tree.snapshot("new", "new-1-2026-11-24-08-59-23", tar_of("two"))
+    wait_for(lambda: ("collection", "new", "new-1-2026-11-24-08-59-23") in tree.complete())
+
+
+def test_a_backup_moved_away_on_efs_is_published_again_by_the_next_start(tree):
+    tree.start()
+    tree.snapshot("c", NAME, tar_of("one"))
+    wait_for(lambda: len(tree.complete()) == 1)
+    tree.stop()
+    shutil.rmtree(tree.base)
+    tree.start()
+    wait_for(lambda: len(tree.complete()) == 1)
+
+
+def test_a_full_disk_is_reported_leaves_nothing_and_is_tried_again(tree):
+    mount = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", tree.efs], capture_output=True)
+    if mount.returncode != 0:
+        pytest.skip("needs the right to mount")
+    try:
+        tree.snapshot("c", NAME, os.urandom(3_000_000))
+        p = tree.start()
+        wait_for(lambda: tree.logged("publish_failed"))
+        assert "No space left" in tree.logged("publish_failed")[0]["message"]
+        wait_for(lambda: tree.files() == [])
+        subprocess.run(["mount", "-o", "remount,size=20m", tree.efs], check=True)
+        wait_for(lambda: len(tree.complete()) == 1)
+        assert p.poll() is None and len(list((tree.snapshots / "c").iterdir())) == 2
+        tree.stop()
+    finally:
+        subprocess.run(["umount", "-l", tree.efs], check=True)
+
+
+def test_two_replicators_on_one_efs_publish_each_snapshot_once(tree):
+    """During a deployment the old task and the new one run side by side."""
+    for i in range(30):
+        tree.snapshot(f"c{i % 3}", f"c-1-2026-11-{i % 28 + 1:02}-07-59-23", tar_of(str(i), 200_000))
+    runs = [subprocess.Popen([BUILD / "qdrant-replicator", "--once"], env=tree.env, stderr=subprocess.PIPE, text=True)
+            for _ in range(3)]
+    for run in runs:
+        assert run.wait(60) == 0, run.stderr.read()
+    assert tree.once().returncode == 0
+    assert tree.efs_tool("verify").returncode == 0
+    assert len({b["snapshot"] for b in tree.ls()}) == 30 and all(b["state"] == "complete" for b in tree.ls())
+
+
+def test_log_lines_that_nobody_reads_hold_nothing_up(tree):
+    read, write = os.pipe()
+    os.write(write, b"x" * 65536)  # all that a pipe takes
+    p = subprocess.Popen([BUILD / "qdrant-replicator"], env=tree.env, stderr=write)
+    tree.running.append(p)
+    os.close(write)
+    for i in range(3):
+        tree.snapshot("c", f"c-1-2026-11-24-0{i}-59-23", tar_of(str(i)))
+    wait_for(lambda: len(tree.complete()) == 3)
+    p.send_signal(signal.SIGTERM)
+    assert p.wait(10) == 0
+    os.close(read)
