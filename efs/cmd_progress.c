@@ -70,7 +70,7 @@ void progress_bytes(size_t n, void *progress)
     if (!p)
         return;
     p->done += n;
-    if (now_ms() - p->drawn >= REDRAW_MS)
+    if (p->done == p->total || now_ms() - p->drawn >= REDRAW_MS)
         draw(p);
 }
 

@@ -14,24 +14,27 @@ const char *kind_text(enum kind k)
     return text[k];
 }
 
+static int digits(const char *s, int n)
+{
+    int v = 0;
+    for (int i = 0; i < n; i++)
+        v = v * 10 + (s[i] - '0');
+    return v;
+}
+
 /* Parse the "-YYYY-MM-DD-HH-MM-SS" at the end of a stem; sets *at to where it begins. */
 static time_t stem_time(const char *stem, size_t *at)
 {
-    struct tm tm = {0}, check;
     size_t n = strlen(stem);
-    int end = 0;
     if (n < 20 || stem[n - 20] != '-')
         return 0;
     const char *t = stem + n - 19;
     for (int i = 0; i < 19; i++)
         if ((i == 4 || (i > 4 && i % 3 == 1)) ? t[i] != '-' : !isdigit((unsigned char)t[i]))
             return 0;
-    if (sscanf(t, "%4d-%2d-%2d-%2d-%2d-%2d%n", &tm.tm_year, &tm.tm_mon, &tm.tm_mday, &tm.tm_hour, &tm.tm_min,
-               &tm.tm_sec, &end) != 6 || end != 19)
-        return 0;
-    tm.tm_year -= 1900;
-    tm.tm_mon -= 1;
-    check = tm;
+    struct tm tm = {.tm_year = digits(t, 4) - 1900, .tm_mon = digits(t + 5, 2) - 1, .tm_mday = digits(t + 8, 2),
+                    .tm_hour = digits(t + 11, 2), .tm_min = digits(t + 14, 2), .tm_sec = digits(t + 17, 2)};
+    struct tm check = tm;
     time_t when = timegm(&check);
     if (check.tm_mday != tm.tm_mday || check.tm_mon != tm.tm_mon || check.tm_hour != tm.tm_hour ||
         check.tm_min != tm.tm_min || when <= 0)

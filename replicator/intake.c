@@ -31,7 +31,7 @@ struct intake {
     struct workers *workers;
     void *tree;
     int64_t next;
-    bool once;
+    bool once, reconcile;
     size_t waiting, queued;
 };
 struct visit {
@@ -136,7 +136,7 @@ void intake_found(struct intake *in, const char *relative, int64_t now)
     struct item *it = find_or_add(in, relative);
     if (!it || it->state == WAITING)
         return;
-    it->recheck = true;
+    it->recheck = it->recheck || in->reconcile;
     look_again(in, it, now);
 }
 
@@ -182,7 +182,12 @@ static void unseen(const void *node, VISIT which, void *arg)
         it->state != DELETING)
         collect(arg, it);
 }
-void intake_scan_begin(struct intake *in) { twalk_r(in->tree, unsee, NULL); }
+void intake_scan_begin(struct intake *in, bool reconcile)
+{
+    in->reconcile = reconcile;
+    twalk_r(in->tree, unsee, NULL);
+}
+
 void intake_scan_end(struct intake *in)
 {
     struct visit v = {.in = in};

@@ -11,9 +11,10 @@ struct intake *intake_new(const struct settings *s, struct workers *w, bool once
  * snapshot takes finished ones away milliseconds later, so nothing is copied at once. */
 void intake_note(struct intake *in, const char *relative, int64_t now);
 void intake_forget(struct intake *in, const char *relative);
-/* A full scan: each snapshot found goes to intake_found, and is compared with EFS again, also if it was dealt
- * with before: someone may have moved it away there. What is not found is forgotten at the end. */
-void intake_scan_begin(struct intake *in);
+/* A full scan: each snapshot found goes to intake_found, what is not found is forgotten at the end. With
+ * `reconcile`, those that were dealt with before are compared with EFS again: someone may have moved them away
+ * there. */
+void intake_scan_begin(struct intake *in, bool reconcile);
 void intake_found(struct intake *in, const char *relative, int64_t now);
 void intake_scan_end(struct intake *in);
 /* Take results, start what is due. Returns when to call again, -1 for "not before an event". */

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
+#include <unistd.h>
 
 /* Qdrant may be gone at once, and the entrypoint gives us two seconds then. */
 enum { STOP_SECONDS = 1 };
@@ -23,8 +24,9 @@ struct program {
     struct workers *workers;
     int wake_fd;
     atomic_bool stop;
-    bool once, scanned, waiting_said; /* a scan found SNAPSHOTS_DIR; it was said that it is not there */
-    pthread_t main_thread;
+    bool once;
+    bool scanned, waiting_said; /* a scan found SNAPSHOTS_DIR; it was said that it is not there */
+    bool housekept;             /* EFS was looked at */
     int exit_code;
 };
 
@@ -56,23 +58,22 @@ static void summary(struct workers *w, const char *event)
              c.published, c.bytes, c.stored, c.same, c.expired, c.vanished, c.mismatch, c.conflict, c.failed, c.pruned, c.deleted);
 }
 
-/* A full scan of both sides. */
-static void reconcile(struct program *p, struct watch *w, int64_t now)
+/* Look at SNAPSHOTS_DIR, and hourly at EFS too. */
+static void scan(struct program *p, struct watch *w, int64_t now)
 {
-    struct job *keep = job_new(JOB_HOUSEKEEP, NULL, "");
-    bool there = watch_scan(w, now);
-    if (there || !p->waiting_said) {
-        if (keep)
-            workers_push(p->workers, keep);
-        keep = NULL;
-        if (!there)
-            log_line(p->once ? LOG_ERROR : LOG_WARN, "no_snapshots_dir", "%s is not there%s", p->settings.snapshots_dir,
-                     p->once ? "; set SNAPSHOTS_DIR to Qdrant's snapshots" : " yet; waiting for it");
-        else if (p->scanned)
-            summary(p->workers, "summary");
-    }
-    job_free(keep);
+    bool hourly, there = watch_scan(w, now, &hourly);
+    if (!there && !p->waiting_said)
+        log_line(p->once ? LOG_ERROR : LOG_WARN, "no_snapshots_dir", "%s is not there%s", p->settings.snapshots_dir,
+                 p->once ? "; set SNAPSHOTS_DIR to Qdrant's snapshots" : " yet; waiting for it");
     p->waiting_said = !there;
+    if (!hourly || (!there && p->housekept))
+        return;
+    struct job *j = job_new(JOB_HOUSEKEEP, NULL, "");
+    if (j)
+        workers_push(p->workers, j);
+    if (p->scanned)
+        summary(p->workers, "summary");
+    p->housekept = true;
     p->scanned = p->scanned || there;
 }
 
@@ -81,7 +82,7 @@ static void loop(struct program *p, struct watch *w, struct intake *in)
     while (!atomic_load(&p->stop)) {
         int64_t now = now_ms();
         if (now >= watch_scan_due(w))
-            reconcile(p, w, now);
+            scan(p, w, now);
         int64_t due = intake_step(in, now);
         if (p->once && !intake_busy(in) && workers_idle(p->workers))
             return;
@@ -109,7 +110,7 @@ static void *watcher(void *arg)
             log_line(LOG_ERROR, "not_safe", "%u snapshots are not safely on EFS; see above", unsafe);
         p->exit_code = unsafe > 0 || (p->once && (!p->scanned || workers_efs_bad(p->workers)));
     }
-    (void)pthread_kill(p->main_thread, SIGTERM); /* --once is through, or the watcher cannot go on */
+    (void)kill(getpid(), SIGTERM); /* wakes the main thread: --once is through, or the watcher cannot go on */
     return NULL;
 }
 
@@ -134,7 +135,6 @@ static int start(struct program *p)
         sigaddset(&set, SIGPIPE) != 0 || pthread_sigmask(SIG_BLOCK, &set, NULL) != 0)
         return 1;
     (void)sigdelset(&set, SIGPIPE);
-    p->main_thread = pthread_self();
     p->exit_code = 1;
     p->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (p->wake_fd < 0 || !(p->workers = workers_start(&p->settings, p->wake_fd)) ||

@@ -19,7 +19,7 @@ struct watch {
     char **dir; /* relative folder by watch descriptor; descriptors are small and grow */
     size_t dirs;
     bool short_of_watches, warned;
-    int64_t scan_due;
+    int64_t scan_due, reconcile_due;
 };
 
 struct watch *watch_new(const struct settings *s, struct intake *in, bool events)
@@ -155,14 +155,17 @@ static bool scan_folder(struct watch *w, const char *relative, found *tell, int6
     return true;
 }
 
-bool watch_scan(struct watch *w, int64_t now)
+bool watch_scan(struct watch *w, int64_t now, bool *reconcile)
 {
+    *reconcile = now >= w->reconcile_due;
     w->short_of_watches = w->fd < 0;
-    intake_scan_begin(w->intake);
+    intake_scan_begin(w->intake, *reconcile);
     bool there = scan_folder(w, "", intake_found, now);
     if (there)
         intake_scan_end(w->intake);
-    w->scan_due = now + (!there ? NOT_THERE : w->short_of_watches ? WITHOUT_WATCHES : HOURLY);
+    if (there && *reconcile)
+        w->reconcile_due = now + HOURLY;
+    w->scan_due = !there ? now + NOT_THERE : w->short_of_watches ? now + WITHOUT_WATCHES : w->reconcile_due;
     return there;
 }
 
@@ -221,5 +224,7 @@ void watch_read(struct watch *w, int64_t now)
             one_event(w, ev, now);
             p += sizeof *ev + ev->len;
         }
+        if (w->short_of_watches && w->scan_due > now + WITHOUT_WATCHES)
+            w->scan_due = now + WITHOUT_WATCHES;
     }
 }

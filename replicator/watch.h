@@ -9,8 +9,9 @@ struct watch *watch_new(const struct settings *s, struct intake *in, bool events
 int watch_fd(const struct watch *w); /* for poll, -1 when there is no inotify */
 /* Read and act on what the kernel has queued. */
 void watch_read(struct watch *w, int64_t now);
-/* Scan everything. Returns false when the folder is not there (yet). */
-bool watch_scan(struct watch *w, int64_t now);
+/* Scan everything. Returns false when the folder is not there (yet). *reconcile: this was the first or an
+ * hourly scan, which compares what it finds with EFS anew. */
+bool watch_scan(struct watch *w, int64_t now, bool *reconcile);
 /* When the next scan is due, by the monotonic clock in milliseconds. */
 int64_t watch_scan_due(const struct watch *w);
 #endif

@@ -82,7 +82,8 @@ class Tree:
         p = subprocess.Popen([BUILD / "qdrant-replicator"], env=self.env | env,
                              stderr=open(self.root / "log", "ab"))
         self.running.append(p)
-        wait_for(lambda: self.logged("started"))
+        wait_for(lambda: self.logged("started") or p.poll() is not None)
+        assert p.poll() is None, (self.root / "log").read_text()
         return p
 
     def efs_tool(self, *args, **env):

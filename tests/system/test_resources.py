@@ -1,0 +1,103 @@
+"""Qdrant comes first: memory, page cache, processor and file descriptors of a replicator beside it."""
+import ctypes
+import mmap
+import os
+import pathlib
+import random
+import re
+import signal
+import time
+
+import pytest
+from harness import tar_of, wait_for
+
+SANITIZED = bool(os.environ.get("SANITIZED"))
+
+
+def status(pid, key):
+    return int(re.search(rf"^{key}:\s+(\d+)", pathlib.Path(f"/proc/{pid}/status").read_text(), re.M)[1])
+
+
+def cached(path) -> float:
+    """The part of a file that is in the page cache."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    with open(path, "r+b") as f:
+        size = os.fstat(f.fileno()).st_size
+        pages = (size + mmap.PAGESIZE - 1) // mmap.PAGESIZE
+        with mmap.mmap(f.fileno(), size) as m:
+            vec = (ctypes.c_ubyte * pages)()
+            address = ctypes.c_void_p(ctypes.addressof(ctypes.c_char.from_buffer(m)))
+            if libc.mincore(address, ctypes.c_size_t(size), vec) != 0:
+                pytest.skip("mincore is not allowed here")
+            del address
+    return sum(v & 1 for v in vec) / pages
+
+
+def random_file(path, size):
+    rng = random.Random(7)
+    with open(path, "wb") as f:
+        for _ in range(size >> 20):
+            f.write(rng.randbytes(1 << 20))
+        f.flush()
+        os.fsync(f.fileno())
+
+
+@pytest.mark.skipif(SANITIZED, reason="a sanitizer needs memory of its own")
+def test_memory_is_bounded_at_64_mib_for_a_snapshot_of_any_size(tree):
+    for c, size in (("sparse", 2 << 30), ("dense", 256 << 20)):
+        path = tree.snapshot(c, f"{c}-1-2026-11-24-07-59-23", b"")
+        if c == "sparse":
+            os.truncate(path, size)
+        else:
+            random_file(path, size)
+        path.with_name(path.name + ".checksum").write_text(os.popen(f"sha256sum {path}").read()[:64])
+    p = tree.start()
+    wait_for(lambda: len(tree.complete()) == 2, 180)
+    assert status(p.pid, "VmHWM") < 64 << 10, "kB"
+
+
+def test_what_it_read_and_wrote_leaves_the_page_cache(tree):
+    path = tree.snapshot("c", "c-1-2026-11-24-07-59-23", b"")
+    random_file(path, 256 << 20)
+    path.with_name(path.name + ".checksum").write_text(os.popen(f"sha256sum {path}").read()[:64])
+    if cached(path) < 0.9:
+        pytest.skip("this file system does not cache")
+    assert tree.once(COMPRESSION="none").returncode == 0
+    assert cached(path) < 0.05
+    assert cached(next(tree.base.rglob("*.snapshot"))) < 0.3, "all but what was written since the last sync"
+
+
+@pytest.mark.skipif(SANITIZED, reason="a sanitizer has threads of its own")
+def test_idle_it_sleeps(tree):
+    p = tree.start()
+    tree.snapshot("c", "c-1-2026-11-24-07-59-23", tar_of("x"))
+    wait_for(lambda: len(tree.complete()) == 1)
+    time.sleep(3)
+    tasks = [int(t.name) for t in pathlib.Path(f"/proc/{p.pid}/task").iterdir()]
+    before = {t: status(t, "voluntary_ctxt_switches") for t in tasks}
+    time.sleep(5)
+    assert sum(status(t, "voluntary_ctxt_switches") - n for t, n in before.items()) == 0
+
+
+def test_file_descriptors_do_not_grow(tree):
+    p = tree.start(LOCAL_KEEP="0")
+    count = lambda: len(os.listdir(f"/proc/{p.pid}/fd"))
+    tree.snapshot("c", "c-1-2026-11-24-07-59-23", tar_of("x"))
+    wait_for(lambda: len(tree.complete()) == 1 and not list(tree.snapshots.rglob("*.snapshot")))
+    before = count()
+    for i in range(20):
+        tree.snapshot(f"c{i}", f"c-1-2026-11-24-07-59-{i:02}", tar_of(str(i)), checksum=None if i % 2 else "0" * 64)
+    wait_for(lambda: len(tree.logged("mismatch")) == 10)
+    assert count() == before
+
+
+def test_a_stop_is_quick_also_in_mid_copy(tree):
+    path = tree.snapshot("big", "big-1-2026-11-24-07-59-23", b"")
+    os.truncate(path, 8 << 30)
+    path.with_name(path.name + ".checksum").write_text("0" * 64)
+    p = tree.start()
+    wait_for(lambda: list(tree.base.rglob(".partial-*")))
+    begin = time.monotonic()
+    p.send_signal(signal.SIGTERM)
+    assert p.wait(10) == 0 and time.monotonic() - begin < 2
+    assert tree.files() == []
