@@ -67,7 +67,7 @@ $(BUILD)/venv/ok: tests/requirements.txt
 
 tests: all $(UNIT) $(BUILD)/venv/ok ## build all that `check` runs
 check: tests ## every suite; the last line sums them up (TESTS=tests/system for one, ARGS="-k name" for pytest)
-	BUILD_DIR=$(abspath $(BUILD)) $(PYTHON) tests/run.py $(TESTS) $(ARGS)
+	SANITIZED=$(SAN) BUILD_DIR=$(abspath $(BUILD)) $(PYTHON) tests/run.py $(TESTS) $(ARGS)
 unit: $(UNIT) ## the unit tests alone
 	$(Q)for t in $(UNIT); do $$t || exit 1; done
 lint: ## compilers' and other static analysis, manual pages

@@ -55,6 +55,13 @@ struct intake *intake_new(const struct settings *s, struct workers *w, bool once
     return in;
 }
 
+void intake_free(struct intake *in)
+{
+    if (in)
+        tdestroy(in->tree, free);
+    free(in);
+}
+
 static void set_state(struct intake *in, struct item *it, enum state s)
 {
     in->waiting -= it->state == WAITING;

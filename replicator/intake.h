@@ -7,6 +7,7 @@
 
 struct intake;
 struct intake *intake_new(const struct settings *s, struct workers *w, bool once);
+void intake_free(struct intake *in);
 /* Something happened to the snapshot at `relative`: look at it again after it has settled. A full-storage
  * snapshot takes finished ones away milliseconds later, so nothing is copied at once. */
 void intake_note(struct intake *in, const char *relative, int64_t now);

@@ -110,6 +110,8 @@ static void *watcher(void *arg)
             log_line(LOG_ERROR, "not_safe", "%u snapshots are not safely on EFS; see above", unsafe);
         p->exit_code = unsafe > 0 || (p->once && (!p->scanned || workers_efs_bad(p->workers)));
     }
+    watch_free(w);
+    intake_free(in);
     (void)kill(getpid(), SIGTERM); /* wakes the main thread: --once is through, or the watcher cannot go on */
     return NULL;
 }
@@ -161,6 +163,9 @@ static int start(struct program *p)
     log_close();
     if (!clean)
         _exit(1); /* not exit(): that thread must not be waited for, nor what it holds be freed */
+    workers_free(p->workers);
+    (void)close(p->wake_fd);
+    curl_global_cleanup();
     return code;
 }
 

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/inotify.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 enum { HOURLY = 3600000, WITHOUT_WATCHES = 30000, NOT_THERE = 1000 };
 static const uint32_t MASK = IN_CREATE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_CLOSE_WRITE | IN_ONLYDIR |
@@ -32,6 +33,18 @@ struct watch *watch_new(const struct settings *s, struct intake *in, bool events
         log_line(LOG_WARN, "no_inotify", "inotify_init1: %s; scanning every %d s instead", strerror(errno),
                  WITHOUT_WATCHES / 1000);
     return w;
+}
+
+void watch_free(struct watch *w)
+{
+    if (!w)
+        return;
+    for (size_t i = 0; i < w->dirs; i++)
+        free(w->dir[i]);
+    free(w->dir);
+    if (w->fd >= 0)
+        (void)close(w->fd);
+    free(w);
 }
 
 int watch_fd(const struct watch *w) { return w->fd; }

@@ -6,6 +6,7 @@
 struct watch;
 /* `events` false: no inotify, for a single scan. */
 struct watch *watch_new(const struct settings *s, struct intake *in, bool events);
+void watch_free(struct watch *w);
 int watch_fd(const struct watch *w); /* for poll, -1 when there is no inotify */
 /* Read and act on what the kernel has queued. */
 void watch_read(struct watch *w, int64_t now);

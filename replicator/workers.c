@@ -260,3 +260,15 @@ bool workers_stop(struct workers *w, unsigned seconds)
             all = false;
     return all;
 }
+
+void workers_free(struct workers *w)
+{
+    while (w->head || w->done) {
+        struct job **at = w->head ? &w->head : &w->done, *j = *at;
+        *at = j->next;
+        job_free(j);
+    }
+    (void)pthread_cond_destroy(&w->more);
+    (void)pthread_mutex_destroy(&w->mutex);
+    free(w);
+}

@@ -49,4 +49,5 @@ struct counts workers_counts(struct workers *w);
 /* Ask all to stop at the next chunk and wait for at most `seconds`. False: one hangs; the process may
  * only _exit then. */
 bool workers_stop(struct workers *w, unsigned seconds);
+void workers_free(struct workers *w); /* only after workers_stop was true */
 #endif

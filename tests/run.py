@@ -1,37 +1,70 @@
 #!/usr/bin/env python3
-"""Runs every suite and prints `N passed, N failed, N skipped` as the last line."""
+"""Runs every suite and prints `N passed, N failed, N skipped` as the last line.
+
+run.py [FOLDER OR FILE...] [-k NAME and other pytest flags]. Without arguments: the unit tests, and each folder of
+tests, a few of them side by side (JOBS; much of a test is waiting). Each suite's output is printed when it is done.
+"""
+import concurrent.futures
 import os
 import pathlib
+import re
 import subprocess
 import sys
+import time
 import xml.etree.ElementTree as ET
 
 build = pathlib.Path(os.environ["BUILD_DIR"])
-here = pathlib.Path(__file__).parent
-passed = failed = skipped = 0
+here = pathlib.Path(__file__).resolve().parent
+total = {"passed": 0, "failed": 0, "skipped": 0}
 
-for test in sorted((build / "unit").glob("test_*")):
-    if test.suffix:
-        continue
+
+def unit(test):
+    """A cmocka program. One that dies counts as a failure, whatever it printed before."""
     run = subprocess.run([test], capture_output=True, text=True)
     text = run.stdout + run.stderr
-    ok, bad = text.count("[       OK ]"), text.count("[  FAILED  ] ")
-    bad = len({l for l in text.splitlines() if l.startswith("[  FAILED  ]") and "test(s)" not in l})
-    if run.returncode != 0 and bad == 0:
-        bad = 1
-    passed, failed = passed + ok, failed + bad
-    print(f"{test.name}: {ok} passed, {bad} failed", flush=True)
-    if bad:
-        print(text)
+    passed = text.count("[       OK ]")
+    failed = len(set(re.findall(r"^\[  FAILED  \] (\S+)$", text, re.M)))
+    if (run.returncode != 0 or passed == 0) and failed == 0:
+        failed = 1
+    return test.name, text if failed else "", {"passed": passed, "failed": failed, "skipped": 0}
 
-report = build / "system.xml"
-report.unlink(missing_ok=True)
-subprocess.run([sys.executable, "-m", "pytest", "-c", here / "pytest.ini", f"--junitxml={report}", *(sys.argv[1:] or [here])])
-if report.exists():
-    for suite in ET.parse(report).getroot().iter("testsuite"):
-        n, f, e, s = (int(suite.get(k, 0)) for k in ("tests", "failures", "errors", "skipped"))
-        passed, failed, skipped = passed + n - f - e - s, failed + f + e, skipped + s
+
+def suite(name, args):
+    report = build / f"report-{name}.xml"
+    report.unlink(missing_ok=True)
+    begin = time.monotonic()
+    run = subprocess.run([sys.executable, "-m", "pytest", "-c", here / "pytest.ini", f"--junitxml={report}", *args],
+                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    counts = {"passed": 0, "failed": 0, "skipped": 0}
+    if report.exists():
+        for s in ET.parse(report).getroot().iter("testsuite"):
+            n, f, e, skipped = (int(s.get(k, 0)) for k in ("tests", "failures", "errors", "skipped"))
+            counts["passed"] += n - f - e - skipped
+            counts["failed"] += f + e
+            counts["skipped"] += skipped
+    if run.returncode not in (0, 5) and counts["failed"] == 0:  # 5: no test was chosen
+        counts["failed"] = 1
+    return f"{name} ({time.monotonic() - begin:.0f} s)", run.stdout, counts
+
+
+def show(result):
+    name, text, counts = result
+    if text:
+        print(f"----- {name}\n{text.rstrip()}")
+    print(f"{name}: " + ", ".join(f"{n} {what}" for what, n in counts.items()), flush=True)
+    for what, n in counts.items():
+        total[what] += n
+
+
+args = sys.argv[1:]
+if args:
+    show(suite("chosen", args if any(not a.startswith("-") and pathlib.Path(a).exists() for a in args) else [*args, here]))
 else:
-    failed += 1
-print(f"{passed} passed, {failed} failed, {skipped} skipped")
-sys.exit(failed > 0)
+    for test in sorted(p for p in (build / "unit").glob("test_*") if not p.suffix):
+        show(unit(test))
+    folders = sorted({p.parent for p in here.glob("*/test_*.py")}, key=lambda p: p.name != "system")
+    with concurrent.futures.ThreadPoolExecutor(int(os.environ.get("JOBS", 3))) as pool:
+        for done in concurrent.futures.as_completed([pool.submit(suite, f.name, [f]) for f in folders]):
+            show(done.result())
+print(", ".join(f"{n} {what}" for what, n in total.items()))
+sys.exit(total["failed"] > 0)

@@ -1,0 +1,121 @@
+/* The manifest: what is printed reads the same; whatever else stands there is told apart, never believed. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cjson/cJSON.h>
+#include <cmocka.h>
+#include "efs/manifest.h"
+
+static const char HASH[] = "53c234e5e8472b6ac51c1ae1cab3fe06fad053beb8ebfd8977b010655bfdd3c3";
+
+static struct manifest sample(void)
+{
+    struct manifest m = {.source = {.kind = KIND_SHARD, .collection = "emoji 🎉", .shard = "3", .stem = "a\"b\\c", .peer = "7"},
+                         .node = "node-a", .tier = TIER_DAILY, .slot = 1795507200, .created = 1795507163, .data = "x.snapshot.zst",
+                         .codec = "zstd:3", .qdrant_checksum = true, .qdrant_version = "1.18.2", .points = 5,
+                         .written_by = "qdrant-replicator@h", .seconds = 1.5};
+    m.content = (struct copy_result){.size = 1ULL << 45, .stored_size = 3};
+    memcpy(m.content.sha256, HASH, sizeof HASH);
+    memcpy(m.content.stored_sha256, HASH, sizeof HASH);
+    return m;
+}
+
+static void what_is_printed_reads_the_same(void **st)
+{
+    struct manifest m = sample(), back;
+    struct err e;
+    (void)st;
+    for (int i = 0; i < 2; i++, m.points = -1) {
+        char *text = manifest_print(&m);
+        assert_non_null(text);
+        assert_int_equal(text[strlen(text) - 1], '\n');
+        assert_int_equal(manifest_parse(text, "x", &back, &e), 0);
+        free(text);
+        assert_string_equal(back.source.collection, m.source.collection);
+        assert_string_equal(back.source.stem, m.source.stem);
+        assert_string_equal(back.source.shard, m.source.shard);
+        assert_string_equal(back.source.peer, m.source.peer);
+        assert_string_equal(back.node, m.node);
+        assert_string_equal(back.data, m.data);
+        assert_string_equal(back.codec, m.codec);
+        assert_string_equal(back.content.sha256, HASH);
+        assert_string_equal(back.content.stored_sha256, HASH);
+        assert_int_equal(back.source.kind, m.source.kind);
+        assert_int_equal(back.tier, m.tier);
+        assert_int_equal(back.slot, m.slot);
+        assert_int_equal(back.created, m.created);
+        assert_int_equal(back.content.size, m.content.size);
+        assert_int_equal(back.points, m.points);
+        assert_true(back.qdrant_checksum);
+    }
+}
+
+static void refused(cJSON *o)
+{
+    struct manifest m;
+    struct err e = {0};
+    char *text = cJSON_Print(o);
+    assert_int_equal(manifest_parse(text, "/efs/x.json", &m, &e), -1);
+    assert_non_null(strstr(e.text, "/efs/x.json"));
+    cJSON_free(text);
+}
+
+static void each_field_that_a_restore_needs_is_required(void **st)
+{
+    static const char *const needed[] = {"format", "collection", "snapshot", "kind", "shard", "node", "frequency", "slot",
+                                         "created", "data", "codec", "size", "sha256", "stored_size", "stored_sha256"};
+    struct manifest m = sample();
+    char *text = manifest_print(&m);
+    (void)st;
+    for (size_t i = 0; i < sizeof needed / sizeof *needed; i++) {
+        cJSON *o = cJSON_Parse(text);
+        cJSON_DeleteItemFromObject(o, needed[i]);
+        refused(o);
+        cJSON_AddItemToObject(o, needed[i], cJSON_CreateTrue());
+        refused(o);
+        cJSON_Delete(o);
+    }
+    free(text);
+}
+
+static void wrong_values_are_refused(void **st)
+{
+    static const struct { const char *key, *value; } bad[] = {
+        {"format", "2"}, {"data", "\"../x\""}, {"data", "\"/x\""}, {"data", "\".x\""}, {"data", "\"\""}, {"size", "-1"},
+        {"size", "1e300"}, {"size", "\"5\""}, {"sha256", "\"00\""}, {"slot", "\"yesterday\""}, {"kind", "\"thing\""},
+        {"frequency", "\"weekly\""}, {"stored_sha256", "\"53C234e5e8472b6ac51c1ae1cab3fe06fad053beb8ebfd8977b010655bfdd3c3\""}};
+    struct manifest m = sample();
+    char *text = manifest_print(&m);
+    (void)st;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        cJSON *o = cJSON_Parse(text);
+        assert_true(cJSON_ReplaceItemInObject(o, bad[i].key, cJSON_Parse(bad[i].value)));
+        refused(o);
+        cJSON_Delete(o);
+    }
+    free(text);
+}
+
+static void any_cut_of_it_is_refused(void **st)
+{
+    struct manifest m = sample(), back;
+    struct err e;
+    char *text = manifest_print(&m);
+    (void)st;
+    for (size_t n = strlen(text) - 2; n > 0; n--) {
+        text[n] = 0;
+        assert_int_equal(manifest_parse(text, "x", &back, &e), -1);
+    }
+    free(text);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(what_is_printed_reads_the_same),
+                                       cmocka_unit_test(each_field_that_a_restore_needs_is_required),
+                                       cmocka_unit_test(wrong_values_are_refused), cmocka_unit_test(any_cut_of_it_is_refused)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,41 @@
+/* Text from outside, for JSON and for terminals. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <cmocka.h>
+#include "common/text.h"
+
+static void utf8_is_told_from_other_bytes(void **st)
+{
+    static const char *const good[] = {"", "a", "é", "東京", "🎉", "\x7f", "\xf4\x8f\xbf\xbf"};
+    static const char *const bad[] = {"\x80", "\xc0\xaf", "\xe0\x80\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xff", "a\xc3", "\xe6\x9d"};
+    (void)st;
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++)
+        assert_true(text_is_utf8(good[i]));
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        char copy[16];
+        assert_false(text_is_utf8(bad[i]));
+        strcpy(copy, bad[i]);
+        text_make_utf8(copy);
+        assert_true(text_is_utf8(copy));
+        assert_int_equal(strlen(copy), strlen(bad[i]));
+    }
+}
+
+static void nothing_that_moves_a_cursor_reaches_a_terminal(void **st)
+{
+    char out[64];
+    (void)st;
+    assert_string_equal(text_printable("a\033[31m\r\n\tb\x7f\xc2\x9b" "c\xff", out, sizeof out), "a?[31m???b??c?");
+    assert_string_equal(text_printable("日本", out, 5), "日");
+    assert_string_equal(text_printable("abc", out, 1), "");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(utf8_is_told_from_other_bytes),
+                                       cmocka_unit_test(nothing_that_moves_a_cursor_reaches_a_terminal)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
