@@ -66,7 +66,9 @@ $(BUILD)/venv/ok: tests/requirements.txt
 	@touch $@
 
 tests: all $(UNIT) $(BUILD)/venv/ok ## build all that `check` runs
-check: tests ## every suite; the last line sums them up (TESTS=tests/system for one, ARGS="-k name" for pytest)
+check: ## every suite; the last line sums them up (TESTS=tests/system for one, ARGS="-k name" for pytest)
+	$(Q)sh tests/need.sh
+	$(Q)$(MAKE) --no-print-directory tests
 	SANITIZED=$(SAN) BUILD_DIR=$(abspath $(BUILD)) $(PYTHON) tests/run.py $(TESTS) $(ARGS)
 unit: $(UNIT) ## the unit tests alone
 	$(Q)for t in $(UNIT); do $$t || exit 1; done

@@ -127,16 +127,19 @@ static int usage(FILE *to)
     return fprintf(to, "Exit codes: 0 stopped as asked; 1 failed; 64 a setting or argument is wrong.\n") < 0;
 }
 
-static int start(struct program *p)
+/* Before the first thread starts: each inherits the mask, and one without it would die of a SIGTERM that
+ * was meant for the main thread. SIGUSR1/2 and HUP belong to Qdrant; the entrypoint does not send them here. */
+static bool block_signals(sigset_t *stops)
 {
-    sigset_t set;
+    sigset_t all;
+    return sigemptyset(stops) == 0 && sigaddset(stops, SIGTERM) == 0 && sigaddset(stops, SIGINT) == 0 &&
+           (all = *stops, sigaddset(&all, SIGPIPE)) == 0 && sigprocmask(SIG_BLOCK, &all, NULL) == 0;
+}
+
+static int start(struct program *p, const sigset_t *stops)
+{
     pthread_t thread;
     int sig;
-    /* SIGUSR1/2 and HUP belong to Qdrant; the entrypoint does not send them here. */
-    if (sigemptyset(&set) != 0 || sigaddset(&set, SIGTERM) != 0 || sigaddset(&set, SIGINT) != 0 ||
-        sigaddset(&set, SIGPIPE) != 0 || pthread_sigmask(SIG_BLOCK, &set, NULL) != 0)
-        return 1;
-    (void)sigdelset(&set, SIGPIPE);
     p->exit_code = 1;
     p->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (p->wake_fd < 0 || !(p->workers = workers_start(&p->settings, p->wake_fd)) ||
@@ -145,7 +148,7 @@ static int start(struct program *p)
         return 1;
     }
     log_line(LOG_INFO, "started", "watching %s, publishing to %s", p->settings.snapshots_dir, p->settings.base);
-    while (sigwait(&set, &sig) != 0)
+    while (sigwait(stops, &sig) != 0)
         ;
     atomic_store(&p->stop, true);
     uint64_t one = 1;
@@ -205,6 +208,7 @@ int main(int argc, char **argv)
 {
     static struct program p; /* threads may outlive main */
     struct err e = {0};
+    sigset_t stops;
 #ifndef __SANITIZE_ADDRESS__ /* the leak checker must be able to look */
     if (prctl(PR_SET_DUMPABLE, 0) != 0) /* no API key in a core dump */
         perror("prctl");
@@ -212,6 +216,8 @@ int main(int argc, char **argv)
     int rc = arguments(&p, argc, argv);
     if (rc >= 0)
         return rc;
+    if (!block_signals(&stops))
+        return 1;
     rc = settings_read(&p.settings, &e);
     log_open("qdrant-replicator", p.settings.log_level, p.settings.log_text);
     if (rc != 0)
@@ -223,5 +229,5 @@ int main(int argc, char **argv)
         log_close();
         return 1;
     }
-    return start(&p);
+    return start(&p, &stops);
 }

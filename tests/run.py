@@ -2,7 +2,8 @@
 """Runs every suite and prints `N passed, N failed, N skipped` as the last line.
 
 run.py [FOLDER OR FILE...] [-k NAME and other pytest flags]. Without arguments: the unit tests, and each folder of
-tests, a few of them side by side (JOBS; much of a test is waiting). Each suite's output is printed when it is done.
+tests (SUITES="system e2e": these), a few of them side by side (JOBS; much of a test is waiting). Each suite's output
+is printed when it is done.
 """
 import concurrent.futures
 import os
@@ -62,7 +63,9 @@ if args:
 else:
     for test in sorted(p for p in (build / "unit").glob("test_*") if not p.suffix):
         show(unit(test))
-    folders = sorted({p.parent for p in here.glob("*/test_*.py")}, key=lambda p: p.name != "system")
+    only = os.environ.get("SUITES", "").split()
+    folders = sorted((p for p in {f.parent for f in here.glob("*/test_*.py")} if not only or p.name in only),
+                     key=lambda p: (p.name not in ("system", "docker"), p.name))  # the longest first
     with concurrent.futures.ThreadPoolExecutor(int(os.environ.get("JOBS", 3))) as pool:
         for done in concurrent.futures.as_completed([pool.submit(suite, f.name, [f]) for f in folders]):
             show(done.result())

@@ -193,4 +193,17 @@ def test_log_lines_that_nobody_reads_hold_nothing_up(tree):
     wait_for(lambda: len(tree.complete()) == 3)
     p.send_signal(signal.SIGTERM)
     assert p.wait(10) == 0
+    assert os.read(read, 65536) == b"x" * 65536
     os.close(read)
+
+
+def test_a_stop_at_any_moment_is_a_clean_one(tree):
+    """Also before the threads are all there: SIGTERM never kills, and never goes unheard."""
+    for delay in range(0, 60, 2):
+        p = subprocess.Popen([BUILD / "qdrant-replicator"], env=tree.env, stderr=subprocess.PIPE)
+        first = p.stderr.read(1)  # the first log line: all handlers stand
+        assert first == b"{"
+        time.sleep(delay / 1000)
+        p.send_signal(signal.SIGTERM)
+        assert p.wait(10) == 0
+        p.stderr.close()

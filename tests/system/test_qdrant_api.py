@@ -1,0 +1,175 @@
+"""What the replicator asks of Qdrant's API, and what it takes from a server that answers badly."""
+import http.server
+import json
+import socket
+import threading
+import time
+import urllib.parse
+
+import pytest
+from harness import tar_of
+
+NAME = "c-1-2026-11-24-07-59-23"
+
+
+class Recorder:
+    """An HTTP server that notes each request and answers as `answer(handler, method, path)` says."""
+
+    def __init__(self, answer):
+        self.requests = seen = []
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do(self):
+                seen.append((self.command, self.path, dict(self.headers)))
+                try:
+                    answer(self, self.command, self.path)
+                except OSError:
+                    pass
+
+            do_GET = do_DELETE = do_POST = do_CONNECT = do
+
+            def log_message(self, *_):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+@pytest.fixture
+def serve():
+    running = []
+
+    def start(answer):
+        running.append(Recorder(answer))
+        return running[-1]
+    yield start
+    for r in running:
+        r.close()
+
+
+def reply(handler, status, body, **headers):
+    data = body if isinstance(body, bytes) else body.encode()
+    handler.send_response(status)
+    for k, v in ({"content-length": str(len(data))} | headers).items():
+        handler.send_header(k, v)
+    handler.end_headers()
+    handler.wfile.write(data)
+
+
+def good(tree):
+    """As Qdrant: tells its version and a point count, deletes what it is asked to."""
+    def answer(handler, method, path):
+        if method == "DELETE":
+            parts = [urllib.parse.unquote(p) for p in path.split("/")]
+            folder = {3: [], 5: parts[2:3], 7: [parts[2], "shards", parts[4]] if len(parts) > 4 else []}[len(parts)]
+            for suffix in ("", ".checksum"):
+                tree.snapshots.joinpath(*folder, parts[-1] + suffix).unlink()
+            reply(handler, 200, '{"result":true,"status":"ok","time":0}')
+        elif path == "/":
+            reply(handler, 200, '{"title":"qdrant - vector search engine","version":"1.18.2"}')
+        else:
+            reply(handler, 200, '{"result":{"status":"green","points_count":5},"status":"ok","time":0}')
+    return answer
+
+
+def test_version_and_point_count_go_into_the_manifest(tree, serve):
+    server = serve(good(tree))
+    tree.snapshot("my docs", NAME, tar_of("x"))
+    assert tree.once(QDRANT_URL=server.url + "/").returncode == 0
+    b, = tree.ls()
+    assert (b["qdrant_version"], b["points"]) == ("1.18.2", 5)
+    assert [path for _, path, _ in server.requests] == ["/", "/collections/my%20docs"]
+
+
+def test_qdrant_deletes_its_own_snapshots_of_every_kind_and_name(tree, serve):
+    server = serve(good(tree))
+    for c in ("c", "a b/../c".replace("/", "%2F"), "emoji 🎉", "q?x=1#y"):
+        tree.snapshot(c, f"{c}-1-2026-11-24-07-59-23", tar_of(c))
+    tree.snapshot("c/shards/3", "c-shard-3-2026-11-24-07-59-23", tar_of("s"))
+    tree.snapshot(".", "full-snapshot-2026-11-24-07-59-23", tar_of("f"))
+    run = tree.once(QDRANT_URL=server.url, LOCAL_KEEP="0", QDRANT_API_KEY="s3cret")
+    assert run.returncode == 0 and run.stderr.count(", by Qdrant") == 6
+    assert not [p for p in tree.snapshots.rglob("*") if p.is_file()] and len(tree.complete()) == 6
+    assert all(h.get("api-key") == "s3cret" for _, _, h in server.requests)
+
+
+@pytest.mark.parametrize("status", [200, 401, 403, 404, 500])
+def test_what_qdrant_does_not_delete_is_deleted_directly(tree, serve, status):
+    server = serve(lambda h, m, p: reply(h, status, "<html>no</html>"))
+    tree.snapshot("c", NAME, tar_of("x"))
+    run = tree.once(QDRANT_URL=server.url, LOCAL_KEEP="0")
+    assert run.returncode == 0 and f"Qdrant answered {status}" in run.stderr
+    assert ("QDRANT_API_KEY" in run.stderr) == (status in (401, 403))
+    assert not list(tree.snapshots.rglob("*.snapshot*")) and len(tree.complete()) == 1
+
+
+def test_a_file_that_took_the_place_of_a_published_one_is_not_deleted(tree, serve):
+    """Between the decision and the call a new snapshot of the same name came."""
+    def answer(handler, method, path):
+        if method == "DELETE":
+            (tree.snapshots / "c" / f"{NAME}.snapshot").unlink()
+            tree.snapshot("c", NAME, tar_of("another", 5000))
+        reply(handler, 200, "{}")
+    server = serve(answer)
+    tree.snapshot("c", NAME, tar_of("x"))
+    run = tree.once(QDRANT_URL=server.url, LOCAL_KEEP="0")
+    assert run.returncode == 1 and '"conflict"' in run.stderr
+    assert (tree.snapshots / "c" / f"{NAME}.snapshot").read_bytes() == tar_of("another", 5000)
+
+
+def test_the_key_follows_no_redirect_and_no_proxy(tree, serve):
+    other = serve(lambda h, m, p: reply(h, 200, "{}"))
+    server = serve(lambda h, m, p: reply(h, 307, "", location=other.url + p))
+    tree.snapshot("c", NAME, tar_of("x"))
+    run = tree.once(QDRANT_URL=server.url, LOCAL_KEEP="0", QDRANT_API_KEY="s3cret", http_proxy=other.url,
+                    HTTP_PROXY=other.url, ALL_PROXY=other.url, all_proxy=other.url)
+    assert run.returncode == 0 and server.requests and not other.requests
+
+
+def endless(handler, method, path):
+    handler.send_response(200)
+    handler.end_headers()
+    while True:
+        handler.wfile.write(b"x" * 65536)
+
+
+def drip(handler, method, path):
+    handler.send_response(200)
+    handler.end_headers()
+    while True:
+        handler.wfile.write(b" ")
+        time.sleep(0.2)
+
+
+@pytest.mark.parametrize("answer", [
+    endless, drip, lambda h, m, p: reply(h, 200, "<html>"), lambda h, m, p: reply(h, 200, '{"version":'),
+    lambda h, m, p: reply(h, 200, "[" * 100000), lambda h, m, p: reply(h, 200, '{"version":7,"result":{"points_count":"x"}}'),
+    lambda h, m, p: reply(h, 200, json.dumps({"version": "v" * 5000, "result": {"points_count": -1e300}})),
+    lambda h, m, p: h.connection.close(), lambda h, m, p: reply(h, 200, b"\xff\x00\xfe", **{"content-length": "9999"})],
+    ids=["endless", "never ends", "html", "cut json", "deep json", "wrong types", "wrong values", "closed", "cut body"])
+def test_a_bad_answer_keeps_no_backup_back(tree, serve, answer):
+    server = serve(answer)
+    tree.snapshot("c", NAME, tar_of("x"))
+    tree.snapshot("d", "d-1-2026-11-24-07-59-23", tar_of("y"))
+    begin = time.monotonic()
+    run = tree.once(QDRANT_URL=server.url)
+    assert run.returncode == 0, run.stderr
+    assert len(tree.complete()) == 2 and all(b["points"] is None for b in tree.ls())
+    assert tree.efs_tool("verify").returncode == 0 and time.monotonic() - begin < 30
+
+
+def test_a_black_hole_delays_the_first_backup_only(tree):
+    with socket.socket() as hole:
+        hole.bind(("127.0.0.1", 0))
+        hole.listen(1)
+        for i in range(8):
+            tree.snapshot(f"c{i}", f"c{i}-1-2026-11-24-07-59-23", tar_of(str(i)))
+        begin = time.monotonic()
+        assert tree.once(QDRANT_URL=f"http://127.0.0.1:{hole.getsockname()[1]}").returncode == 0
+        assert len(tree.complete()) == 8 and time.monotonic() - begin < 20
