@@ -9,6 +9,7 @@ import http.client
 import json
 import os
 import pathlib
+import random
 import signal
 import socket
 import subprocess
@@ -32,9 +33,15 @@ SERVERS = [
 
 
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """Below the range from which the kernel serves outgoing connections, so that none takes it meanwhile."""
+    while True:
+        port = random.randrange(10000, 32000)
+        with socket.socket() as s:
+            try:
+                s.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
 
 
 class Server:
@@ -54,7 +61,8 @@ class Server:
 
     def _environment(self, more):
         env = {k: v for k, v in os.environ.items() if not k.startswith("QDRANT")}
-        env |= {"PATH": f"{pathlib.Path(sys.executable).parent}:{os.environ['PATH']}",  # the stand-in's python3
+        interpreter = pathlib.Path(sys.executable).parent  # the stand-in's python3
+        env |= {"PATH": f"{interpreter}:{os.environ['PATH']}",
                 "RUN_MODE": "production", "QDRANT__TELEMETRY_DISABLED": "true",
                 "QDRANT__SERVICE__HOST": "127.0.0.1", "QDRANT__SERVICE__HTTP_PORT": str(self.port),
                 "QDRANT__SERVICE__GRPC_PORT": str(free_port()),
@@ -87,9 +95,16 @@ class Server:
 
     def ready(self):
         try:
-            return self.request("GET", "/readyz")[0] == 200
+            return self.request("GET", "/readyz")[0] == 200 and (self.kind == "standin" or self._grpc_ready())
         except OSError:
             return False
+
+    def _grpc_ready(self):
+        """Whether gRPC speaks HTTP/2. The real server (1.18.2) begins to serve it, and to take signals for it,
+        after REST: a TERM between the two ends REST alone, and the process waits for another one."""
+        with socket.create_connection(("127.0.0.1", int(self.env["QDRANT__SERVICE__GRPC_PORT"])), 5) as s:
+            s.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0]))
+            return len(s.recv(9)) > 0
 
     def stop(self):
         """TERM, and its exit code."""

@@ -1,0 +1,17 @@
+/* What the environment and the arguments ask of the entrypoint. Whatever is wrong here is said and replaced
+ * by the default: a typing error in a backup setting must not keep Qdrant from starting. */
+#ifndef ENTRYPOINT_SETTINGS_H
+#define ENTRYPOINT_SETTINGS_H
+#include <limits.h>
+#include <stdbool.h>
+
+struct settings {
+    char **qdrant_argv;        /* what to run in Qdrant's place, as execvp wants it */
+    char replicator[PATH_MAX]; /* what to run as the replicator */
+    bool backups_wanted;       /* EFS_ROOT is set. Its value is never looked at: that is the replicator's */
+    bool recovery_allowed;
+    const char *init_file; /* Qdrant's mark of a finished start */
+    unsigned grace_seconds;
+};
+void settings_read(struct settings *s, int argc, char **argv);
+#endif

@@ -1,0 +1,27 @@
+/* The supervisor: two children, one signal descriptor, one timer. It sleeps in poll until something happens,
+ * and never makes a system call that a hung mount could hold. What it decides is in policy. */
+#ifndef ENTRYPOINT_SUPERVISE_H
+#define ENTRYPOINT_SUPERVISE_H
+#include "entrypoint/policy.h"
+#include "entrypoint/settings.h"
+#include <sys/types.h>
+
+struct supervisor {
+    struct settings *settings;
+    pid_t qdrant, replicator; /* 0: does not run */
+    bool recovery_used, leave;
+    int exit_code;            /* Qdrant's, once it is gone */
+    int64_t replicator_since; /* when it started */
+    int64_t replicator_due;   /* when it starts again, 0: no start is due */
+    struct backoff backoff;
+    struct stop stop;
+    int signals, timer;
+};
+
+/* Take over signals and orphans. -1 with errno when the kernel has no descriptor left for us. */
+int supervisor_open(struct supervisor *sv, struct settings *settings);
+/* Start both. -1 when there is no process left for Qdrant; the replicator is tried again later. */
+int supervisor_start(struct supervisor *sv);
+/* Until Qdrant has ended and nothing is worth waiting for. Returns the exit code. */
+int supervisor_run(struct supervisor *sv);
+#endif
