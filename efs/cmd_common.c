@@ -67,7 +67,7 @@ bool cmd_wanted(const struct options *o, const struct backup *b)
 {
     return (!o->collection || strcmp(o->collection, b->m.source.collection) == 0) &&
            (o->tier < 0 || b->tier == (enum tier)o->tier) && (!o->newer || b->m.slot >= o->newer) &&
-           (!o->older || b->m.slot <= o->older) && (!o->operand || is_operand(o->operand, b->stem));
+           (!o->older || b->m.slot <= o->older) && (!o->operand || (is_operand(o->operand, b->m.source.stem) || is_operand(o->operand, b->stem)));
 }
 
 static int add(const struct options *o, const char *base, const char *folder, void *arg, struct err *e)
@@ -125,7 +125,7 @@ struct cJSON *cmd_json(const struct backup *b)
     cJSON *o = cJSON_CreateObject();
     if (o && add_text(o, "collection", b->m.source.collection) && add_text(o, "kind", kind_text(b->m.source.kind)) &&
         add_text(o, "shard", b->m.source.shard) && add_text(o, "frequency", tier_text(b->tier)) &&
-        add_text(o, "snapshot", b->stem) && add_text(o, "node", b->m.node) &&
+        add_text(o, "snapshot", b->m.source.stem) && add_text(o, "node", b->m.node) &&
         (b->m.slot ? add_text(o, "slot", slot) : cJSON_AddNullToObject(o, "slot") != NULL) &&
         (known ? add_text(o, "created", created) : cJSON_AddNullToObject(o, "created") != NULL) &&
         add_size(o, "size", known, b->m.content.size) && add_size(o, "stored_size", known, b->m.content.stored_size) &&

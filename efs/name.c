@@ -97,16 +97,38 @@ static bool place(struct source *s, const char *const part[4], const size_t len[
            set(s->shard, sizeof s->shard, part[2], len[2]) && strspn(s->shard, "0123456789") == len[2];
 }
 
+/* Does Qdrant name its own snapshots of that collection so? Other hidden files are somebody's temporary ones. */
+static bool of_collection(const char *file, const char *collection)
+{
+    size_t n = strlen(collection);
+    return n > 0 && strncmp(file, collection, n) == 0 && file[n] == '-';
+}
+
+static bool must_store(const char *stem) { return stem[0] == '.' || strncmp(stem, "%2", 2) == 0; }
+
+void name_stored(const char *stem, char out[NAME_STORED])
+{
+    const char *first = !must_store(stem) ? "" : stem[0] == '.' ? "%2E" : "%25";
+    (void)snprintf(out, NAME_STORED, "%s%s", first, stem + (*first ? 1 : 0));
+}
+
+void name_from_stored(const char *stored, char out[NAME_STORED])
+{
+    bool dot = strncmp(stored, "%2E", 3) == 0, percent = strncmp(stored, "%25", 3) == 0;
+    (void)snprintf(out, NAME_STORED, "%s%s", dot ? "." : percent ? "%" : "", stored + (dot || percent ? 3 : 0));
+}
+
 enum name_class name_source(const char *rel, struct source *out)
 {
     const char *part[4];
+    char folder[2 * NAME_STORED];
     size_t len[4], suffix = sizeof SUFFIX - 1, n = strlen(rel), count = split(rel, part, len);
     memset(out, 0, sizeof *out);
     if (count == 0 || n <= suffix || strcmp(rel + n - suffix, SUFFIX) != 0 || len[count - 1] <= suffix ||
-        part[count - 1][0] == '.' || !place(out, part, len, count))
+        !place(out, part, len, count) || (part[count - 1][0] == '.' && !of_collection(part[count - 1], out->collection)))
         return NAME_NOT_SOURCE;
     size_t stem = len[count - 1] - suffix;
-    if (stem > STEM_MAX || !text_is_utf8(rel))
+    if (stem + (must_store(part[count - 1]) ? 2 : 0) > STEM_MAX || !text_is_utf8(rel) || !name_folder(out, folder, sizeof folder))
         return NAME_UNFIT;
     memcpy(out->stem, part[count - 1], stem);
     out->stem[stem] = 0;

@@ -130,7 +130,9 @@ static int finish(const char *dir, const char *partial, const struct manifest *m
     if (files_put(dir, name, line, e) != 0)
         return -1;
     cleanup_free char *json = manifest_print(m);
-    (void)snprintf(name, sizeof name, "%s.json", m->source.stem);
+    char stored[NAME_STORED];
+    name_stored(m->source.stem, stored);
+    (void)snprintf(name, sizeof name, "%s.json", stored);
     return json ? files_put(dir, name, json, e) : err_set(e, ENOMEM, "cannot write the manifest in", dir, NULL);
 }
 
@@ -179,9 +181,11 @@ static enum publish_outcome compare(const struct publish *p, int in, const struc
 static enum publish_outcome same_name(const struct publish *p, int in, struct entries *list, struct manifest *m,
                                       const struct backup **mend, struct err *e)
 {
+    char stored[NAME_STORED];
+    name_stored(p->source.stem, stored);
     for (size_t i = 0; i < list->n; i++) {
         struct backup *b = &list->v[i];
-        if (strcmp(b->stem, p->source.stem) != 0)
+        if (strcmp(b->stem, stored) != 0)
             continue;
         if (store_load(b, e) != 0)
             return PUBLISH_FAILED;
@@ -212,7 +216,9 @@ static void describe(const struct publish *p, const struct stat *st, struct mani
     (void)snprintf(m->node, sizeof m->node, "%s", p->node && *p->node ? p->node : p->source.peer);
     (void)snprintf(m->written_by, sizeof m->written_by, "%s", p->written_by);
     (void)snprintf(m->codec, sizeof m->codec, p->copy.level ? "zstd:%d" : "none", p->copy.level);
-    (void)snprintf(m->data, sizeof m->data, "%.235s.snapshot%s", p->source.stem, p->copy.level ? ".zst" : "");
+    char stored[NAME_STORED];
+    name_stored(p->source.stem, stored);
+    (void)snprintf(m->data, sizeof m->data, "%.235s.snapshot%s", stored, p->copy.level ? ".zst" : "");
 }
 
 enum publish_outcome store_publish(const struct publish *p, struct manifest *m, struct err *e)

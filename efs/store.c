@@ -114,7 +114,9 @@ int store_load(struct backup *b, struct err *e)
     }
     b->has_manifest = true;
     b->written = stat(path, &st) == 0 ? st.st_mtime : 0;
-    if (m.tier != b->tier || strcmp(m.source.stem, b->stem) != 0)
+    char stored[NAME_STORED];
+    name_stored(m.source.stem, stored);
+    if (m.tier != b->tier || strcmp(stored, b->stem) != 0)
         return mark(b, ENTRY_CORRUPT, "the manifest is of another backup"), 0;
     b->m = m;
     memcpy(b->data, m.data, sizeof b->data);
@@ -144,6 +146,7 @@ static void name_tells(struct backup *b, const char *folder)
     (void)snprintf(rel, sizeof rel, "x/%s.snapshot", b->stem);
     if (name_source(rel, &b->m.source) == NAME_SOURCE && b->m.source.taken)
         b->m.slot = tier_slot(b->m.source.taken);
+    name_from_stored(b->stem, b->m.source.stem);
     (void)snprintf(first, sizeof first, "%.*s", (int)strcspn(folder, "/"), folder);
     if (!name_unescape(first, b->m.source.collection, sizeof b->m.source.collection))
         (void)snprintf(b->m.source.collection, sizeof b->m.source.collection, "%s", first);

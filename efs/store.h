@@ -12,7 +12,7 @@ struct backup {
     enum entry_state state;
     enum tier tier;
     const char *dir;   /* folder it is in; belongs to the list */
-    char stem[256];
+    char stem[NAME_STORED]; /* of its files; m.source.stem is the snapshot's name */
     char data[256];    /* file name of the data, when known */
     struct manifest m; /* filled once the manifest could be read; until then collection, peer and slot
                           are what folder and name say, the slot 0 when they do not */

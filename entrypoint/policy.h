@@ -42,7 +42,9 @@ enum stop_todo {
     TODO_TERM_REPLICATOR = 2,
     TODO_KILL_QDRANT = 4,
     TODO_KILL_REPLICATOR = 8,
-    TODO_LEAVE = 16, /* end with Qdrant's exit code, whoever is still there */
+    /* End with Qdrant's exit code, whoever is still there. As PID 1 the kernel ends the others with us, and
+     * keeps us until the last of them is gone: nobody can do more about a process that hangs in it. */
+    TODO_LEAVE = 16,
 };
 /* TERM, INT and QUIT: Fargate sends the image's STOPSIGNAL, which may be any of them. */
 bool stop_signal(int sig);

@@ -14,8 +14,8 @@
 
 enum {
     NICER = 10,
-    BEST_EFFORT_LOWEST = 2 << 13 | 7 /* ioprio_set(2): class 2, level 7 */,
-    IOPRIO_WHO_PROCESS = 1
+    IOPRIO_WHO_PROCESS = 1,           /* ioprio_set(2); libc has no header for it */
+    BEST_EFFORT_LOWEST = 2 << 13 | 7, /* class 2, level 7 */
 };
 
 static const char recovery_message[] =

@@ -105,8 +105,8 @@ static struct item *add(struct intake *in, const char *relative)
     }
     if (class == NAME_UNFIT) {
         it->unsafe = true;
-        log_line(LOG_ERROR, "name_unfit", "%s is NOT backed up: its name is not UTF-8, or has over 255 bytes with "
-                 "what is put behind it on EFS; use another name for the collection", relative);
+        log_line(LOG_ERROR, "name_unfit", "%s is NOT backed up: its name is not UTF-8, or has over 255 bytes once "
+                 "escaped and with what is put behind it on EFS; use another name for the collection", relative);
     }
     return it;
 }

@@ -125,6 +125,22 @@ static bool has_suffix(const char *s, const char *suffix)
     return n > m && strcmp(s + n - m, suffix) == 0;
 }
 
+/* Qdrant puts the snapshots of a collection named "tmp" into its own temporary folder, and empties that at each
+ * start: such a collection cannot be backed up, and better its owner knows. */
+static void warn_of_tmp(struct watch *w)
+{
+    char path[PATH_MAX];
+    if (files_join(path, sizeof path, w->settings->snapshots_dir, "tmp", NULL) != 0)
+        return;
+    cleanup_dir DIR *d = opendir(path);
+    for (struct dirent *de; d && (de = readdir(d));)
+        if (strncmp(de->d_name, "tmp-", 4) == 0 && has_suffix(de->d_name, ".snapshot.checksum")) {
+            log_line(LOG_ERROR, "collection_tmp", "the collection \"tmp\" is NOT backed up: Qdrant keeps its snapshots in its own "
+                     "temporary folder %s; use another name for the collection", path);
+            return;
+        }
+}
+
 /* What to do with each snapshot found: a new folder's are news, a full scan's may be known. */
 typedef void found(struct intake *in, const char *relative, int64_t now);
 static bool scan_folder(struct watch *w, const char *relative, found *tell, int64_t now);
@@ -176,8 +192,10 @@ bool watch_scan(struct watch *w, int64_t now, bool *reconcile)
     bool there = scan_folder(w, "", intake_found, now);
     if (there)
         intake_scan_end(w->intake);
-    if (there && *reconcile)
+    if (there && *reconcile) {
         w->reconcile_due = now + HOURLY;
+        warn_of_tmp(w);
+    }
     w->scan_due = !there ? now + NOT_THERE : w->short_of_watches ? now + WITHOUT_WATCHES : w->reconcile_due;
     return there;
 }

@@ -21,7 +21,7 @@ def points_of_shard(snapshot, folder):
 def points_of_collection(snapshot, folder):
     """The same of a collection snapshot: its folder 0 is the shard."""
     with tarfile.open(snapshot) as tar:
-        tar.extractall(folder / "unpacked", filter="data")
+        tar.extractall(folder / "unpacked")
     with tarfile.open(folder / "shard.tar", "w") as tar:
         for path in sorted((folder / "unpacked" / "0").iterdir()):
             tar.add(path, arcname=path.name)

@@ -44,6 +44,8 @@ class Frozen:
 
     def thaw(self):
         """Everybody who hangs gets an error: a forced unmount aborts the connection."""
-        LIBC.umount2(self.folder.encode(), MNT_FORCE | MNT_DETACH)
-        self.thread.join(10)
-        os.close(self.fd)
+        if self.fd is not None:
+            LIBC.umount2(self.folder.encode(), MNT_FORCE | MNT_DETACH)
+            self.thread.join(10)
+            os.close(self.fd)
+        self.fd = None

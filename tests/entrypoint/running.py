@@ -59,9 +59,13 @@ def switches(pid):
 
 def wait_until_quiet(pid):
     """Until it has done what there was to do and sleeps."""
-    last = None
-    while last != (last := switches(pid)) or status(pid, "State") not in "SD":
+    seen = []
+
+    def quiet():
+        seen.append(switches(pid))
         time.sleep(0.3)
+        return seen[-1] == switches(pid) and status(pid, "State") in "SD"
+    wait_for(quiet, 10)
 
 
 def alive(pid):

@@ -7,20 +7,20 @@ import pytest
 from harness import wait_for
 from running import BARE, NOT_BARE, children
 
-pytestmark = [pytest.mark.skipif(not shutil.which("strace"), reason="needs strace, to have system calls fail"),
+pytestmark = [pytest.mark.skipif(not shutil.which("strace"), reason="needs strace: system calls fail by it"),
               pytest.mark.skipif(not BARE, reason=NOT_BARE)]
 
 
 def refusing(container, calls, error, when="1+", children=False):
-    """The entrypoint with these calls failing, from the `when`-th on or at it. "?": where there is such a call."""
+    """The entrypoint with these calls failing: all, or the `when`-th. A "?" allows for there being none."""
     container.init = ["strace", "-D", "-o", "/dev/null", *(["-f"] if children else []),
                       "-e", f"trace={calls}", "-e", f"inject={calls}:error={error}:when={when}"]
     return container
 
 
-def test_a_replicator_whose_parent_dies_before_it_can_ask_for_the_parents_death_signal_does_not_start(container):
-    container.init = ["strace", "-D", "-f", "-o", str(container.root / "trace"), "-e", "trace=prctl,exit_group",
-                      "-e", "inject=prctl:delay_enter=700000:when=1"]
+def test_a_replicator_whose_parent_dies_before_it_can_ask_to_be_told_of_it_does_not_start(container):
+    container.init = ["strace", "-D", "-f", "-o", str(container.root / "trace"), "-e", "trace=prctl", "-e",
+                      "inject=prctl:delay_enter=700000:when=1"]
     container.start(container.qdrant_program())
     wait_for(lambda: len(children(container.pid)) == 2)
     container.signal("KILL")
@@ -63,7 +63,8 @@ def test_a_replicator_that_cannot_be_put_behind_qdrant_runs_all_the_same(contain
     refusing(container, calls, "EPERM", children=True)
     container.start(container.qdrant_program("TERM=5"))
     wait_for(lambda: container.qdrant.starts() and container.replicator.starts())
-    assert f"the replicator starts, but {what} failed: Operation not permitted" in container.messages("failed")
+    line = f"the replicator starts, but {what} failed: Operation not permitted"
+    assert line in container.messages("failed")
     code, _ = container.stop()
     assert code == 5
 

@@ -94,12 +94,12 @@ def test_what_a_crashed_replicator_leaves_in_its_group_is_gone_before_the_next_s
     assert anywhere.stop()[0] == 0
 
 
-def test_its_whole_group_is_told_to_stop_and_killed_with_it(anywhere):
-    inner = anywhere.script("inner", " ".join(anywhere.replicator_program()))
-    anywhere.start_both("TERM=0", replicator=f"trap '' TERM; {inner} & wait")
-    assert anywhere.stop()[0] == 0
-    assert anywhere.replicator.signals() == ["TERM"]
-    wait_for(lambda: not anywhere.left())
+def test_its_whole_group_is_told_to_stop_and_killed_with_it(container):
+    inner = container.script("inner", " ".join(container.replicator_program()))
+    container.start_both("TERM=0", replicator=f"trap '' TERM; {inner} & wait")
+    assert container.stop()[0] == 0
+    assert container.replicator.signals() == ["TERM"]
+    wait_for(lambda: not container.left())
 
 
 def test_a_qdrant_that_ends_while_a_start_is_due_ends_it_all_at_once(container):

@@ -36,28 +36,28 @@ def test_qdrant_is_killed_at_the_end_of_the_budget(anywhere):
     assert "STOP_GRACE_SECONDS (2)" in anywhere.messages("qdrant_killed")[0]
 
 
-def test_a_stopped_qdrant_is_killed_at_the_end_of_the_budget(anywhere):
-    anywhere.start_both("TERM=0", STOP_GRACE_SECONDS="1")
-    os.kill(anywhere.qdrant.pid(), signal.SIGSTOP)
-    code, seconds = anywhere.stop()
+def test_a_stopped_qdrant_is_killed_at_the_end_of_the_budget(container):
+    container.start_both("TERM=0", STOP_GRACE_SECONDS="1")
+    os.kill(container.qdrant.pid(), signal.SIGSTOP)
+    code, seconds = container.stop()
     assert code == 137 and 1 <= seconds < 1 + SLACK
 
 
-def test_further_stop_signals_do_not_extend_the_budget(anywhere):
-    anywhere.start_both(STOP_GRACE_SECONDS="3")
+def test_further_stop_signals_do_not_extend_the_budget(container):
+    container.start_both(STOP_GRACE_SECONDS="3")
     begun = time.monotonic()
-    anywhere.signal("TERM")
-    while anywhere.process.poll() is None and time.monotonic() < begun + 10:
+    container.signal("TERM")
+    while container.process.poll() is None and time.monotonic() < begun + 10:
         time.sleep(0.1)
         if time.monotonic() < begun + 2.8:
-            anywhere.signal("INT")
-    assert anywhere.end() == 137
+            container.signal("INT")
+    assert container.end() == 137
     assert 3 <= time.monotonic() - begun < 3 + SLACK
 
 
-def test_a_flush_that_fits_into_the_budget_is_not_cut_short(anywhere):
-    anywhere.start_both("TERM=0@2", STOP_GRACE_SECONDS="5")
-    code, seconds = anywhere.stop()
+def test_a_flush_that_fits_into_the_budget_is_not_cut_short(container):
+    container.start_both("TERM=0@2", STOP_GRACE_SECONDS="5")
+    code, seconds = container.stop()
     assert code == 0 and 2 <= seconds < 2 + SLACK
 
 
@@ -70,19 +70,19 @@ def test_a_replicator_that_does_not_stop_gets_two_seconds_beyond_qdrant(anywhere
     wait_for(lambda: not alive(replicator))
 
 
-def test_a_replicator_that_does_not_stop_gets_no_more_than_what_is_left_of_the_budget(anywhere):
-    anywhere.start_both("TERM=0@1.5", replicator=[], STOP_GRACE_SECONDS="2")
-    code, seconds = anywhere.stop()
+def test_a_replicator_that_does_not_stop_gets_no_more_than_what_is_left_of_the_budget(container):
+    container.start_both("TERM=0@1.5", replicator=[], STOP_GRACE_SECONDS="2")
+    code, seconds = container.stop()
     assert code == 0 and 2 <= seconds < 2 + 1.4
 
 
-def test_with_qdrant_gone_by_itself_the_replicator_gets_term_and_then_two_seconds(anywhere):
-    anywhere.start_both(replicator=[])
+def test_with_qdrant_gone_by_itself_the_replicator_gets_term_and_then_two_seconds(container):
+    container.start_both(replicator=[])
     begun = time.monotonic()
-    os.kill(anywhere.qdrant.pid(), signal.SIGSEGV)
-    assert anywhere.end() == 139
+    os.kill(container.qdrant.pid(), signal.SIGSEGV)
+    assert container.end() == 139
     assert 2 <= time.monotonic() - begun < 2 + SLACK
-    assert anywhere.replicator.signals() == ["TERM"]
+    assert container.replicator.signals() == ["TERM"]
 
 
 def test_a_stop_between_two_starts_of_the_replicator_waits_for_nothing(anywhere):
@@ -93,11 +93,11 @@ def test_a_stop_between_two_starts_of_the_replicator_waits_for_nothing(anywhere)
     assert len(anywhere.replicator.starts()) == 1
 
 
-def test_a_replicator_whose_process_is_stopped_does_not_hold_up_the_end(anywhere):
-    anywhere.start_both("TERM=0", replicator=["TERM=0"], STOP_GRACE_SECONDS="20")
-    replicator = anywhere.replicator.pid()
+def test_a_replicator_whose_process_is_stopped_does_not_hold_up_the_end(container):
+    container.start_both("TERM=0", replicator=["TERM=0"], STOP_GRACE_SECONDS="20")
+    replicator = container.replicator.pid()
     os.kill(replicator, signal.SIGSTOP)
-    code, seconds = anywhere.stop()
+    code, seconds = container.stop()
     assert code == 0 and 2 <= seconds < 2 + SLACK
     wait_for(lambda: not alive(replicator))
 
@@ -111,6 +111,24 @@ def test_a_replicator_that_hangs_in_the_kernel_on_a_dead_mount_does_not_hold_up_
     code, seconds = container.stop()
     assert code == 4 and 2 <= seconds < 2 + SLACK
     assert status(replicator, "State") == "D", "no KILL reaches it"
+
+
+@needs_fuse
+def test_as_pid_1_with_such_a_replicator_qdrant_stops_in_time_and_its_code_comes_once_the_kernel_lets_go(
+        containers, frozen):
+    """The kernel keeps PID 1 until its namespace is empty; the runtime sees the end only then."""
+    container = containers(as_pid_1=True)
+    container.start_both("TERM=4", replicator=f"echo started $$ 0 >> replicator; exec cat {frozen.folder}/x",
+                         EFS_ROOT=frozen.folder)
+    wait_for(lambda: frozen.asked)
+    qdrant = container.qdrant.pid()
+    begun = time.monotonic()
+    container.signal("TERM")
+    wait_for(lambda: not alive(qdrant))
+    assert time.monotonic() - begun < SLACK
+    wait_for(lambda: container.messages("replicator_killed"))
+    frozen.thaw()
+    assert container.end() == 4
 
 
 @needs_fuse

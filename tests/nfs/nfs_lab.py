@@ -310,7 +310,7 @@ class Task(Tree):
 
     @contextlib.contextmanager
     def on_its_host(self):
-        """Programs started inside have this task's host name. (Without preexec_fn, which forks all of Python.)"""
+        """Programs started inside have this task's host name. (preexec_fn would fork all of Python.)"""
         change(libc.setns(self.uts, CLONE_NEWUTS), "setns")
         try:
             yield
@@ -367,14 +367,18 @@ class Task(Tree):
 
     def right(self, *names):
         """Exactly these backups are on EFS, each complete and equal to its source, and nothing else."""
+        self.right_as_in(self, *names)
+
+    def right_as_in(self, source, *names):
+        """As right(), of what another task published."""
         backups = self.verified()
         equal(sorted(b["snapshot"] for b in backups), sorted(names), "backups listed")
         for b in backups:
             data = pathlib.Path(b["path"])
             manifest = json.loads((data.parent / f"{b['snapshot']}.json").read_text())
-            source = next(self.snapshots.rglob(b["snapshot"] + ".snapshot"))
+            snapshot = next(source.snapshots.rglob(b["snapshot"] + ".snapshot"))
             equal(sha256_of(data), manifest["stored_sha256"], f"SHA-256 of {data.name}")
-            equal(manifest["sha256"], sha256_of(source), f"SHA-256 of the snapshot in {b['snapshot']}.json")
+            equal(manifest["sha256"], sha256_of(snapshot), f"SHA-256 of the snapshot in {b['snapshot']}.json")
         self.lab.nothing_half_done()
 
     def verified(self):
@@ -382,11 +386,6 @@ class Task(Tree):
         verify = self.efs_tool("verify", "--json")
         equal(verify.returncode, 0, f"exit code of qdrant-efs verify, which said\n{verify.stderr}")
         return json.loads(verify.stdout)
-
-    def right_as_in(self, source, *names):
-        """As right(), of what another task published."""
-        self.snapshots = source.snapshots
-        self.right(*names)
 
     def right_once_more(self, *names):
         """The next replicator publishes one more; then all is right."""

@@ -4,7 +4,6 @@ They run inside the guest (nfs_lab.py says with what); the host imports this fil
 """
 import json
 import os
-import pathlib
 import re
 import shutil
 import signal
@@ -67,7 +66,7 @@ def real_snapshots_are_published_whole_and_verified(lab):
         subprocess.run(["sha256sum", "--quiet", "-c", data.name + ".sha256"], cwd=data.parent, check=True)
         subprocess.run(["zstd", "-q", "-d", data, "-o", lab.root / "plain"], check=True)
         source = next(task.snapshots.rglob(data.name.removesuffix(".zst")))
-        check((lab.root / "plain").read_bytes() == source.read_bytes(), f"the bytes inside {data.name} are right")
+        check((lab.root / "plain").read_bytes() == source.read_bytes(), f"{data.name} holds the right bytes")
         (lab.root / "plain").unlink()
     before = {p: p.stat().st_mtime_ns for p in lab.stored("*")}
     good(task.once())
@@ -372,7 +371,7 @@ def a_read_only_replica_is_listed_and_verified_and_publishing_to_it_fails_with_o
         events = [e["event"] for e in errors]
         check("publish_failed" in events and len(events) == len(set(events)), f"said once:\n{said.stderr}")
         for e in errors:
-            check("Read-only file system" in e["message"] or e["event"] == "not_safe", f"the cause is named: {e}")
+            check("Read-only file system" in e["message"] or e["event"] == "not_safe", f"the cause: {e}")
         equal(len(said.stderr.splitlines()), len(events_in(said.stderr)), "lines that are log events")
         for f in (replica.snapshots / collection).glob(f"{name}*"):
             f.unlink()  # so that each run has one
@@ -412,7 +411,7 @@ def two_tasks_that_publish_the_same_snapshots_leave_one_backup_of_each_and_overw
 
     a, b, names = both_publish_the_same(lab, watch)
     told = [e["message"] for task in (a, b) for e in task.events("published")]
-    equal([n for n in names if sum(n in m for m in told) != 1], [], "snapshots that were not published just once")
+    equal([n for n in names if sum(n in m for m in told) != 1], [], "snapshots not published just once")
     equal([f.name for files in first.values() for f, inode in files if f.stat().st_ino != inode], [],
           "files of a published backup that were replaced")
     a.right(*names)

@@ -132,7 +132,7 @@ def _writing(path):
 def _unpack(path, folder):
     try:
         with tarfile.open(path, "r:") as tar:
-            tar.extractall(folder, filter="data")
+            tar.extractall(folder)
     except (tarfile.TarError, EOFError) as e:
         raise fault.internal("File IO error: Malformed tar archive, reached unknown entry") from e
 

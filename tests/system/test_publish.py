@@ -223,14 +223,16 @@ def test_an_upload_that_is_still_being_written_is_waited_for(tree):
     assert not tree.logged("mismatch")
 
 
-HOSTILE = ("%2e%2e", "-rf", "a b", "emoji 🎉", "back\\slash", "..x", "new\nline", "shards", "15min", "%storage", "%shard-0",
+HOSTILE = ("%2e%2e", "%2Ex", ".x", "-rf", "a b", "emoji 🎉", "back\\slash", "..x", "new\nline", "shards", "15min", "%storage", "%shard-0",
            "ca\rriage", "*", "$(id)", "x" * 200)
 
 
 def test_hostile_names_stay_inside_the_tree_and_pass_sha256sum(tree):
     for c in HOSTILE:
-        tree.snapshot(c, f"{c.lstrip('.')}-1-2026-11-24-07-59-23", tar_of(c))
+        tree.snapshot(c, f"{c}-1-2026-11-24-07-59-23", tar_of(c))
     assert tree.once().returncode == 0
+    assert {n for _, _, n in tree.complete()} == {f"{c}-1-2026-11-24-07-59-23" for c in HOSTILE}
+    assert not [f for f in tree.files() if "/." in f]
     assert {p.name for p in tree.efs.iterdir()} == {"test-cpu"}
     assert {c for _, c, _ in tree.complete()} == set(HOSTILE)
     assert tree.efs_tool("verify").returncode == 0
@@ -238,16 +240,23 @@ def test_hostile_names_stay_inside_the_tree_and_pass_sha256sum(tree):
         assert subprocess.run(["sha256sum", "--quiet", "-c", "--", sums.name], cwd=sums.parent).returncode == 0
 
 
+def test_a_collection_named_tmp_is_no_backup_and_said_aloud(tree):
+    tree.snapshot("tmp", "tmp-1-2026-11-24-07-59-23", tar_of("x"))
+    run = tree.once()
+    assert '"collection_tmp"' in run.stderr and tree.files() == []
+
+
 def test_names_that_cannot_be_stored_are_named_and_the_others_served(tree):
     tree.snapshot("c", NAME, tar_of("good"))
     tree.snapshot("long", "x" * 236, tar_of("long"), checksum=False)
+    tree.snapshot("%" * 86, NAME, tar_of("escaped"))
     folder = os.fsencode(tree.snapshots) + b"/bad-\xff"
     os.mkdir(folder)
     with open(folder + b"/x.snapshot", "wb") as f:
         f.write(tar_of("x"))
     run = tree.once()
     assert run.returncode == 1 and len(tree.complete()) == 1
-    assert sum(line["event"] == "name_unfit" for line in events(run.stderr)) == 2
+    assert sum(line["event"] == "name_unfit" for line in events(run.stderr)) == 3
 
 
 def test_efs_inside_the_snapshots_folder_does_not_loop(tree):

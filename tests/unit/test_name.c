@@ -52,6 +52,24 @@ static void what_cannot_be_stored_is_told_apart(void **st)
     assert_int_equal(NAME_UNFIT, name_source("\xc0\xaf/x.snapshot", &s));
 }
 
+static void a_leading_dot_hides_nothing_on_efs(void **st)
+{
+    static const char *const stems[] = {".x-1", "..x-1", "%2E", "%25", "%2", "%2E.x", "x", "%41", "-rf", ""};
+    char stored[NAME_STORED], back[NAME_STORED];
+    struct source s;
+    (void)st;
+    for (size_t i = 0; i < sizeof stems / sizeof *stems; i++) {
+        name_stored(stems[i], stored);
+        assert_true(stored[0] != '.');
+        name_from_stored(stored, back);
+        assert_string_equal(back, stems[i]);
+    }
+    assert_int_equal(NAME_SOURCE, name_source(".x/.x-1-2026-11-24-07-59-23.snapshot", &s));
+    assert_int_equal(NAME_SOURCE, name_source("..x/..x-1-2026-11-24-07-59-23.snapshot", &s));
+    assert_int_equal(NAME_NOT_SOURCE, name_source(".x/.y-1-2026-11-24-07-59-23.snapshot", &s));
+    assert_int_equal(NAME_NOT_SOURCE, name_source(".hidden.snapshot", &s));
+}
+
 /* As GNU coreutils' sha256sum writes and reads it. */
 static void sums_are_in_the_form_of_coreutils(void **st)
 {
@@ -88,6 +106,7 @@ int main(void)
     const struct CMUnitTest tests[] = {cmocka_unit_test(sources_are_told_apart),
                                        cmocka_unit_test(what_is_never_a_source),
                                        cmocka_unit_test(what_cannot_be_stored_is_told_apart),
+                                       cmocka_unit_test(a_leading_dot_hides_nothing_on_efs),
                                        cmocka_unit_test(sums_are_in_the_form_of_coreutils),
                                        cmocka_unit_test(escaping_is_reversible_and_stays_inside)};
     return cmocka_run_group_tests(tests, NULL, NULL);
