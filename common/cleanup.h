@@ -1,5 +1,5 @@
 /* The one cleanup idiom of the code base: a small closed set of attributes, so that an error
- * path is one `return`. Nothing else may free by attribute. */
+ * path is one `return`. A type of a module's own may have one beside it, for its own free function. */
 #ifndef COMMON_CLEANUP_H
 #define COMMON_CLEANUP_H
 #include <dirent.h>

@@ -87,12 +87,16 @@ int files_rename(const char *from, const char *to, struct err *e)
     return err_set(e, why, "cannot rename to", to, NULL);
 }
 
-/* Host names may be cut by gethostname(2); what matters is that this process always says the same. */
-static void host_name(char host[65])
+/* "HOST-NAMESPACE": containers of one task share a host name, but not their process numbers. */
+static void place_name(char place[100])
 {
-    if (gethostname(host, 64) != 0)
+    char host[65] = "";
+    struct stat ns = {0};
+    if (gethostname(host, sizeof host) != 0)
         host[0] = 0;
     host[64] = 0;
+    (void)stat("/proc/self/ns/pid", &ns); /* without /proc all are taken for one */
+    (void)snprintf(place, 100, "%s-%llx", host, (unsigned long long)ns.st_ino);
 }
 
 /* Tells this process from an earlier one of the same number on this host: restarted containers often
@@ -111,18 +115,18 @@ static unsigned long long process_token(void)
 int files_partial(const char *dir, char *out, size_t size, struct err *e)
 {
     static atomic_uint serial; /* unique among this process's threads */
-    char host[65] = "", name[160];
-    host_name(host);
-    (void)snprintf(name, sizeof name, "%s%s-%ld-%llx-%u", FILES_PARTIAL, host, (long)getpid(), process_token(),
+    char place[100], name[200];
+    place_name(place);
+    (void)snprintf(name, sizeof name, "%s%s-%ld-%llx-%u", FILES_PARTIAL, place, (long)getpid(), process_token(),
                    atomic_fetch_add(&serial, 1));
     return files_join(out, size, dir, name, e);
 }
 
 bool files_partial_orphan(const char *name)
 {
-    char host[65] = "", mine[100], token[24];
-    host_name(host);
-    int n = snprintf(mine, sizeof mine, "%s%s-", FILES_PARTIAL, host);
+    char place[100], mine[120], token[24];
+    place_name(place);
+    int n = snprintf(mine, sizeof mine, "%s%s-", FILES_PARTIAL, place);
     if (n <= 0 || strncmp(name, mine, (size_t)n) != 0)
         return false;
     char *end = NULL;
@@ -135,20 +139,52 @@ bool files_partial_orphan(const char *name)
     return kill((pid_t)pid, 0) != 0 && errno == ESRCH;
 }
 
-int files_put(const char *dir, const char *name, const char *text, struct err *e)
+int files_name_new(const char *from, const char *to, struct err *e)
+{
+    struct stat ours, theirs;
+    if (link(from, to) != 0) {
+        int why = errno;
+        if (why == EPERM || why == EOPNOTSUPP || why == ENOSYS || why == EMLINK)
+            return lstat(to, &theirs) == 0 ? 1 : files_rename(from, to, e);
+        /* A retried RPC finds the name taken by what it did itself the first time. */
+        if (stat(from, &ours) != 0 || stat(to, &theirs) != 0 || ours.st_ino != theirs.st_ino || ours.st_dev != theirs.st_dev)
+            return why == EEXIST ? 1 : err_set(e, why, "cannot link to", to, NULL);
+    }
+    if (unlink(from) != 0 && errno != ENOENT)
+        return err_set(e, errno, "cannot delete", from, NULL);
+    return 0;
+}
+
+static int write_partial(const char *partial, const char *text, struct err *e)
+{
+    cleanup_close int fd = open(partial, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    if (fd < 0)
+        return err_set(e, errno, "cannot create", partial, NULL);
+    return files_write_all(fd, text, strlen(text), partial, e) != 0 ? -1 : files_sync_close(&fd, partial, e);
+}
+
+static int put(const char *dir, const char *name, const char *text, int (*name_it)(const char *, const char *, struct err *),
+               struct err *e)
 {
     char partial[PATH_MAX], final[PATH_MAX];
     if (files_partial(dir, partial, sizeof partial, e) != 0 || files_join(final, sizeof final, dir, name, e) != 0)
         return -1;
-    cleanup_close int fd = open(partial, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-    if (fd < 0)
-        return err_set(e, errno, "cannot create", partial, NULL);
-    if (files_write_all(fd, text, strlen(text), partial, e) != 0 || files_sync_close(&fd, partial, e) != 0 ||
-        files_rename(partial, final, e) != 0) {
+    int rc = write_partial(partial, text, e);
+    if (rc == 0)
+        rc = name_it(partial, final, e);
+    if (rc != 0)
         (void)unlink(partial); /* best effort: the sweep finds what is left */
-        return -1;
-    }
-    return files_sync_dir(dir, e);
+    return rc != 0 ? rc : files_sync_dir(dir, e);
+}
+
+int files_put(const char *dir, const char *name, const char *text, struct err *e)
+{
+    return put(dir, name, text, files_rename, e);
+}
+
+int files_put_new(const char *dir, const char *name, const char *text, struct err *e)
+{
+    return put(dir, name, text, files_name_new, e);
 }
 
 char *files_get(const char *path, size_t max, struct err *e)

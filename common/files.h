@@ -13,13 +13,19 @@ int files_sync_close(int *fd, const char *path, struct err *e);
 /* rename(2). On NFS a retried RPC can report failure for work that was done, so an error is believed
  * only if `to` is not the file that `from` was. */
 int files_rename(const char *from, const char *to, struct err *e);
+/* Give `from` the name `to` if nothing has that yet: link(2) and unlink(2), since NFSv4.1 has no rename that
+ * refuses to overwrite. 0 done, 1 the name is taken (`from` stays), -1 an error. A file system without hard links
+ * gets a plain rename. */
+int files_name_new(const char *from, const char *to, struct err *e);
 /* Atomically put `text` at dir/name by way of a hidden partial name. */
 int files_put(const char *dir, const char *name, const char *text, struct err *e);
+/* The same where nothing may be overwritten: 1 when the name is taken. */
+int files_put_new(const char *dir, const char *name, const char *text, struct err *e);
 /* Whole small file as a NUL-terminated string, caller frees. More than `max` bytes is an error (EFBIG).
  * NULL on error. */
 char *files_get(const char *path, size_t max, struct err *e);
 #define FILES_PARTIAL ".partial-"
-/* "DIR/.partial-HOST-PID-TOKEN-N": unique per writer, also over restarts; `out` of `size` bytes. */
+/* "DIR/.partial-HOST-NAMESPACE-PID-TOKEN-N": unique per writer, also over restarts; `out` of `size` bytes. */
 int files_partial(const char *dir, char *out, size_t size, struct err *e);
 /* Is `name` the partial file of a process of this host that is no more? False when that is not known. */
 bool files_partial_orphan(const char *name);

@@ -3,6 +3,7 @@
 #include "efs/cmd.h"
 #include <cjson/cJSON.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 struct state {
     const struct options *o;
@@ -45,6 +46,9 @@ int cmd_prune(const struct options *o)
 {
     struct state s = {.o = o, .array = o->json ? cJSON_CreateArray() : NULL};
     struct err e = {0};
+    const char *policy = getenv("RETENTION");
+    if (!o->dry_run && !(policy && *policy))
+        cmd_complain("RETENTION is not set: the default 15min=24h,hourly=7d,daily=35d,monthly=13 applies");
     if (cmd_each_folder(o, folder, &s, &e) != 0) {
         cmd_complain("%s", e.text);
         s.failed = EXIT_DEFECT;

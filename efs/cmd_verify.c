@@ -51,5 +51,5 @@ int cmd_verify(const struct options *o)
                      b->reason ? b->reason : "");
     }
     int rc = o->json ? print_json(&list) : printf("%zu verified, %zu defective\n", list.n - bad, bad) > 0 && fflush(stdout) == 0 ? 0 : EXIT_DEFECT;
-    return bad > 0 ? EXIT_DEFECT : rc;
+    return bad > 0 || list.n == 0 ? EXIT_DEFECT : rc; /* nothing verified proves nothing */
 }

@@ -93,7 +93,11 @@ static int parse(int argc, char **argv, struct options *o)
         int rc = argv[i][0] == '-' ? option(o, argv[i], argv[i + 1], &next) : 0;
         if (rc < 0)
             return bad("wrong or missing value of", argv[i]);
-        if (rc == 0 && (argv[i][0] == '-' || o->operand))
+        if (rc == 0 && argv[i][0] == '-') {
+            argv[i][strcspn(argv[i], "=")] = 0; /* what follows may be a secret */
+            return bad("unexpected argument", argv[i]);
+        }
+        if (rc == 0 && o->operand)
             return bad("unexpected argument", argv[i]);
         if (rc == 0)
             o->operand = argv[i];

@@ -2,6 +2,7 @@
 #include "common/cleanup.h"
 #include "common/files.h"
 #include <cjson/cJSON.h>
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -113,8 +114,10 @@ int manifest_parse(const char *json, const char *path, struct manifest *m, struc
     cleanup_json cJSON *o = cJSON_ParseWithOpts(json, NULL, 1);
     uint64_t format = 0;
     memset(m, 0, sizeof *m);
+    if (!o)
+        return err_set(e, EBADMSG, "manifest cut short, or no JSON:", path, "on a replica it may still be arriving");
     if (!cJSON_IsObject(o) || !get_size(o, "format", &format))
-        return err_set(e, 0, "no manifest, or one cut short:", path, "on a replica it may still be arriving");
+        return err_set(e, 0, "no manifest:", path, "move it away, the data beside it may be good");
     if (format != MANIFEST_FORMAT)
         return err_set(e, 0, "manifest of an unknown format:", path, "use a newer qdrant-efs");
     if (!fields(o, m))

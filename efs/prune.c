@@ -10,19 +10,7 @@
 
 enum {
     ABANDONED = 86400, /* a writer that has not touched its file for a day is gone */
-    CLOCK_SLACK = 3600, /* a slot this far ahead of the file's own time is no clock skew */
 };
-
-static void items_fill(const struct entries *list, struct tier_item *items)
-{
-    for (size_t i = 0; i < list->n; i++) {
-        const struct backup *b = &list->v[i];
-        items[i] = (struct tier_item){
-            .tier = b->tier, .slot = b->m.slot,
-            .good = b->state == ENTRY_COMPLETE || (b->state == ENTRY_UNREAD && b->has_manifest),
-            .future = b->written && b->m.slot > b->written + CLOCK_SLACK};
-    }
-}
 
 static int load(struct backup *b, bool *changed, struct err *e)
 {
@@ -31,7 +19,7 @@ static int load(struct backup *b, bool *changed, struct err *e)
         if (store_load(b, e) != 0)
             return -1;
     }
-    if (b->state == ENTRY_CORRUPT) {
+    if (b->state == ENTRY_CORRUPT || (b->has_manifest && !b->m.content.sha256[0])) {
         char where[PATH_MAX + NAME_MAX];
         (void)snprintf(where, sizeof where, "%s/%s (%s)", b->dir, b->stem, b->reason ? b->reason : "no memory");
         return err_set(e, 0, "corrupt backup", where, "nothing is pruned in this folder until it is moved away");
@@ -45,7 +33,7 @@ static int decide(struct entries *list, const struct retention *r, struct tier_i
 {
     for (bool changed = true; changed;) {
         changed = false;
-        items_fill(list, items);
+        store_items(list, items);
         retention_select(r, items, list->n);
         for (size_t i = 0; i < list->n; i++)
             if (items[i].drop && load(&list->v[i], &changed, e) != 0)

@@ -1,5 +1,6 @@
-/* Publishing: partial name, one stream, fsync, close, rename, fsync of the folder; then the .sha256 and
- * the manifest in the same way, last. */
+/* Publishing: partial name, one stream, fsync, close, then the final name, fsync of the folder; then the .sha256
+ * and the manifest in the same way, last. Another task may do the same at the same time, behind caches of its
+ * own: a name is only ever taken when it is free. */
 #include "common/cleanup.h"
 #include "common/files.h"
 #include "efs/store.h"
@@ -8,6 +9,12 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
+
+enum {
+    ABANDONED_DATA = 600, /* seconds; between its data and its manifest a writer takes a moment */
+    PATIENCE = 5,
+};
 
 static time_t newest_of(const struct entries *list, const char *peer)
 {
@@ -38,32 +45,45 @@ static bool same_node(const struct entries *list, const struct backup *b, const 
     return newest_of(list, peer) < oldest_of(list, own, m->slot);
 }
 
-static struct tier_item item_of(const struct backup *b)
+/* Would retention let it go at once? Only what was read decides: neither a backup that may be broken nor one from
+ * the future keeps a good one from being copied. */
+static enum publish_outcome expired(const struct publish *p, struct entries *list, const struct manifest *m,
+                                    struct tier_item *items, struct err *e)
 {
-    return (struct tier_item){.tier = b->tier, .slot = b->m.slot,
-                              .good = b->state == ENTRY_COMPLETE || (b->state == ENTRY_UNREAD && b->has_manifest)};
+    for (bool changed = true; changed;) {
+        changed = false;
+        store_items(list, items);
+        items[list->n] = (struct tier_item){.tier = m->tier, .slot = m->slot, .good = true};
+        retention_select(p->retention, items, list->n + 1);
+        if (!items[list->n].drop)
+            return PUBLISHED;
+        for (int t = 0; t < TIER_COUNT; t++) {
+            size_t at = retention_newest((enum tier)t, items, list->n);
+            if (at == list->n || list->v[at].state != ENTRY_UNREAD)
+                continue;
+            changed = true;
+            if (store_load(&list->v[at], e) != 0)
+                return PUBLISH_FAILED;
+        }
+    }
+    return PUBLISH_EXPIRED;
 }
 
-/* Sets m->tier. Returns PUBLISHED when the copy is worth while, PUBLISH_EXPIRED when retention would let it
- * go at once: found late, or kept locally for longer than on EFS. */
+/* Sets m->tier. Returns PUBLISHED when the copy is worth while, PUBLISH_EXPIRED when it was found late, or kept
+ * locally for longer than on EFS. */
 static enum publish_outcome choose(const struct publish *p, struct entries *list, struct manifest *m, struct err *e)
 {
     cleanup_free struct tier_item *items = calloc(list->n + 1, sizeof *items);
     if (!items)
         return err_set(e, ENOMEM, "cannot choose a tier", NULL, NULL), PUBLISH_FAILED;
-    for (size_t i = 0; i < list->n; i++) {
-        struct backup *b = &list->v[i];
-        if (tier_matters(b->tier, b->m.slot, m->slot) && store_load(b, e) != 0)
-            return PUBLISH_FAILED;
-        items[i] = item_of(b);
-        items[i].good = b->state == ENTRY_COMPLETE && same_node(list, b, m);
-    }
-    m->tier = tier_choose(m->slot, items, list->n);
     for (size_t i = 0; i < list->n; i++)
-        items[i] = item_of(&list->v[i]);
-    items[list->n] = (struct tier_item){.tier = m->tier, .slot = m->slot, .good = true};
-    retention_select(p->retention, items, list->n + 1);
-    return items[list->n].drop ? PUBLISH_EXPIRED : PUBLISHED;
+        if (tier_matters(list->v[i].tier, list->v[i].m.slot, m->slot) && store_load(&list->v[i], e) != 0)
+            return PUBLISH_FAILED;
+    store_items(list, items);
+    for (size_t i = 0; i < list->n; i++)
+        items[i].good = list->v[i].state == ENTRY_COMPLETE && same_node(list, &list->v[i], m);
+    m->tier = tier_choose(m->slot, items, list->n);
+    return expired(p, list, m, items, e);
 }
 
 static bool still_there(int fd, const char *path)
@@ -118,43 +138,6 @@ static enum publish_outcome copy_partial(const struct publish *p, int in, const 
     return PUBLISHED;
 }
 
-static int finish(const char *dir, const char *partial, const struct manifest *m, struct err *e)
-{
-    char final[PATH_MAX], name[NAME_MAX + 16], line[NAME_MAX * 2 + 80];
-    if (files_join(final, sizeof final, dir, m->data, e) != 0 || files_rename(partial, final, e) != 0 ||
-        files_sync_dir(dir, e) != 0)
-        return -1;
-    if (!name_sum_line(m->content.stored_sha256, m->data, line, sizeof line))
-        return err_set(e, ENAMETOOLONG, "cannot write the .sha256 in", dir, NULL);
-    (void)snprintf(name, sizeof name, "%s.sha256", m->data);
-    if (files_put(dir, name, line, e) != 0)
-        return -1;
-    cleanup_free char *json = manifest_print(m);
-    char stored[NAME_STORED];
-    name_stored(m->source.stem, stored);
-    (void)snprintf(name, sizeof name, "%s.json", stored);
-    return json ? files_put(dir, name, json, e) : err_set(e, ENOMEM, "cannot write the manifest in", dir, NULL);
-}
-
-static enum publish_outcome write_backup(const struct publish *p, int in, const char *folder, struct manifest *m,
-                                         struct err *e)
-{
-    char root[PATH_MAX], rel[PATH_MAX], dir[PATH_MAX], partial[PATH_MAX] = "";
-    /* The root itself is never made: when it is missing, EFS is not mounted. */
-    const char *tree = strrchr(p->base, '/');
-    (void)snprintf(root, sizeof root, "%.*s", (int)(tree - p->base), p->base);
-    int n = snprintf(rel, sizeof rel, "%s/%s/%s", tree + 1, tier_text(m->tier), folder);
-    if (n < 0 || (size_t)n >= sizeof rel || files_mkdirs(root, rel, e) != 0 ||
-        files_join(dir, sizeof dir, root, rel, e) != 0)
-        return PUBLISH_FAILED;
-    enum publish_outcome rc = copy_partial(p, in, dir, partial, m, e);
-    if (rc == PUBLISHED && finish(dir, partial, m, e) != 0)
-        rc = PUBLISH_FAILED;
-    if (rc != PUBLISHED && *partial)
-        (void)unlink(partial); /* may be renamed already; the sweep finds the rest */
-    return rc;
-}
-
 /* A good backup of that name is there: is it this one? */
 static enum publish_outcome compare(const struct publish *p, int in, const struct backup *b, struct manifest *m,
                                     struct err *e)
@@ -191,7 +174,7 @@ static enum publish_outcome same_name(const struct publish *p, int in, struct en
             return PUBLISH_FAILED;
         if (b->state == ENTRY_COMPLETE)
             return compare(p, in, b, m, e);
-        if (b->state == ENTRY_CORRUPT) {
+        if (b->state == ENTRY_CORRUPT || (b->has_manifest && !b->m.content.sha256[0])) {
             char where[PATH_MAX + NAME_MAX];
             (void)snprintf(where, sizeof where, "%s/%s", b->dir, b->stem);
             return err_set(e, 0, b->reason ? b->reason : "corrupt", where,
@@ -203,6 +186,129 @@ static enum publish_outcome same_name(const struct publish *p, int in, struct en
             *mend = b;
     }
     return PUBLISHED;
+}
+
+/* Data of our name and no manifest: of another task that is about to write it, or of one that crashed there. */
+static enum publish_outcome take_over(const char *partial, const char *final, const struct manifest *m, struct err *e)
+{
+    struct copy_result there;
+    struct stat ours, theirs;
+    cleanup_close int fd = open(final, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &theirs) != 0 || stat(partial, &ours) != 0)
+        return err_set(e, errno, "cannot read", final, NULL), PUBLISH_FAILED;
+    if (copy_check(fd, final, -1, false, NULL, &there, e) != 0)
+        return PUBLISH_FAILED;
+    if (strcmp(there.stored_sha256, m->content.stored_sha256) == 0)
+        return unlink(partial) == 0 || errno == ENOENT
+                   ? PUBLISHED
+                   : (err_set(e, errno, "cannot delete", partial, NULL), PUBLISH_FAILED);
+    /* Both times are the server's: the clocks of two tasks may differ. */
+    if (ours.st_mtime - theirs.st_mtime < ABANDONED_DATA)
+        return err_set(e, EEXIST, "another task seems to be publishing", final, "it is tried again"), PUBLISH_FAILED;
+    return files_rename(partial, final, e) == 0 ? PUBLISHED : PUBLISH_FAILED;
+}
+
+static void manifest_name(const struct manifest *m, char name[NAME_STORED + 8])
+{
+    char stored[NAME_STORED];
+    name_stored(m->source.stem, stored);
+    (void)snprintf(name, NAME_STORED + 8, "%s.json", stored);
+}
+
+/* In place of data that was lost, or is only part of what its manifest says: that manifest goes first, or a crash
+ * would leave it beside data that is not its own. */
+static int make_room(const char *dir, const struct manifest *m, struct err *e)
+{
+    char name[NAME_STORED + 8], path[PATH_MAX];
+    manifest_name(m, name);
+    if (files_join(path, sizeof path, dir, name, e) != 0)
+        return -1;
+    if (unlink(path) != 0 && errno != ENOENT)
+        return err_set(e, errno, "cannot delete", path, NULL);
+    return files_sync_dir(dir, e);
+}
+
+static enum publish_outcome name_data(const char *dir, const char *partial, const struct manifest *m, bool mend,
+                                      struct err *e)
+{
+    char final[PATH_MAX];
+    if (files_join(final, sizeof final, dir, m->data, e) != 0 || (mend && make_room(dir, m, e) != 0))
+        return PUBLISH_FAILED;
+    int rc = mend ? files_rename(partial, final, e) : files_name_new(partial, final, e);
+    if (rc < 0)
+        return PUBLISH_FAILED;
+    enum publish_outcome out = rc == 0 ? PUBLISHED : take_over(partial, final, m, e);
+    return out == PUBLISHED && files_sync_dir(dir, e) != 0 ? PUBLISH_FAILED : out;
+}
+
+static enum publish_outcome finish(const char *dir, const char *partial, const struct manifest *m, bool mend,
+                                   struct err *e)
+{
+    char name[NAME_STORED + 32], line[NAME_MAX * 2 + 80];
+    enum publish_outcome rc = name_data(dir, partial, m, mend, e);
+    if (rc != PUBLISHED)
+        return rc;
+    if (!name_sum_line(m->content.stored_sha256, m->data, line, sizeof line))
+        return err_set(e, ENAMETOOLONG, "cannot write the .sha256 in", dir, NULL), PUBLISH_FAILED;
+    (void)snprintf(name, sizeof name, "%s.sha256", m->data);
+    if (files_put(dir, name, line, e) != 0)
+        return PUBLISH_FAILED;
+    cleanup_free char *json = manifest_print(m);
+    if (!json)
+        return err_set(e, ENOMEM, "cannot write the manifest in", dir, NULL), PUBLISH_FAILED;
+    manifest_name(m, name);
+    int put = files_put_new(dir, name, json, e);
+    if (put > 0) /* the next try compares the two */
+        (void)err_set(e, EEXIST, "another task has just published", m->source.stem, "it is tried again");
+    return put == 0 ? PUBLISHED : PUBLISH_FAILED;
+}
+
+/* Copying may have taken minutes: did another task publish this snapshot meanwhile? */
+static enum publish_outcome look_again(const struct publish *p, int in, const char *folder, struct manifest *m,
+                                       struct err *e)
+{
+    cleanup_entries struct entries list = {0};
+    struct manifest there = *m;
+    const struct backup *mend = NULL;
+    if (store_list(p->base, folder, &list, e) != 0)
+        return PUBLISH_FAILED;
+    enum publish_outcome rc = same_name(p, in, &list, &there, &mend, e);
+    if (rc == PUBLISH_SAME)
+        *m = there;
+    return rc;
+}
+
+/* Another task has the name. It is done in a moment, unless it crashed there: then the next try takes over. */
+static enum publish_outcome wait_for_other(const struct publish *p, int in, const char *folder, struct manifest *m,
+                                           struct err *e)
+{
+    enum publish_outcome rc = PUBLISHED;
+    for (int i = 0; rc == PUBLISHED && i < PATIENCE && !(p->copy.stop && atomic_load(p->copy.stop)); i++) {
+        (void)nanosleep(&(struct timespec){.tv_sec = i > 0}, NULL); /* cut short by a signal: one look more */
+        rc = look_again(p, in, folder, m, e);
+    }
+    return rc == PUBLISHED ? PUBLISH_FAILED : rc;
+}
+
+static enum publish_outcome write_backup(const struct publish *p, int in, const char *folder, bool mend,
+                                         struct manifest *m, struct err *e)
+{
+    char root[PATH_MAX], rel[PATH_MAX], dir[PATH_MAX], partial[PATH_MAX] = "";
+    /* The root itself is never made: when it is missing, EFS is not mounted. */
+    const char *tree = strrchr(p->base, '/');
+    (void)snprintf(root, sizeof root, "%.*s", (int)(tree - p->base), p->base);
+    int n = snprintf(rel, sizeof rel, "%s/%s/%s", tree + 1, tier_text(m->tier), folder);
+    if (n < 0 || (size_t)n >= sizeof rel || files_mkdirs(root, rel, e) != 0 ||
+        files_join(dir, sizeof dir, root, rel, e) != 0)
+        return PUBLISH_FAILED;
+    enum publish_outcome rc = copy_partial(p, in, dir, partial, m, e);
+    if (rc == PUBLISHED && !mend)
+        rc = look_again(p, in, folder, m, e);
+    if (rc == PUBLISHED)
+        rc = finish(dir, partial, m, mend, e);
+    if (rc != PUBLISHED && *partial)
+        (void)unlink(partial); /* may have its final name already; the sweep finds the rest */
+    return rc == PUBLISH_FAILED && e->code == EEXIST ? wait_for_other(p, in, folder, m, e) : rc;
 }
 
 static void describe(const struct publish *p, const struct stat *st, struct manifest *m)
@@ -232,6 +338,8 @@ enum publish_outcome store_publish(const struct publish *p, struct manifest *m, 
         return errno == ENOENT ? PUBLISH_VANISHED : (err_set(e, errno, "cannot open", p->path, NULL), PUBLISH_FAILED);
     if (!S_ISREG(st.st_mode) || !name_folder(&p->source, folder, sizeof folder))
         return err_set(e, 0, "not a file with a usable name:", p->path, NULL), PUBLISH_FAILED;
+    if (p->stamp && !stamp_is(p->stamp, &st))
+        return PUBLISH_VANISHED; /* another took its place: it is looked at anew */
     describe(p, &st, m);
     if (store_list(p->base, folder, &list, e) != 0)
         return PUBLISH_FAILED;
@@ -244,5 +352,5 @@ enum publish_outcome store_publish(const struct publish *p, struct manifest *m, 
         return rc;
     if (p->about)
         p->about(m, p->about_arg);
-    return write_backup(p, in, folder, m, e);
+    return write_backup(p, in, folder, mend != NULL, m, e);
 }

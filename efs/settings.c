@@ -204,6 +204,7 @@ static int qdrant(struct settings *s, struct err *e)
     if ((strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0) || strpbrk(url, " \t\r\n?#@"))
         return wrong(e, "QDRANT_URL", strchr(url, '@') ? "(not shown)" : url,
                      "an http:// or https:// address without user, query or fragment");
+    s->qdrant_shared = url == from_fqdn;
     if (copy_text(s->qdrant_url, sizeof s->qdrant_url, "QDRANT_URL", url, e) != 0)
         return -1;
     size_t n = strlen(s->qdrant_url);

@@ -1,5 +1,5 @@
 /* Settings: from the environment, or from flags of the same names (EFS_ROOT is --efs-root), checked as a
- * whole before anything starts. The table here is the one source of `--help` and of the defaults. */
+ * whole before anything starts. */
 #ifndef EFS_SETTINGS_H
 #define EFS_SETTINGS_H
 #include "common/err.h"
@@ -17,6 +17,7 @@ struct settings {
     int level, threads;           /* COMPRESSION, COMPRESSION_THREADS */
     unsigned local_keep;          /* LOCAL_KEEP */
     char qdrant_url[512];         /* QDRANT_URL, else http://QDRANT_FQDN:6333; without a trailing slash */
+    bool qdrant_shared;           /* the address is QDRANT_FQDN's: other nodes may answer there too */
     char api_key[1024];
     char written_by[128];
     enum log_level log_level;

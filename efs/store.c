@@ -9,6 +9,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+enum { CLOCK_SLACK = 3600 }; /* a slot this far ahead of the file's own time is no clock skew */
+
 const char *entry_state_text(enum entry_state s)
 {
     static const char *const text[] = {"unread", "complete", "incomplete", "corrupt"};
@@ -92,6 +94,19 @@ static int look_at_data(struct backup *b, struct err *e)
     return 0;
 }
 
+/* A manifest that speaks of another place, or of another backup's data, must not make anyone delete that. */
+static bool belongs(const struct backup *b, const struct manifest *m)
+{
+    char stored[NAME_STORED], data[NAME_STORED + 16], folder[NAME_MAX * 2 + 2] = "/";
+    name_stored(m->source.stem, stored);
+    (void)snprintf(data, sizeof data, "%s.snapshot", stored);
+    size_t n = strlen(data), dir = strlen(b->dir);
+    if (!name_folder(&m->source, folder + 1, sizeof folder - 1) || dir < strlen(folder))
+        return false;
+    return m->tier == b->tier && strcmp(stored, b->stem) == 0 && strncmp(m->data, data, n) == 0 &&
+           (!m->data[n] || strcmp(m->data + n, ".zst") == 0) && strcmp(b->dir + dir - strlen(folder), folder) == 0;
+}
+
 int store_load(struct backup *b, struct err *e)
 {
     char path[PATH_MAX];
@@ -108,27 +123,35 @@ int store_load(struct backup *b, struct err *e)
             return mark(b, ENTRY_INCOMPLETE, "no manifest yet"), 0;
         }
         b->has_manifest = true;
-        if (why.code != 0 && why.code != EFBIG && why.code != EINVAL)
+        if (why.code != 0 && why.code != EFBIG && why.code != EINVAL && why.code != EBADMSG)
             return e ? (*e = why, -1) : -1;
-        return mark(b, ENTRY_CORRUPT, why.text), 0;
+        /* Cut short: on a replica it may still be on its way. */
+        return mark(b, why.code == EBADMSG ? ENTRY_INCOMPLETE : ENTRY_CORRUPT, why.text), 0;
     }
     b->has_manifest = true;
     b->written = stat(path, &st) == 0 ? st.st_mtime : 0;
-    char stored[NAME_STORED];
-    name_stored(m.source.stem, stored);
-    if (m.tier != b->tier || strcmp(stored, b->stem) != 0)
+    if (!belongs(b, &m))
         return mark(b, ENTRY_CORRUPT, "the manifest is of another backup"), 0;
     b->m = m;
     memcpy(b->data, m.data, sizeof b->data);
     return look_at_data(b, e);
 }
 
-int store_load_all(struct entries *list, struct err *e)
+bool stamp_is(const struct stamp *s, const struct stat *st)
 {
-    for (size_t i = 0; i < list->n; i++)
-        if (store_load(&list->v[i], e) != 0)
-            return -1;
-    return 0;
+    return s->ino == st->st_ino && s->size == st->st_size && s->mtime.tv_sec == st->st_mtim.tv_sec &&
+           s->mtime.tv_nsec == st->st_mtim.tv_nsec;
+}
+
+void store_items(const struct entries *list, struct tier_item *items)
+{
+    for (size_t i = 0; i < list->n; i++) {
+        const struct backup *b = &list->v[i];
+        items[i] = (struct tier_item){
+            .tier = b->tier, .slot = b->m.slot,
+            .good = b->state == ENTRY_COMPLETE || (b->state == ENTRY_UNREAD && b->has_manifest),
+            .future = b->written && b->m.slot > b->written + CLOCK_SLACK};
+    }
 }
 
 static struct backup *seen(struct entries *list, size_t from, const char *stem)

@@ -5,6 +5,7 @@
 #define EFS_STORE_H
 #include "efs/manifest.h"
 #include <limits.h>
+#include <sys/stat.h>
 
 enum entry_state { ENTRY_UNREAD, ENTRY_COMPLETE, ENTRY_INCOMPLETE, ENTRY_CORRUPT };
 const char *entry_state_text(enum entry_state s);
@@ -36,8 +37,9 @@ int store_list(const char *base, const char *folder, struct entries *list, struc
 /* Read the manifest of an ENTRY_UNREAD and look at the length of its data. -1 only when that could not be
  * done; a defect found is the entry's state and reason. */
 int store_load(struct backup *b, struct err *e);
-/* store_load for all of a list. */
-int store_load_all(struct entries *list, struct err *e);
+/* A list as retention and the choice of a tier see it, `items` with room for all. An entry that was not read counts
+ * as good when it has a manifest. */
+void store_items(const struct entries *list, struct tier_item *items);
 /* Names of all folders below `base`, sorted and unique; caller frees with store_folders_free. */
 int store_folders(const char *base, char ***folders, size_t *n, struct err *e);
 void store_folders_free(char **folders, size_t n);
@@ -51,8 +53,16 @@ enum publish_outcome {
     PUBLISH_CONFLICT, /* EFS has a different snapshot under this name: never overwritten */
     PUBLISH_FAILED,   /* try again later */
 };
+/* Which file it was: another of the same name may take its place at any time. */
+struct stamp {
+    ino_t ino;
+    off_t size;
+    struct timespec mtime;
+};
+bool stamp_is(const struct stamp *s, const struct stat *st);
 struct publish {
     const char *base, *path; /* where to; the local file */
+    const struct stamp *stamp; /* which file that has to be, or NULL */
     struct source source;
     const char *checksum;  /* 64 hex digits from Qdrant, or NULL for an upload */
     const char *known;     /* SHA-256 of an upload as it was read before, or NULL */

@@ -136,9 +136,9 @@ static unsigned newer_periods(const struct tier_item *item, const struct tier_it
     time_t own = tier_period(item->tier, item->slot);
     for (size_t i = 0; i < n; i++) {
         time_t p = tier_period(items[i].tier, items[i].slot);
-        bool first = items[i].good && items[i].tier == item->tier && p > own;
+        bool first = items[i].good && !items[i].future && items[i].tier == item->tier && p > own;
         for (size_t j = 0; first && j < i; j++)
-            first = !(items[j].good && items[j].tier == item->tier &&
+            first = !(items[j].good && !items[j].future && items[j].tier == item->tier &&
                       tier_period(items[j].tier, items[j].slot) == p);
         count += first;
     }

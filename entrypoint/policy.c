@@ -25,20 +25,20 @@ unsigned stop_on_signal(struct stop *s, int sig, int64_t now)
         return 0;
     if (!stop_signal(sig))
         return TODO_PASS_ON;
-    s->phase = STOP_ASKED;
-    s->at = now + s->grace_ms;
+    s->phase = s->grace_ms >= 2 * LAST_CALL_MS ? STOP_ASKED : STOP_LAST_CALL;
+    s->at = now + s->grace_ms - (s->phase == STOP_ASKED ? LAST_CALL_MS : 0);
     return TODO_PASS_ON | TODO_TERM_REPLICATOR;
 }
 
 unsigned stop_on_qdrant_end(struct stop *s, bool replicator_runs, int64_t now)
 {
-    bool told = s->phase == STOP_ASKED;
+    bool told = s->phase == STOP_ASKED || s->phase == STOP_LAST_CALL;
+    int64_t left = s->phase == STOP_ASKED ? s->at + LAST_CALL_MS : s->at; /* the end of the budget */
     if (!replicator_runs || s->phase == STOP_KILLED) {
         s->phase = STOP_OVER;
         return TODO_LEAVE;
     }
-    if (!told || s->at > now + LAST_WORDS_MS)
-        s->at = now + LAST_WORDS_MS;
+    s->at = !told || left > now + LAST_WORDS_MS ? now + LAST_WORDS_MS : left;
     s->phase = STOP_LAST_WORDS;
     return told ? 0 : TODO_TERM_REPLICATOR;
 }
@@ -56,6 +56,11 @@ unsigned stop_on_time(struct stop *s, int64_t now)
     if (s->phase == STOP_NONE || s->phase == STOP_OVER || now < s->at)
         return 0;
     if (s->phase == STOP_ASKED) {
+        s->phase = STOP_LAST_CALL;
+        s->at += LAST_CALL_MS;
+        return TODO_LAST_CALL;
+    }
+    if (s->phase == STOP_LAST_CALL) {
         s->phase = STOP_KILLED;
         s->at = now + LAST_WORDS_MS;
         return TODO_KILL_QDRANT | TODO_KILL_REPLICATOR;

@@ -12,6 +12,7 @@ enum {
     EXIT_SIGNAL = 128, /* plus the signal's number, as a shell reports it */
     EXIT_OOM = 137,    /* 128 + SIGKILL: what the kernel's out-of-memory killer leaves */
     STABLE_MS = 300 * 1000, /* a replicator that ran this long was well: its next wait is a first one again */
+    LAST_CALL_MS = 5 * 1000, /* so long before the end of a budget of twice that or more Qdrant is told again */
     LAST_WORDS_MS = 2 * 1000, /* what a process gets to end in once nothing is worth more waiting */
 };
 
@@ -26,14 +27,15 @@ int64_t backoff_wait(struct backoff *b, int64_t ran_ms, uint32_t chance);
 
 enum stop_phase {
     STOP_NONE,       /* all is well */
-    STOP_ASKED,      /* both were asked to end; `at` is the end of the budget */
+    STOP_ASKED,      /* both were asked to end; `at` is when Qdrant is told again */
+    STOP_LAST_CALL,  /* `at` is the end of the budget */
     STOP_LAST_WORDS, /* Qdrant is gone; `at` is the end of what the replicator gets */
     STOP_KILLED,     /* the budget is used up, both were killed; `at` is when we leave even so */
     STOP_OVER,
 };
 /* One stop, from the first signal or from Qdrant's own end to the end. Set `grace_ms` first. */
 struct stop {
-    int64_t grace_ms, at;
+    int64_t grace_ms, at; /* `at`: when stop_on_time has something to do */
     enum stop_phase phase;
 };
 /* What the caller has to do now: any of these at once. */
@@ -44,6 +46,7 @@ enum stop_todo {
     TODO_KILL_REPLICATOR = 8,
     /* End with Qdrant's exit code, whoever is still there. As PID 1 the kernel ends the others with us, and
      * keeps us until the last of them is gone: nobody can do more about a process that hangs in it. */
+    TODO_LAST_CALL = 32, /* send Qdrant a TERM, whatever signal it was that asked for the stop */
     TODO_LEAVE = 16,
 };
 /* TERM, INT and QUIT: Fargate sends the image's STOPSIGNAL, which may be any of them. */
@@ -55,7 +58,9 @@ unsigned stop_on_signal(struct stop *s, int sig, int64_t now);
 /* Qdrant ended, and gets no recovery run. */
 unsigned stop_on_qdrant_end(struct stop *s, bool replicator_runs, int64_t now);
 unsigned stop_on_replicator_end(struct stop *s);
-/* The clock says `now`. Harmless at any time; acts once `at` is reached. */
+/* The clock says `now`. Harmless at any time; acts once `at` is reached. Before it kills, it has Qdrant told once
+ * more, by TERM: Qdrant 1.18 misses one that comes between the starts of its REST and gRPC servers, and its gRPC
+ * server takes no notice of QUIT. One that is flushing takes none of a second TERM. */
 unsigned stop_on_time(struct stop *s, int64_t now);
 
 /* The official image's recovery mode (its tools/entrypoint.sh): a Qdrant that is killed before it finished

@@ -74,6 +74,10 @@ static void carry_out(struct supervisor *sv, unsigned todo, int sig)
         send(sv->qdrant, sig, "Qdrant");
     if ((todo & TODO_TERM_REPLICATOR) && sv->replicator > 0)
         send(-sv->replicator, SIGTERM, "the replicator");
+    if ((todo & TODO_LAST_CALL) && sv->qdrant > 0) {
+        say(SAY_WARN, "last_call", "Qdrant still runs; it is told once more, by TERM, before it is killed");
+        send(sv->qdrant, SIGTERM, "Qdrant");
+    }
     if ((todo & TODO_KILL_QDRANT) && sv->qdrant > 0) {
         say(SAY_ERROR, "qdrant_killed", "Qdrant did not stop within STOP_GRACE_SECONDS (%u) and is killed",
             sv->settings->grace_seconds);

@@ -8,7 +8,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum { SETTLE = 2000, QUIET = 10000, RETRY_FIRST = 1000, RETRY_MAX = 300000 };
+/* Milliseconds. TIDY: no snapshot was touched for so long, so no full-storage snapshot is collecting them. */
+enum { SETTLE = 2000, QUIET = 10000, TIDY = 4000, TIDY_LATER = 15000, RETRY_FIRST = 1000, RETRY_MAX = 300000 };
 
 enum state { WAITING, QUEUED, DONE, DELETING, REFUSED };
 struct item {
@@ -21,6 +22,7 @@ struct item {
     bool recheck; /* look at EFS even if the file is the one that was dealt with */
     bool seen, known;
     struct stamp stamp; /* of the file that was last handed over, when `known` */
+    char checksum[65];  /* what Qdrant said of that file */
     char sha256[65];    /* of that file, once it was read */
     int64_t due, noted; /* `noted`: when the last event was, 0 for none */
     unsigned attempts;
@@ -30,14 +32,13 @@ struct intake {
     const struct settings *settings;
     struct workers *workers;
     void *tree;
-    int64_t next;
+    int64_t next, tidy; /* when there is something to do, -1 for never; `tidy`: on the local disk */
     bool once, reconcile;
     size_t waiting, queued;
 };
 struct visit {
     struct intake *in;
     int64_t now;
-    const struct source *folder;
     struct item **list;
     size_t n, size;
 };
@@ -51,7 +52,7 @@ struct intake *intake_new(const struct settings *s, struct workers *w, bool once
 {
     struct intake *in = calloc(1, sizeof *in);
     if (in)
-        *in = (struct intake){.settings = s, .workers = w, .once = once, .next = -1};
+        *in = (struct intake){.settings = s, .workers = w, .once = once, .next = -1, .tidy = -1};
     return in;
 }
 
@@ -135,6 +136,8 @@ void intake_note(struct intake *in, const char *relative, int64_t now)
     if (!it)
         return;
     it->noted = now;
+    if (in->tidy >= 0)
+        in->tidy = now + TIDY;
     look_again(in, it, now);
 }
 
@@ -250,6 +253,7 @@ static void hand_over(struct intake *in, struct item *it, const struct stat *st,
     }
     memcpy(j->sha256, it->sha256, sizeof j->sha256);
     it->stamp = j->stamp = (struct stamp){st->st_ino, st->st_size, st->st_mtim};
+    memcpy(it->checksum, checksum, sizeof it->checksum);
     it->known = true;
     it->recheck = false;
     set_state(in, it, QUEUED);
@@ -265,11 +269,13 @@ static void look(struct intake *in, struct item *it, int64_t now)
         drop(in, it); /* gone, or never a snapshot */
         return;
     }
-    if (it->known && stamp_is(&it->stamp, &st) && it->attempts == 0 && !it->recheck) {
+    bool said = read_checksum(path, checksum);
+    if (it->known && stamp_is(&it->stamp, &st) && strcmp(it->checksum, checksum) == 0 && it->attempts == 0 &&
+        !it->recheck) {
         set_state(in, it, DONE); /* the late CLOSE_WRITE of a file that was dealt with */
         return;
     }
-    int64_t left = read_checksum(path, checksum) ? 0 : quiet_left(it, &st, now);
+    int64_t left = said ? 0 : quiet_left(it, &st, now);
     if (left > 0)
         wait_until(in, it, now + left);
     else
@@ -280,32 +286,46 @@ static void pick_safe(const void *node, VISIT which, void *arg)
 {
     struct visit *v = arg;
     struct item *it = *(struct item *const *)node;
-    if ((which == postorder || which == leaf) && it->safe && it->state == DONE &&
-        it->source.kind == v->folder->kind && strcmp(it->source.collection, v->folder->collection) == 0 &&
-        strcmp(it->source.shard, v->folder->shard) == 0)
+    if ((which == postorder || which == leaf) && it->safe && it->state == DONE)
         collect(v, it);
+}
+static int by_folder(const struct item *x, const struct item *y)
+{
+    int c = (int)x->source.kind - (int)y->source.kind;
+    c = c ? c : strcmp(x->source.collection, y->source.collection);
+    return c ? c : strcmp(x->source.shard, y->source.shard);
 }
 static int newest_first(const void *a, const void *b)
 {
     const struct item *x = *(struct item *const *)a, *y = *(struct item *const *)b;
     time_t s = x->source.taken ? x->source.taken : x->stamp.mtime.tv_sec;
     time_t t = y->source.taken ? y->source.taken : y->stamp.mtime.tv_sec;
-    return s == t ? strcmp(y->relative, x->relative) : s < t ? 1 : -1;
+    int c = by_folder(x, y);
+    return c ? c : s == t ? strcmp(y->relative, x->relative) : s < t ? 1 : -1;
 }
 
-static void keep_few(struct intake *in, const struct source *folder)
+static void delete_locally(struct intake *in, struct item *it)
 {
-    struct visit v = {.in = in, .folder = folder};
+    struct job *j = job_new(JOB_DELETE_LOCAL, &it->source, it->relative);
+    if (!j)
+        return; /* at the next turn */
+    j->stamp = it->stamp;
+    set_state(in, it, DELETING);
+    workers_push(in->workers, j);
+}
+
+/* In each folder, all that is safe but the newest few. */
+static void tidy(struct intake *in)
+{
+    struct visit v = {.in = in};
+    in->tidy = -1;
     twalk_r(in->tree, pick_safe, &v);
     if (v.n > 1)
         qsort(v.list, v.n, sizeof(struct item *), newest_first);
-    for (size_t i = in->settings->local_keep; i < v.n; i++) {
-        struct job *j = job_new(JOB_DELETE_LOCAL, &v.list[i]->source, v.list[i]->relative);
-        if (!j)
-            break;
-        j->stamp = v.list[i]->stamp;
-        set_state(in, v.list[i], DELETING);
-        workers_push(in->workers, j);
+    for (size_t i = 0, rank = 0; i < v.n; i++) {
+        rank = i > 0 && by_folder(v.list[i - 1], v.list[i]) == 0 ? rank + 1 : 0;
+        if (rank >= in->settings->local_keep)
+            delete_locally(in, v.list[i]);
     }
     free(v.list);
 }
@@ -338,13 +358,16 @@ static void result(struct intake *in, const struct job *j, int64_t now)
     if (!it)
         return;
     set_state(in, it, DONE);
-    if (j->kind == JOB_PUBLISH)
+    if (j->kind == JOB_PUBLISH) {
         publish_result(in, it, j, now);
-    else
+        if (it->safe && in->tidy < 0)
+            in->tidy = now + (in->once ? 0 : TIDY);
+    } else if (j->postponed && !it->again) {
+        in->tidy = in->once ? in->tidy : now + TIDY_LATER;
+    } else {
         wait_until(in, it, now); /* gone, or one that took its place: look */
+    }
     it->again = false;
-    if (j->kind == JOB_PUBLISH && it->safe)
-        keep_few(in, &j->source);
 }
 
 static void find_due(const void *node, VISIT which, void *arg)
@@ -373,7 +396,11 @@ int64_t intake_step(struct intake *in, int64_t now)
             look(in, v.list[i], now);
         free(v.list);
     }
-    return in->next;
+    if (in->once && intake_busy(in))
+        return in->next; /* what becomes safe is tidied at the end, all at once */
+    if (in->tidy >= 0 && in->tidy <= now)
+        tidy(in);
+    return in->tidy >= 0 && (in->next < 0 || in->tidy < in->next) ? in->tidy : in->next;
 }
 
 bool intake_busy(const struct intake *in) { return in->waiting > 0 || in->queued > 0; }

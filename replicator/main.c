@@ -27,6 +27,7 @@ struct program {
     bool once;
     bool scanned, waiting_said; /* a scan found SNAPSHOTS_DIR; it was said that it is not there */
     bool housekept;             /* EFS was looked at */
+    bool through;               /* --once came to its end */
     int exit_code;
 };
 
@@ -62,7 +63,7 @@ static void summary(struct workers *w, const char *event)
 static void scan(struct program *p, struct watch *w, int64_t now)
 {
     bool hourly, there = watch_scan(w, now, &hourly);
-    if (!there && !p->waiting_said)
+    if (!there && !watch_incomplete(w) && !p->waiting_said)
         log_line(p->once ? LOG_ERROR : LOG_WARN, "no_snapshots_dir", "%s is not there%s", p->settings.snapshots_dir,
                  p->once ? "; set SNAPSHOTS_DIR to Qdrant's snapshots" : " yet; waiting for it");
     p->waiting_said = !there;
@@ -84,8 +85,10 @@ static void loop(struct program *p, struct watch *w, struct intake *in)
         if (now >= watch_scan_due(w))
             scan(p, w, now);
         int64_t due = intake_step(in, now);
-        if (p->once && !intake_busy(in) && workers_idle(p->workers))
+        if (p->once && !intake_busy(in) && workers_idle(p->workers)) {
+            p->through = true;
             return;
+        }
         struct pollfd fds[] = {{.fd = p->wake_fd, .events = POLLIN}, {.fd = watch_fd(w), .events = POLLIN}};
         if (poll(fds, 2, until(due, p->once ? -1 : watch_scan_due(w), now)) < 0 && errno != EINTR) {
             log_line(LOG_ERROR, "internal", "poll: %s", strerror(errno));
@@ -108,7 +111,8 @@ static void *watcher(void *arg)
         unsigned unsafe = p->once ? intake_unsafe(in) : 0;
         if (unsafe > 0)
             log_line(LOG_ERROR, "not_safe", "%u snapshots are not safely on EFS; see above", unsafe);
-        p->exit_code = unsafe > 0 || (p->once && (!p->scanned || workers_efs_bad(p->workers)));
+        bool good = p->through && unsafe == 0 && p->scanned && !watch_incomplete(w) && !workers_efs_bad(p->workers);
+        p->exit_code = p->once ? !good : !atomic_load(&p->stop);
     }
     watch_free(w);
     intake_free(in);
@@ -159,7 +163,7 @@ static int start(struct program *p, const sigset_t *stops)
     end.tv_sec += STOP_SECONDS;
     bool clean = pthread_timedjoin_np(thread, NULL, &end) == 0;
     clean = workers_stop(p->workers, STOP_SECONDS) && clean;
-    int code = p->once || !clean ? p->exit_code : 0;
+    int code = clean ? p->exit_code : 1;
     summary(p->workers, "stopped");
     if (!clean)
         log_line(LOG_WARN, "hangs", "a thread hangs in the kernel, on a mount that does not answer; it is left behind");
@@ -195,8 +199,9 @@ static int arguments(struct program *p, int argc, char **argv)
         }
         int rc = settings_flag(argv[i], argv[i + 1], &took_next);
         if (rc <= 0) {
-            (void)snprintf(text, sizeof text, "%s %.100s; see qdrant-replicator --help",
-                           rc < 0 ? "a value is missing after" : "no such argument:", argv[i]);
+            int n = (int)strcspn(argv[i], "="); /* what follows may be a secret */
+            (void)snprintf(text, sizeof text, "%s %.*s; see qdrant-replicator --help",
+                           rc < 0 ? "a value is missing after" : "no such argument:", n < 100 ? n : 100, argv[i]);
             return wrong_use(text);
         }
         i += took_next;

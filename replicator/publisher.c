@@ -90,9 +90,9 @@ static enum publish_outcome publish(struct publisher *p, struct job *j, struct m
     const struct settings *s = p->settings;
     if (files_join(path, sizeof path, s->snapshots_dir, j->relative, e) != 0)
         return PUBLISH_FAILED;
-    if (!j->checksum[0] && !j->sha256[0] && tarcheck(path, e) != 0)
-        return access(path, F_OK) == 0 ? PUBLISH_MISMATCH : PUBLISH_VANISHED;
-    struct publish what = {.base = s->base, .path = path, .source = j->source,
+    if (!j->checksum[0] && !j->sha256[0] && tarcheck(path, p->stop, e) != 0)
+        return e->code == ECANCELED ? PUBLISH_FAILED : access(path, F_OK) == 0 ? PUBLISH_MISMATCH : PUBLISH_VANISHED;
+    struct publish what = {.base = s->base, .path = path, .stamp = &j->stamp, .source = j->source,
                            .checksum = j->checksum[0] ? j->checksum : NULL, .known = j->sha256[0] ? j->sha256 : NULL,
                            .node = s->node, .written_by = s->written_by, .about = about, .about_arg = p,
                            .retention = &s->retention, .copy = {s->level, s->threads, p->stop}};
@@ -135,13 +135,17 @@ static bool is_still(const char *path, const struct stamp *stamp)
     return lstat(path, &st) == 0 && S_ISREG(st.st_mode) && stamp_is(stamp, &st);
 }
 
-void publisher_delete_local(struct publisher *p, const struct job *j, struct counts *c)
+void publisher_delete_local(struct publisher *p, struct job *j, struct counts *c)
 {
     char path[PATH_MAX], checksum[PATH_MAX + 16];
     struct err e = {0};
     if (files_join(path, sizeof path, p->settings->snapshots_dir, j->relative, &e) != 0 || !is_still(path, &j->stamp))
         return;
     (void)snprintf(checksum, sizeof checksum, "%s.checksum", path);
+    if (qdrant_snapshot_running(p->settings)) {
+        j->postponed = true;
+        return;
+    }
     long status = qdrant_delete_snapshot(p->settings, &j->source);
     if (!is_still(path, &j->stamp)) {
         c->deleted++;
@@ -186,7 +190,7 @@ bool publisher_probe(struct publisher *p, char ***folders, size_t *n)
         (void)err_set(&e, errno, "cannot use EFS_ROOT", s->efs_root, "mount EFS there; nothing is backed up until then");
     else if (!S_ISDIR(st.st_mode))
         (void)err_set(&e, ENOTDIR, "cannot use EFS_ROOT", s->efs_root, "mount EFS there; nothing is backed up until then");
-    else if (access(s->efs_root, W_OK | X_OK) != 0)
+    else if (access(stat(s->base, &st) == 0 ? s->base : s->efs_root, W_OK | X_OK) != 0)
         (void)err_set(&e, errno, "cannot write to EFS_ROOT", s->efs_root,
                       "check the mount, the access point's user and the file system policy; nothing is backed up");
     else if (store_folders(s->base, folders, n, &e) == 0)

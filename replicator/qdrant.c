@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { REPLY_MAX = 1 << 20, CONNECT_SECONDS = 2, DELETE_SECONDS = 30, ASK_SECONDS = 5 };
+enum { REPLY_MAX = 16 << 20, /* /metrics of many collections */ CONNECT_SECONDS = 2, DELETE_SECONDS = 30, ASK_SECONDS = 5 };
 
 struct reply {
     char *text; /* NUL-terminated, NULL when empty */
@@ -92,9 +92,27 @@ long qdrant_delete_snapshot(const struct settings *s, const struct source *src)
 {
     char path[2048];
     struct reply reply = {0};
+    /* Names of shard and storage snapshots have no peer id: behind a shared address another node may have one of
+     * the same name that is not backed up yet. */
+    if (s->qdrant_shared && src->kind != KIND_COLLECTION)
+        return 0;
     long status = snapshot_path(src, path, sizeof path) ? request(s, "DELETE", path, DELETE_SECONDS, &reply) : 0;
     free(reply.text);
     return status;
+}
+
+bool qdrant_snapshot_running(const struct settings *s)
+{
+    static const char metric[] = "snapshot_creation_running{";
+    struct reply reply = {0};
+    bool running = false;
+    if (request(s, "GET", "/metrics", ASK_SECONDS, &reply) == 200)
+        for (char *save = NULL, *line = strtok_r(reply.text, "\n", &save); line && !running; line = strtok_r(NULL, "\n", &save)) {
+            const char *value = strncmp(line, metric, sizeof metric - 1) == 0 ? strrchr(line, ' ') : NULL;
+            running = value && strtod(value, NULL) > 0;
+        }
+    free(reply.text);
+    return running;
 }
 
 /* GET `path` as JSON; NULL when there is none. `*reached` is set when anybody answered. */

@@ -4,6 +4,7 @@
 #include <archive_entry.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -12,19 +13,19 @@ static const char ADVICE[] = "it is not published; upload it again, or delete it
 enum { BLOCK = 512, BUFFER = 1 << 18 };
 
 /* Read, not skipped: libarchive skips by seeking, also past the end of a file that was cut short. */
-static int read_data(struct archive *a)
+static int read_data(struct archive *a, const atomic_bool *stop)
 {
     const void *data;
     size_t n;
     la_int64_t at;
     int rc;
     do
-        rc = archive_read_data_block(a, &data, &n, &at);
+        rc = stop && atomic_load(stop) ? ARCHIVE_FATAL : archive_read_data_block(a, &data, &n, &at);
     while (rc == ARCHIVE_OK);
     return rc == ARCHIVE_EOF ? 0 : -1;
 }
 
-static int read_through(struct archive *a, const char *path, struct err *e)
+static int read_through(struct archive *a, const char *path, const atomic_bool *stop, struct err *e)
 {
     struct archive_entry *entry;
     unsigned long members = 0;
@@ -32,7 +33,10 @@ static int read_through(struct archive *a, const char *path, struct err *e)
         int rc = archive_read_next_header(a, &entry);
         if (rc == ARCHIVE_EOF)
             break;
-        if (rc != ARCHIVE_OK || read_data(a) != 0)
+        bool bad = rc != ARCHIVE_OK || read_data(a, stop) != 0;
+        if (bad && stop && atomic_load(stop))
+            return err_set(e, ECANCELED, "stopped checking", path, NULL);
+        if (bad)
             return err_set(e, 0, "not a whole tar:", path, ADVICE);
         members++;
     }
@@ -59,7 +63,7 @@ static int end_marker(const char *path, struct err *e)
     return 0;
 }
 
-int tarcheck(const char *path, struct err *e)
+int tarcheck(const char *path, const atomic_bool *stop, struct err *e)
 {
     if (end_marker(path, e) != 0)
         return -1;
@@ -67,7 +71,7 @@ int tarcheck(const char *path, struct err *e)
     if (!a)
         return err_set(e, ENOMEM, "cannot check", path, NULL);
     int rc = archive_read_support_format_tar(a) == ARCHIVE_OK && archive_read_open_filename(a, path, BUFFER) == ARCHIVE_OK
-                 ? read_through(a, path, e)
+                 ? read_through(a, path, stop, e)
                  : err_set(e, 0, "not a tar:", path, ADVICE);
     (void)archive_read_free(a);
     return rc;

@@ -20,6 +20,8 @@ struct watch {
     char **dir; /* relative folder by watch descriptor; descriptors are small and grow */
     size_t dirs;
     bool short_of_watches, warned;
+    bool incomplete; /* the last scan could not list all that is there */
+    int said;        /* errno of SNAPSHOTS_DIR that was reported, so that it is said once */
     int64_t scan_due, reconcile_due;
 };
 
@@ -48,6 +50,7 @@ void watch_free(struct watch *w)
 }
 
 int watch_fd(const struct watch *w) { return w->fd; }
+bool watch_incomplete(const struct watch *w) { return w->incomplete; }
 int64_t watch_scan_due(const struct watch *w) { return w->scan_due; }
 
 /* An EFS_ROOT inside SNAPSHOTS_DIR is no source, else its own files would come round again. Compared as text:
@@ -162,6 +165,20 @@ static void scan_one(struct watch *w, const char *relative, const struct dirent 
         tell(w->intake, sub, now);
 }
 
+/* False, so that it can be returned. A folder that went away is none of our business. */
+static bool cannot_list(struct watch *w, const char *path, const char *relative)
+{
+    int why = errno;
+    if (why == ENOENT || why == ENOTDIR)
+        return false;
+    w->incomplete = true;
+    if (*relative || w->said != why)
+        log_line(LOG_ERROR, "scan_failed", "cannot list %s: %s; its snapshots are NOT backed up", path, strerror(why));
+    if (!*relative)
+        w->said = why;
+    return false;
+}
+
 /* Watch first, then scan: Qdrant makes a collection's folder and writes into it at once. */
 static bool scan_folder(struct watch *w, const char *relative, found *tell, int64_t now)
 {
@@ -173,30 +190,33 @@ static bool scan_folder(struct watch *w, const char *relative, found *tell, int6
         return true;
     add_watch(w, path, relative);
     cleanup_dir DIR *d = opendir(path);
-    if (!d) {
-        if (errno != ENOENT && errno != ENOTDIR)
-            log_line(LOG_ERROR, "scan_failed", "cannot list %s: %s; its snapshots are not backed up", path, strerror(errno));
-        return false;
-    }
-    for (struct dirent *de; (de = readdir(d));)
+    if (!d)
+        return cannot_list(w, path, relative);
+    w->said = *relative ? w->said : 0;
+    for (;;) {
+        errno = 0;
+        struct dirent *de = readdir(d);
+        if (!de)
+            return errno == 0 || cannot_list(w, path, relative) || *relative;
         if (strcmp(de->d_name, ".") != 0 && strcmp(de->d_name, "..") != 0)
             scan_one(w, relative, de, tell, now);
-    return true;
+    }
 }
 
 bool watch_scan(struct watch *w, int64_t now, bool *reconcile)
 {
     *reconcile = now >= w->reconcile_due;
     w->short_of_watches = w->fd < 0;
+    w->incomplete = false;
     intake_scan_begin(w->intake, *reconcile);
     bool there = scan_folder(w, "", intake_found, now);
-    if (there)
+    if (there && !w->incomplete)
         intake_scan_end(w->intake);
     if (there && *reconcile) {
         w->reconcile_due = now + HOURLY;
         warn_of_tmp(w);
     }
-    w->scan_due = !there ? now + NOT_THERE : w->short_of_watches ? now + WITHOUT_WATCHES : w->reconcile_due;
+    w->scan_due = !there ? now + (w->said ? WITHOUT_WATCHES : NOT_THERE) : w->short_of_watches ? now + WITHOUT_WATCHES : w->reconcile_due;
     return there;
 }
 

@@ -13,6 +13,8 @@ void watch_read(struct watch *w, int64_t now);
 /* Scan everything. Returns false when the folder is not there (yet). *reconcile: this was the first or an
  * hourly scan, which compares what it finds with EFS anew. */
 bool watch_scan(struct watch *w, int64_t now, bool *reconcile);
+/* Was there a folder that the last scan could not list? */
+bool watch_incomplete(const struct watch *w);
 /* When the next scan is due, by the monotonic clock in milliseconds. */
 int64_t watch_scan_due(const struct watch *w);
 #endif

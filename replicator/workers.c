@@ -31,12 +31,6 @@ struct workers {
     struct counts counts;
 };
 
-bool stamp_is(const struct stamp *s, const struct stat *st)
-{
-    return s->ino == st->st_ino && s->size == st->st_size && s->mtime.tv_sec == st->st_mtim.tv_sec &&
-           s->mtime.tv_nsec == st->st_mtim.tv_nsec;
-}
-
 struct job *job_new(enum job_kind kind, const struct source *source, const char *relative)
 {
     char folder[NAME_MAX * 2] = "";

@@ -6,14 +6,6 @@
 #include "efs/store.h"
 #include <sys/stat.h>
 
-/* Which file it was: a snapshot of the same name may take its place at any time. */
-struct stamp {
-    ino_t ino;
-    off_t size;
-    struct timespec mtime;
-};
-bool stamp_is(const struct stamp *s, const struct stat *st);
-
 enum job_kind {
     JOB_PUBLISH,      /* come back as done, with an outcome */
     JOB_DELETE_LOCAL, /* come back as done */
@@ -27,6 +19,7 @@ struct job {
     char sha256[65];   /* in: of an upload, as it was read before, or empty; out: of what is on EFS now */
     struct stamp stamp;
     enum publish_outcome outcome; /* out */
+    bool postponed;               /* out, of JOB_DELETE_LOCAL */
     struct job *next;
     char *folder;   /* on EFS; jobs of one folder exclude each other */
     char relative[]; /* of the snapshot, below SNAPSHOTS_DIR */

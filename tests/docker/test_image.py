@@ -78,8 +78,8 @@ def build(tag, context, dockerfile, **arguments):
     """From a tar on standard input: the builder sees what is in it and no more, with BuildKit or without."""
     given = [f"--build-arg={k}={v}" for k, v in arguments.items()]
     before = docker("image", "inspect", "-f", "{{.Id}}", tag, check=False).stdout.strip()
-    done = subprocess.run(["docker", "build", "-t", tag, "-f", dockerfile, *given, "-"], input=context,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    done = subprocess.run(["docker", "build", "--force-rm", "-t", tag, "-f", dockerfile, *given, "-"],
+                          input=context, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     assert done.returncode == 0, done.stdout.decode()[-4000:]
     if before and before != docker("image", "inspect", "-f", "{{.Id}}", tag).stdout.strip():
         docker("rmi", before, check=False)  # one that somebody else still needs stays

@@ -121,6 +121,17 @@ def test_collections_with_odd_names_are_published_and_deleted_through_qdrant(con
     assert whole(c)[0]
 
 
+def test_local_deletion_keeps_no_full_storage_snapshot_from_its_end(container):
+    """It makes one of each collection first and needs them all at the end; to us each looks finished and done with."""
+    c = container(LOCAL_KEEP="0").start()
+    for i in range(60):
+        c.server.result("PUT", f"/collections/c{i}", {"vectors": {"size": 4, "distance": "Dot"}})
+    for _ in range(2):
+        name = c.server.result("POST", "/snapshots")["name"].removesuffix(".snapshot")
+        wait_for(lambda: c.has("storage", "", name))
+    assert c.stop()[0] == 0
+
+
 def test_a_shard_snapshot_is_published_and_deleted_through_qdrant(container):
     c = container(LOCAL_KEEP="0").start()
     fill(c.server.client(), "docs", 10)

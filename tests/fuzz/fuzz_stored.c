@@ -21,7 +21,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (lseek(fd, 0, SEEK_SET) != 0 || (copy_check(fd, "x", null, compressed, NULL, &r, &e) != 0 && !e.text[0]))
             abort();
     (void)snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-    (void)tarcheck(path, &e);
+    (void)tarcheck(path, NULL, &e);
     (void)close(fd);
     (void)close(null);
     return 0;

@@ -10,7 +10,6 @@ import json
 import os
 import pathlib
 import random
-import shutil
 import signal
 import socket
 import struct
@@ -99,15 +98,12 @@ def stop_server():
 def network(what):
     """Let tc-netem(8) spoil the way to EFS: "loss 100%" swallows all packets and nobody says so, as a mount
     target that is gone or a dead TLS tunnel does; "delay 3ms" is EFS's distance."""
-    if not shutil.which("tc"):
-        raise Skip("tc is not there (Debian package iproute2)")
     run("modprobe", "-d", "/run/modules", "sch_netem")
-    run("tc", "qdisc", "add", "dev", "lo", "root", "netem", *what.split())
+    run("tc", "qdisc", "replace", "dev", "lo", "root", "netem", *what.split())
 
 
 def network_good():
-    if shutil.which("tc"):
-        subprocess.run(["tc", "qdisc", "del", "dev", "lo", "root"], capture_output=True)
+    subprocess.run(["tc", "qdisc", "del", "dev", "lo", "root"], capture_output=True)  # fails where it is good
 
 
 def export(folder):
@@ -127,6 +123,10 @@ def stat_of(pid, task=None):
     path = pathlib.Path(f"/proc/{pid}/task/{task}/stat" if task else f"/proc/{pid}/stat")
     fields = path.read_text().rpartition(")")[2].split()
     return fields[0], int(fields[1]), int(fields[3])
+
+
+def threads(pid):
+    return os.listdir(f"/proc/{pid}/task")
 
 
 def pids():
@@ -154,7 +154,14 @@ def gone(pid):
 
 def hangs_in_kernel(pid):
     """A thread of it waits in the kernel, uninterruptibly or for a kill only."""
-    return any(stat_of(pid, t)[0] == "D" for t in os.listdir(f"/proc/{pid}/task"))
+    return any(stat_of(pid, t)[0] == "D" for t in threads(pid))
+
+
+def pause(pid):
+    """SIGCONT lets it go on. A thread stops only when it returns from the kernel, and first gets done what it
+    was about there."""
+    os.kill(pid, signal.SIGSTOP)
+    until(lambda: all(stat_of(pid, t)[0] == "T" for t in threads(pid)), f"process {pid} is stopped")
 
 
 def unread_file_events(pid):
@@ -180,9 +187,10 @@ def processes(session):
             if stat_of(p)[2] != session:
                 continue
             name = pathlib.Path(f"/proc/{p}/cmdline").read_text(errors="replace").replace("\0", " ")
-            for t in os.listdir(f"/proc/{p}/task"):
-                where = pathlib.Path(f"/proc/{p}/task/{t}/wchan").read_text()
-                lines.append(f"  {p}/{t} {stat_of(p, t)[0]} {where} {name[:80]}")
+            for t in threads(p):
+                state, stack = stat_of(p, t)[0], pathlib.Path(f"/proc/{p}/task/{t}/stack").read_text()
+                calls = [line.split()[1].split("+")[0] for line in stack.splitlines()]
+                lines.append(f"  {p}/{t} {state} {name[:80]} {' < '.join(calls) if state == 'D' else ''}")
         except OSError:
             continue
     return "\n".join(lines) + "\n"
@@ -278,9 +286,10 @@ class Lab:
 
     def hold_in_mid_copy(self, pid):
         """Stop the process while a copy of it is under way; SIGCONT lets it go on."""
+        network("delay 20ms")  # so that the copy lasts
         until(self.partials, "a copy to EFS has begun")
-        os.kill(pid, signal.SIGSTOP)
-        until(lambda: stat_of(pid)[0] in "TD", "the replicator is stopped")
+        pause(pid)
+        network_good()
         check(self.partials() and not self.published(), "the copy was over before it could be stopped")
 
     def describe(self):
@@ -291,6 +300,7 @@ class Lab:
                 print(f"  {p.stat().st_size:10} {p.relative_to(self.export)}")
         for task in self.tasks:
             print(f"log of {task.name}:\n{task.log_text()}")
+        print(processes(os.getsid(0)))
         print("kernel:\n" + "\n".join(run("dmesg").stdout.splitlines()[-8:]), flush=True)
 
 

@@ -209,8 +209,8 @@ def stops_in_time(lab, new_pids):
 
 @scenario
 def while_efs_hangs_the_container_stops_in_time_with_qdrants_exit_code(lab):
-    # PID 1 of a container cannot end before all its processes have, and a thread that waits uninterruptibly
-    # does not: pid_namespaces(7). fsync(2) of dirty pages waits so; O_DIRECT waits can be killed.
+    # PID 1 cannot end before all processes of its container have, and one of them that waits uninterruptibly
+    # does not: pid_namespaces(7). fsync(2) of dirty pages waits so; a write with O_DIRECT can be killed.
     stops_in_time(lab, new_pids=True)
 
 
@@ -425,7 +425,7 @@ def a_task_paused_between_data_and_manifest_finds_no_other_tasks_files_mixed_wit
     nfs_lab.network("delay 30ms")  # makes room for the pause
     p = a.popen(BUILD / "qdrant-replicator", "--once", COMPRESSION="zstd:1")
     until(lambda: lab.stored("*.zst"), "the data of task-a has its final name")
-    p.send_signal(signal.SIGSTOP)
+    nfs_lab.pause(p.pid)
     nfs_lab.network_good()
     equal(lab.published(), [], "manifests on EFS")
     good(b.once(COMPRESSION="zstd:5"))

@@ -24,7 +24,7 @@ def missing(build):
     """Why the guest cannot run here, or None."""
     for program, package in (("linux.uml", "user-mode-linux"), ("rpc.nfsd", "nfs-kernel-server"),
                              ("mount.nfs4", "nfs-common"), ("modprobe", "kmod"), ("ip", "iproute2"),
-                             ("zstd", "zstd")):
+                             ("tc", "iproute2"), ("unshare", "util-linux"), ("zstd", "zstd")):
         if not shutil.which(program, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin"):
             return f"{program} is not there (Debian package {package})"
     if os.geteuid() != 0:

@@ -114,7 +114,7 @@ def test_verify_names_each_defect_of_the_data(full, how, state):
 
 
 @pytest.mark.parametrize("suffix,content,state", [
-    (".json", "{", "corrupt"), (".json", "", "corrupt"), (".json", "[]", "corrupt"), (".json", None, "incomplete"),
+    (".json", "{", "incomplete"), (".json", "", "incomplete"), (".json", "[]", "corrupt"), (".json", "{}", "corrupt"), (".json", None, "incomplete"),
     (".json", '{"format":2}', "corrupt"), (".json", "huge", "corrupt"),
     (".snapshot.zst", None, "incomplete"), (".snapshot.zst.sha256", None, "incomplete"),
     (".snapshot.zst.sha256", "0" * 64 + "  x\n", "corrupt")])
@@ -140,6 +140,24 @@ def test_another_backups_manifest_is_not_believed(full):
     one, other = (next(full.base.rglob(n + ".json")) for n in NAMES[1:3])
     shutil.copy(one, other)
     assert {b["snapshot"]: b["state"] for b in full.ls()}[NAMES[2]] == "corrupt"
+
+
+def test_a_manifest_that_names_another_backups_data_deletes_nothing(full):
+    path, other = (next(full.base.rglob(n + ".json")) for n in NAMES[1:3])
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"data": NAMES[2] + ".snapshot.zst"}))
+    before = full.files()
+    run = full.efs_tool("prune", "--retention", "15min=1")
+    assert run.returncode == 1 and str(path)[:-5] in run.stderr and full.files() == before
+
+
+def test_verify_of_nothing_is_no_success(full):
+    assert full.efs_tool("verify", "--collection", "typo").returncode == 1
+    assert full.efs_tool("verify").returncode == 0
+
+
+def test_prune_says_which_policy_it_takes_when_none_is_given(full):
+    assert "RETENTION" in full.efs_tool("prune").stderr
+    assert full.efs_tool("prune", RETENTION="daily=1").stderr == full.efs_tool("prune", "--dry-run").stderr == ""
 
 
 def test_every_tree_below_the_root_unless_one_is_named(full):

@@ -7,7 +7,7 @@ import time
 import urllib.parse
 
 import pytest
-from harness import tar_of
+from harness import tar_of, wait_for
 
 NAME = "c-1-2026-11-24-07-59-23"
 
@@ -121,6 +121,35 @@ def test_a_file_that_took_the_place_of_a_published_one_is_not_deleted(tree, serv
     run = tree.once(QDRANT_URL=server.url, LOCAL_KEEP="0")
     assert run.returncode == 1 and '"conflict"' in run.stderr
     assert (tree.snapshots / "c" / f"{NAME}.snapshot").read_bytes() == tar_of("another", 5000)
+
+
+def test_nothing_is_deleted_locally_while_qdrant_makes_a_snapshot(tree, serve):
+    """A full-storage snapshot first makes one of each collection, and fails if one of them is gone at its end."""
+    running = [1]
+
+    def answer(handler, method, path):
+        if path == "/metrics":
+            reply(handler, 200, f'app_info{{name="qdrant"}} 1\nsnapshot_creation_running{{id="a"}} 0\n'
+                                f'snapshot_creation_running{{id="b"}} {running[0]}\nsnapshot_recovery_running{{id="a"}} 1\n')
+        else:
+            good(tree)(handler, method, path)
+    server = serve(answer)
+    tree.snapshot("c", NAME, tar_of("x"))
+    p = tree.start(QDRANT_URL=server.url, LOCAL_KEEP="0")
+    wait_for(lambda: any(path == "/metrics" for _, path, _ in server.requests))
+    time.sleep(1)
+    assert len(tree.complete()) == 1 and (tree.snapshots / "c" / f"{NAME}.snapshot").exists()
+    running[0] = 0
+    wait_for(lambda: not list(tree.snapshots.rglob("*.snapshot")), 40)
+    assert p.poll() is None and tree.logged("deleted_locally")
+
+
+def test_behind_a_shared_address_only_names_with_a_peer_id_are_deleted_through_it(tree, serve):
+    """QDRANT_FQDN may be answered by another node, which may have a shard snapshot of the same name."""
+    tree.snapshot("c/shards/3", "c-shard-3-2026-11-24-07-59-23", tar_of("s"))
+    tree.snapshot(".", "full-snapshot-2026-11-24-07-59-23", tar_of("f"))
+    run = tree.once(QDRANT_URL="", QDRANT_FQDN="localhost", LOCAL_KEEP="0")
+    assert run.returncode == 0 and run.stderr.count(", directly") == 2
 
 
 def test_the_key_follows_no_redirect_and_no_proxy(tree, serve):

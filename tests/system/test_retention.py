@@ -169,6 +169,29 @@ def test_a_snapshot_from_the_future_does_not_push_out_the_history(tree):
     assert len(tree.ls()) == 42
 
 
+def test_a_snapshot_from_the_future_keeps_none_of_today_from_being_copied(tree):
+    for name in ("c-1-2041-01-01-07-20-00", "c-1-2041-01-01-07-40-00", at(0)):
+        tree.snapshot("c", name, tar_of(name))
+    assert tree.once().returncode == 0
+    tree.snapshot("c", at(15), tar_of("late"))
+    run = tree.once(LOCAL_KEEP="0")
+    assert run.returncode == 0 and '"expired"' not in run.stderr
+    assert at(15) in {b["snapshot"] for b in tree.ls() if b["state"] == "complete"}
+
+
+def test_a_broken_newer_backup_keeps_no_older_one_from_being_copied(tree):
+    for i in (0, 15, 30 * 60 + 15, 30 * 60 + 30):
+        tree.snapshot("c", at(i), tar_of(str(i)))
+    assert tree.once().returncode == 0
+    for data in (tree.base / "15min").rglob("*.zst"):
+        data.write_bytes(data.read_bytes()[:-1])
+    shutil.rmtree(tree.snapshots / "c")
+    late = at(30)
+    tree.snapshot("c", late, tar_of("late"))
+    assert '"expired"' not in tree.once().stderr
+    assert late in {b["snapshot"] for b in tree.ls() if b["state"] == "complete"}
+
+
 def test_leftovers_of_a_crash_go_after_a_day_if_a_newer_backup_is_there(tree):
     for i in range(4):
         tree.snapshot("c", at(15 * i), tar_of(str(i)))

@@ -1,4 +1,5 @@
 """The daemon: what it notices, and what it survives."""
+import hashlib
 import os
 import pathlib
 import shutil
@@ -12,12 +13,13 @@ from harness import BUILD, tar_of, wait_for
 NAME = "c-1-2026-11-24-07-59-23"
 
 
-def big(tree, gigabytes=3):
+ZEROS_1_GIB = "49bc20df15e412a64472421e13fe86ff1c5165e18b2afccf160d4dc19fe68a14"
+
+
+def big(tree, gigabytes=1, checksum=ZEROS_1_GIB):
     """A snapshot that takes a while to copy and next to no disk."""
-    path = tree.snapshot("big", "big-1-2026-11-24-07-59-23", b"")
+    path = tree.snapshot("big", "big-1-2026-11-24-07-59-23", b"", checksum=checksum)
     os.truncate(path, gigabytes << 30)
-    digest = subprocess.run(["sha256sum", path], stdout=subprocess.PIPE, text=True, check=True).stdout.split()[0]
-    path.with_name(path.name + ".checksum").write_text(digest)
     return path
 
 
@@ -51,7 +53,7 @@ def test_a_kill_at_any_moment_is_mended_by_the_next_run(tree):
 
 
 def test_a_source_that_vanishes_in_mid_copy_is_no_backup(tree):
-    path = big(tree)
+    path = big(tree, 4)
     tree.start()
     wait_for(lambda: list(tree.base.rglob(".partial-*")))
     path.rename(tree.root / "taken")
@@ -60,7 +62,7 @@ def test_a_source_that_vanishes_in_mid_copy_is_no_backup(tree):
 
 
 def test_a_source_that_is_cut_in_mid_copy_is_reported(tree):
-    path = big(tree)
+    path = big(tree, 4)
     tree.start()
     wait_for(lambda: list(tree.base.rglob(".partial-*")))
     os.truncate(path, 1000)
@@ -69,7 +71,7 @@ def test_a_source_that_is_cut_in_mid_copy_is_reported(tree):
 
 
 def test_two_collections_are_copied_side_by_side(tree):
-    big(tree)
+    big(tree, 20)
     tree.start()
     wait_for(lambda: list(tree.base.rglob(".partial-*")))
     tree.snapshot("small", "small-1-2026-11-24-07-59-23", tar_of("small"))
@@ -181,6 +183,84 @@ def test_two_replicators_on_one_efs_publish_each_snapshot_once(tree):
     assert tree.once().returncode == 0
     assert tree.efs_tool("verify").returncode == 0
     assert len(tree.complete()) == 30 and all(b["state"] == "complete" for b in tree.ls())
+
+
+def test_two_nodes_with_a_storage_snapshot_of_one_name_overwrite_and_lose_nothing(tree):
+    """Such names have no peer id: two nodes on one schedule make the same."""
+    runs, other = [], tree.root / "other"
+    for folder, seed in ((tree.snapshots, 1), (other, 2)):
+        folder.mkdir(exist_ok=True)
+        data = os.urandom(30_000_000)
+        path = folder / "full-snapshot-2026-11-24-08-00-00.snapshot"
+        path.write_bytes(data)
+        path.with_name(path.name + ".checksum").write_text(hashlib.sha256(data).hexdigest())
+    for folder in (tree.snapshots, other):
+        runs.append(subprocess.Popen([BUILD / "qdrant-replicator", "--once"], stderr=subprocess.PIPE, text=True,
+                                     env=tree.env | {"SNAPSHOTS_DIR": str(folder), "LOCAL_KEEP": "0", "COMPRESSION": "none"}))
+    assert sorted(r.wait(60) for r in runs) == [0, 1]
+    left = [f for f in (tree.snapshots, other) if list(f.glob("*.snapshot"))]
+    assert len(left) == 1, "the one that is not on EFS"
+    assert tree.efs_tool("verify").returncode == 0 and len(tree.files()) == 3
+    run = tree.once(SNAPSHOTS_DIR=str(left[0]))
+    assert run.returncode == 1 and '"conflict"' in run.stderr
+
+
+def test_data_that_another_task_left_without_a_manifest_is_taken_over_if_it_is_the_same(tree):
+    tree.snapshot("c", NAME, tar_of("one", 100_000))
+    assert tree.once().returncode == 0
+    next(tree.base.rglob("*.json")).unlink()
+    before = next(tree.base.rglob("*.zst")).stat()
+    assert tree.once().returncode == 0
+    after = next(tree.base.rglob("*.zst")).stat()
+    assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
+    assert len(tree.complete()) == 1 and len(tree.files()) == 3
+
+
+def test_data_that_another_task_may_be_about_to_finish_is_left_alone(tree):
+    tree.snapshot("c", NAME, tar_of("one", 100_000))
+    assert tree.once().returncode == 0
+    next(tree.base.rglob("*.json")).unlink()
+    data = next(tree.base.rglob("*.zst"))
+    data.write_bytes(b"of another task, with another level of compression")
+    run = tree.once()
+    assert run.returncode == 1 and "another task" in run.stderr and data.read_bytes().startswith(b"of another")
+    os.utime(data, (1e9, 1e9))
+    assert tree.once().returncode == 0 and tree.efs_tool("verify").returncode == 0
+
+
+def test_a_checksum_that_comes_late_is_looked_at(tree):
+    """An orphan .checksum of the same name was there; the right one follows."""
+    tree.start()
+    data = tar_of("x")
+    path = tree.snapshot("c", NAME, data, checksum="0" * 64)
+    wait_for(lambda: tree.logged("mismatch"))
+    late = path.with_name("late")
+    late.write_text(hashlib.sha256(data).hexdigest())
+    late.rename(path.with_name(path.name + ".checksum"))
+    wait_for(lambda: len(tree.complete()) == 1)
+
+
+def test_once_is_no_success_when_it_was_stopped_before_its_end(tree):
+    big(tree, 20, checksum="0" * 64)
+    p = subprocess.Popen([BUILD / "qdrant-replicator", "--once"], env=tree.env, stderr=subprocess.DEVNULL)
+    wait_for(lambda: list(tree.base.rglob(".partial-*")))
+    p.send_signal(signal.SIGTERM)
+    assert p.wait(10) == 1
+
+
+def test_once_is_no_success_when_a_folder_could_not_be_listed(tree):
+    if os.getuid() != 0:
+        pytest.skip("needs root, to run as somebody who may not read")
+    tree.snapshot("c", NAME, tar_of("x"))
+    secret = tree.snapshots / "secret"
+    secret.mkdir(mode=0o700)
+    for folder in (tree.root, *tree.root.parents):
+        if folder.stat().st_uid == 0 and folder.stat().st_mode & 0o005 != 0o005 and "pytest" in str(folder):
+            folder.chmod(0o755)
+    tree.efs.chmod(0o777)
+    run = subprocess.run([BUILD / "qdrant-replicator", "--once"], env=tree.env, capture_output=True, text=True, user=65534)
+    assert run.returncode == 1 and '"scan_failed"' in run.stderr, run.stderr
+    assert len(tree.complete()) == 1
 
 
 def test_log_lines_that_nobody_reads_hold_nothing_up(tree):

@@ -90,7 +90,7 @@ static void the_first_stop_signal_tells_both_and_starts_the_budget(void **st)
     for (size_t i = 0; i < 3; i++) {
         struct stop s = {.grace_ms = GRACE};
         assert_int_equal(stop_on_signal(&s, sigs[i], NOW), TODO_PASS_ON | TODO_TERM_REPLICATOR);
-        assert_int_equal(s.at, NOW + GRACE);
+        assert_int_equal(s.at, NOW + GRACE - LAST_CALL_MS);
     }
 }
 
@@ -102,7 +102,7 @@ static void a_second_signal_does_nothing_and_moves_no_deadline(void **st)
     (void)stop_on_signal(&s, SIGTERM, NOW);
     for (size_t i = 0; i < sizeof sigs / sizeof *sigs; i++) {
         assert_int_equal(stop_on_signal(&s, sigs[i], NOW + 5000), 0);
-        assert_int_equal(s.at, NOW + GRACE);
+        assert_int_equal(s.at, NOW + GRACE - LAST_CALL_MS);
     }
 }
 
@@ -111,6 +111,8 @@ static void the_budget_ends_in_kill_and_then_in_leaving(void **st)
     struct stop s = {.grace_ms = GRACE};
     (void)st;
     (void)stop_on_signal(&s, SIGTERM, NOW);
+    assert_int_equal(stop_on_time(&s, NOW + GRACE - LAST_CALL_MS - 1), 0);
+    assert_int_equal(stop_on_time(&s, NOW + GRACE - LAST_CALL_MS), TODO_LAST_CALL);
     assert_int_equal(stop_on_time(&s, NOW + GRACE - 1), 0);
     assert_int_equal(stop_on_time(&s, NOW + GRACE), TODO_KILL_QDRANT | TODO_KILL_REPLICATOR);
     assert_int_equal(stop_on_time(&s, NOW + GRACE), 0);
@@ -119,6 +121,15 @@ static void the_budget_ends_in_kill_and_then_in_leaving(void **st)
     assert_int_equal(stop_on_qdrant_end(&s, true, NOW + GRACE + 1), TODO_LEAVE);
     assert_int_equal(stop_on_time(&hangs, NOW + GRACE + LAST_WORDS_MS - 1), 0);
     assert_int_equal(stop_on_time(&hangs, NOW + GRACE + LAST_WORDS_MS), TODO_LEAVE);
+}
+
+static void a_short_budget_has_no_last_call(void **st)
+{
+    struct stop s = {.grace_ms = 2 * LAST_CALL_MS - 1};
+    (void)st;
+    (void)stop_on_signal(&s, SIGTERM, NOW);
+    assert_int_equal(stop_on_time(&s, NOW + s.grace_ms - 1), 0);
+    assert_int_equal(stop_on_time(&s, NOW + 2 * LAST_CALL_MS - 1), TODO_KILL_QDRANT | TODO_KILL_REPLICATOR);
 }
 
 static void with_qdrant_gone_the_replicator_gets_two_seconds_but_never_beyond_the_budget(void **st)
@@ -191,6 +202,7 @@ int main(void)
         cmocka_unit_test(the_first_stop_signal_tells_both_and_starts_the_budget),
         cmocka_unit_test(a_second_signal_does_nothing_and_moves_no_deadline),
         cmocka_unit_test(the_budget_ends_in_kill_and_then_in_leaving),
+        cmocka_unit_test(a_short_budget_has_no_last_call),
         cmocka_unit_test(with_qdrant_gone_the_replicator_gets_two_seconds_but_never_beyond_the_budget),
         cmocka_unit_test(a_qdrant_that_ends_by_itself_takes_the_replicator_along_in_two_seconds),
         cmocka_unit_test(nothing_is_waited_for_once_nobody_runs),

@@ -97,6 +97,11 @@ static void a_slot_from_the_future_pushes_nothing_out(void **s)
     retention_select(&r, items, 97);
     for (int i = 0; i < 97; i++)
         assert_false(items[i].drop);
+    assert_true(retention_parse("15min=96", &r, wrong, sizeof wrong));
+    retention_select(&r, items, 97);
+    for (int i = 0; i < 97; i++)
+        assert_false(items[i].drop);
+    assert_true(retention_parse("15min=24h", &r, wrong, sizeof wrong));
     items[96].future = false;
     retention_select(&r, items, 97);
     for (int i = 0; i < 96; i++)
