@@ -42,7 +42,8 @@ int files_mkdirs(const char *root, const char *relative, struct err *e)
             if (files_sync_dir(*parent ? parent : "/", e) != 0)
                 return -1;
         } else if (errno != EEXIST) {
-            return err_set(e, errno, "cannot make folder", path, "check that EFS is mounted read-write and who owns it");
+            return err_set(e, errno, "cannot make folder", path,
+                           "check that EFS is mounted read-write and who owns it");
         }
         *p = keep;
         if (!keep)
@@ -107,8 +108,8 @@ static unsigned long long process_token(void)
     unsigned long long none = 0;
     struct timespec now = {0};
     (void)clock_gettime(CLOCK_REALTIME, &now); /* cannot fail with this clock */
-    (void)atomic_compare_exchange_strong(&token, &none,
-                                         (unsigned long long)now.tv_sec * 1000000000ULL + (unsigned long long)now.tv_nsec + 1);
+    (void)atomic_compare_exchange_strong(
+        &token, &none, (unsigned long long)now.tv_sec * 1000000000ULL + (unsigned long long)now.tv_nsec + 1);
     return atomic_load(&token);
 }
 
@@ -117,8 +118,8 @@ int files_partial(const char *dir, char *out, size_t size, struct err *e)
     static atomic_uint serial; /* unique among this process's threads */
     char place[100], name[200];
     place_name(place);
-    (void)snprintf(name, sizeof name, "%s%s-%ld-%llx-%u", FILES_PARTIAL, place, (long)getpid(), process_token(),
-                   atomic_fetch_add(&serial, 1));
+    (void)snprintf(name, sizeof name, "%s%s-%ld-%llx-%u", FILES_PARTIAL, place, (long)getpid(),
+                   process_token(), atomic_fetch_add(&serial, 1));
     return files_join(out, size, dir, name, e);
 }
 
@@ -147,7 +148,8 @@ int files_name_new(const char *from, const char *to, struct err *e)
         if (why == EPERM || why == EOPNOTSUPP || why == ENOSYS || why == EMLINK)
             return lstat(to, &theirs) == 0 ? 1 : files_rename(from, to, e);
         /* A retried RPC finds the name taken by what it did itself the first time. */
-        if (stat(from, &ours) != 0 || stat(to, &theirs) != 0 || ours.st_ino != theirs.st_ino || ours.st_dev != theirs.st_dev)
+        if (stat(from, &ours) != 0 || stat(to, &theirs) != 0 || ours.st_ino != theirs.st_ino ||
+            ours.st_dev != theirs.st_dev)
             return why == EEXIST ? 1 : err_set(e, why, "cannot link to", to, NULL);
     }
     if (unlink(from) != 0 && errno != ENOENT)
@@ -163,11 +165,12 @@ static int write_partial(const char *partial, const char *text, struct err *e)
     return files_write_all(fd, text, strlen(text), partial, e) != 0 ? -1 : files_sync_close(&fd, partial, e);
 }
 
-static int put(const char *dir, const char *name, const char *text, int (*name_it)(const char *, const char *, struct err *),
-               struct err *e)
+static int put(const char *dir, const char *name, const char *text,
+               int (*name_it)(const char *, const char *, struct err *), struct err *e)
 {
     char partial[PATH_MAX], final[PATH_MAX];
-    if (files_partial(dir, partial, sizeof partial, e) != 0 || files_join(final, sizeof final, dir, name, e) != 0)
+    if (files_partial(dir, partial, sizeof partial, e) != 0 ||
+        files_join(final, sizeof final, dir, name, e) != 0)
         return -1;
     int rc = write_partial(partial, text, e);
     if (rc == 0)

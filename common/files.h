@@ -14,8 +14,8 @@ int files_sync_close(int *fd, const char *path, struct err *e);
  * only if `to` is not the file that `from` was. */
 int files_rename(const char *from, const char *to, struct err *e);
 /* Give `from` the name `to` if nothing has that yet: link(2) and unlink(2), since NFSv4.1 has no rename that
- * refuses to overwrite. 0 done, 1 the name is taken (`from` stays), -1 an error. A file system without hard links
- * gets a plain rename. */
+ * refuses to overwrite. 0 done, 1 the name is taken (`from` stays), -1 an error. A file system without hard
+ * links gets a plain rename. */
 int files_name_new(const char *from, const char *to, struct err *e);
 /* Atomically put `text` at dir/name by way of a hidden partial name. */
 int files_put(const char *dir, const char *name, const char *text, struct err *e);

@@ -22,8 +22,11 @@ static struct {
     bool running, stop, text, busy;
     enum log_level level;
     const char *program;
-} q = {.mutex = PTHREAD_MUTEX_INITIALIZER, .more = PTHREAD_COND_INITIALIZER,
-       .empty = PTHREAD_COND_INITIALIZER, .level = LOG_INFO, .program = "qdrant"};
+} q = {.mutex = PTHREAD_MUTEX_INITIALIZER,
+       .more = PTHREAD_COND_INITIALIZER,
+       .empty = PTHREAD_COND_INITIALIZER,
+       .level = LOG_INFO,
+       .program = "qdrant"};
 
 static const char *const names[] = {"debug", "info", "warn", "error"};
 
@@ -51,10 +54,12 @@ static void write_all(const char *s)
     }
 }
 
-static char *as_text(const char *when, enum log_level level, const char *event, const char *message, const cJSON *fields)
+static char *as_text(const char *when, enum log_level level, const char *event, const char *message,
+                     const cJSON *fields)
 {
     char *line = NULL, *more = fields && fields->child ? cJSON_PrintUnformatted(fields) : NULL;
-    int n = asprintf(&line, "%s %-5s %s: %s%s%s\n", when, names[level], event, message, more ? " " : "", more ? more : "");
+    int n = asprintf(&line, "%s %-5s %s: %s%s%s\n", when, names[level], event, message, more ? " " : "",
+                     more ? more : "");
     cJSON_free(more);
     if (n < 0)
         return NULL;
@@ -64,7 +69,8 @@ static char *as_text(const char *when, enum log_level level, const char *event, 
     return line;
 }
 
-static char *as_json(const char *when, enum log_level level, const char *event, const char *message, cJSON *fields)
+static char *as_json(const char *when, enum log_level level, const char *event, const char *message,
+                     cJSON *fields)
 {
     char *line = NULL;
     cJSON *o = cJSON_CreateObject();
@@ -97,7 +103,8 @@ static char *render(enum log_level level, const char *event, char *message, cJSO
     for (cJSON *f = fields ? fields->child : NULL; f; f = f->next)
         if (cJSON_IsString(f))
             text_make_utf8(f->valuestring);
-    return q.text ? as_text(when, level, event, message, fields) : as_json(when, level, event, message, fields);
+    return q.text ? as_text(when, level, event, message, fields)
+                  : as_json(when, level, event, message, fields);
 }
 
 /* With the mutex held, which is let go while writing. */
@@ -126,7 +133,8 @@ static void *writer(void *arg)
         write_unlocked(line);
         if (q.dropped > 0) {
             char text[96];
-            (void)snprintf(text, sizeof text, "%u log lines were dropped: nobody read them in time", q.dropped);
+            (void)snprintf(text, sizeof text, "%u log lines were dropped: nobody read them in time",
+                           q.dropped);
             q.dropped = 0;
             char *said = render(LOG_WARN, "log_dropped", text, NULL);
             if (said)

@@ -19,7 +19,8 @@ int cmd_verify(const struct options *o);
 int cmd_prune(const struct options *o);
 
 /* Visit each folder of each tree {TIER}-{CPU_ARCH} below the root that --collection lets through. */
-typedef int folder_visit(const struct options *o, const char *base, const char *folder, void *arg, struct err *e);
+typedef int folder_visit(const struct options *o, const char *base, const char *folder, void *arg,
+                         struct err *e);
 int cmd_each_folder(const struct options *o, folder_visit *visit, void *arg, struct err *e);
 /* Does the backup pass the filters? By name where it was not read. */
 bool cmd_wanted(const struct options *o, const struct backup *b);

@@ -15,7 +15,8 @@ static bool folder_wanted(const struct options *o, const char *folder)
     if (!o->collection)
         return true;
     (void)snprintf(first, sizeof first, "%.*s", (int)strcspn(folder, "/"), folder);
-    return strcmp(o->collection, name_unescape(first, collection, sizeof collection) ? collection : first) == 0;
+    return strcmp(o->collection, name_unescape(first, collection, sizeof collection) ? collection : first) ==
+           0;
 }
 
 static int each_in(const struct options *o, const char *base, folder_visit *visit, void *arg, struct err *e)
@@ -41,7 +42,8 @@ int cmd_each_folder(const struct options *o, folder_visit *visit, void *arg, str
         return err_set(e, errno, "cannot list", root, "give the folder where EFS is mounted with --root");
     if (getenv("TIER") || getenv("CPU_ARCH"))
         return files_join(base, sizeof base, root, strrchr(o->settings.base, '/') + 1, e) != 0
-                   ? -1 : each_in(o, base, visit, arg, e);
+                   ? -1
+                   : each_in(o, base, visit, arg, e);
     for (;;) {
         errno = 0;
         struct dirent *de = readdir(d);
@@ -59,15 +61,16 @@ int cmd_each_folder(const struct options *o, folder_visit *visit, void *arg, str
 static bool is_operand(const char *operand, const char *stem)
 {
     size_t n = strlen(stem);
-    return strncmp(operand, stem, n) == 0 &&
-           (!operand[n] || strcmp(operand + n, ".snapshot") == 0 || strcmp(operand + n, ".snapshot.zst") == 0);
+    return strncmp(operand, stem, n) == 0 && (!operand[n] || strcmp(operand + n, ".snapshot") == 0 ||
+                                              strcmp(operand + n, ".snapshot.zst") == 0);
 }
 
 bool cmd_wanted(const struct options *o, const struct backup *b)
 {
     return (!o->collection || strcmp(o->collection, b->m.source.collection) == 0) &&
            (o->tier < 0 || b->tier == (enum tier)o->tier) && (!o->newer || b->m.slot >= o->newer) &&
-           (!o->older || b->m.slot <= o->older) && (!o->operand || (is_operand(o->operand, b->m.source.stem) || is_operand(o->operand, b->stem)));
+           (!o->older || b->m.slot <= o->older) &&
+           (!o->operand || (is_operand(o->operand, b->m.source.stem) || is_operand(o->operand, b->stem)));
 }
 
 static int add(const struct options *o, const char *base, const char *folder, void *arg, struct err *e)
@@ -98,7 +101,8 @@ int cmd_gather(const struct options *o, struct entries *list)
         return -1;
     }
     if (list->n == 0 && !o->operand)
-        cmd_complain("no backup %sbelow %s", o->collection || o->tier >= 0 || o->newer || o->older ? "of that kind " : "", o->root);
+        cmd_complain("no backup %sbelow %s",
+                     o->collection || o->tier >= 0 || o->newer || o->older ? "of that kind " : "", o->root);
     return 0;
 }
 
@@ -112,7 +116,8 @@ static bool add_text(cJSON *o, const char *key, const char *value)
 
 static bool add_size(cJSON *o, const char *key, bool known, uint64_t size)
 {
-    return known ? cJSON_AddNumberToObject(o, key, (double)size) != NULL : cJSON_AddNullToObject(o, key) != NULL;
+    return known ? cJSON_AddNumberToObject(o, key, (double)size) != NULL
+                 : cJSON_AddNullToObject(o, key) != NULL;
 }
 
 struct cJSON *cmd_json(const struct backup *b)
@@ -123,15 +128,19 @@ struct cJSON *cmd_json(const struct backup *b)
     manifest_time(b->m.created, created);
     (void)snprintf(path, sizeof path, "%s/%s", b->dir, *b->data ? b->data : b->stem);
     cJSON *o = cJSON_CreateObject();
-    if (o && add_text(o, "collection", b->m.source.collection) && add_text(o, "kind", kind_text(b->m.source.kind)) &&
-        add_text(o, "shard", b->m.source.shard) && add_text(o, "frequency", tier_text(b->tier)) &&
-        add_text(o, "snapshot", b->m.source.stem) && add_text(o, "node", b->m.node) &&
+    if (o && add_text(o, "collection", b->m.source.collection) &&
+        add_text(o, "kind", kind_text(b->m.source.kind)) && add_text(o, "shard", b->m.source.shard) &&
+        add_text(o, "frequency", tier_text(b->tier)) && add_text(o, "snapshot", b->m.source.stem) &&
+        add_text(o, "node", b->m.node) &&
         (b->m.slot ? add_text(o, "slot", slot) : cJSON_AddNullToObject(o, "slot") != NULL) &&
         (known ? add_text(o, "created", created) : cJSON_AddNullToObject(o, "created") != NULL) &&
-        add_size(o, "size", known, b->m.content.size) && add_size(o, "stored_size", known, b->m.content.stored_size) &&
-        add_text(o, "sha256", b->m.content.sha256) && add_text(o, "stored_sha256", b->m.content.stored_sha256) &&
-        add_text(o, "codec", b->m.codec) && add_size(o, "points", known && b->m.points >= 0, (uint64_t)b->m.points) &&
-        add_text(o, "qdrant_version", b->m.qdrant_version) && add_text(o, "state", entry_state_text(b->state)) &&
+        add_size(o, "size", known, b->m.content.size) &&
+        add_size(o, "stored_size", known, b->m.content.stored_size) &&
+        add_text(o, "sha256", b->m.content.sha256) &&
+        add_text(o, "stored_sha256", b->m.content.stored_sha256) && add_text(o, "codec", b->m.codec) &&
+        add_size(o, "points", known && b->m.points >= 0, (uint64_t)b->m.points) &&
+        add_text(o, "qdrant_version", b->m.qdrant_version) &&
+        add_text(o, "state", entry_state_text(b->state)) &&
         add_text(o, "reason", b->reason ? b->reason : "") && add_text(o, "path", path))
         return o;
     cJSON_Delete(o);

@@ -33,9 +33,13 @@ static void print_row(const struct backup *b, size_t wide, bool colour)
         (void)cmd_human(b->m.content.stored_size, stored);
     }
     cell(collection_text(b, safe, sizeof safe), wide);
-    const char *paint = !colour ? "" : b->state == ENTRY_COMPLETE ? "\033[32m" : b->state == ENTRY_CORRUPT ? "\033[31m" : "\033[33m";
-    (void)printf("%-7s  %-20s  %10s  %10s  %s%-10s%s  %s", tier_text(b->tier), b->m.slot ? slot : "-", size, stored, paint,
-                 entry_state_text(b->state), colour ? "\033[0m" : "", text_printable(b->m.source.stem, safe, sizeof safe));
+    const char *paint = !colour                      ? ""
+                        : b->state == ENTRY_COMPLETE ? "\033[32m"
+                        : b->state == ENTRY_CORRUPT  ? "\033[31m"
+                                                     : "\033[33m";
+    (void)printf("%-7s  %-20s  %10s  %10s  %s%-10s%s  %s", tier_text(b->tier), b->m.slot ? slot : "-", size,
+                 stored, paint, entry_state_text(b->state), colour ? "\033[0m" : "",
+                 text_printable(b->m.source.stem, safe, sizeof safe));
     if (b->reason)
         (void)printf(": %s", text_printable(b->reason, safe, sizeof safe));
     (void)putchar('\n');
@@ -52,7 +56,8 @@ static int print_table(const struct entries *list)
     }
     if (list->n > 0) {
         cell("COLLECTION", wide);
-        (void)printf("%-7s  %-20s  %10s  %10s  %-10s  %s\n", "TIER", "SLOT", "SIZE", "STORED", "STATE", "SNAPSHOT");
+        (void)printf("%-7s  %-20s  %10s  %10s  %-10s  %s\n", "TIER", "SLOT", "SIZE", "STORED", "STATE",
+                     "SNAPSHOT");
     }
     for (size_t i = 0; i < list->n; i++)
         print_row(&list->v[i], wide, colour);

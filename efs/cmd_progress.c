@@ -46,8 +46,9 @@ static void draw(struct progress *p)
         unsigned long s = (unsigned long)((double)(p->total - p->done) / rate + 0.5);
         (void)snprintf(left, sizeof left, "  %lu:%02lu left", s / 60, s % 60);
     }
-    (void)snprintf(line, sizeof line, "[%s] %3.0f %%  %s of %s  %s/s%s  %s", bar, part * 100, cmd_human(p->done, done),
-                   cmd_human(p->total, total), cmd_human((uint64_t)rate, speed), left, p->name);
+    (void)snprintf(line, sizeof line, "[%s] %3.0f %%  %s of %s  %s/s%s  %s", bar, part * 100,
+                   cmd_human(p->done, done), cmd_human(p->total, total), cmd_human((uint64_t)rate, speed),
+                   left, p->name);
     size_t columns = ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 10 ? size.ws_col : 80;
     if (columns < sizeof line)
         line[columns - 1] = 0; /* a line that wraps cannot be redrawn */

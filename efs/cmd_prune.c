@@ -26,14 +26,16 @@ static void pruned(const struct backup *b, void *arg)
     }
     manifest_time(b->m.slot, slot);
     (void)snprintf(raw, sizeof raw, "%s/%s", b->dir, b->stem);
-    (void)printf("%s %s %s\n", s->o->dry_run ? "would prune" : "pruned", slot, text_printable(raw, safe, sizeof safe));
+    (void)printf("%s %s %s\n", s->o->dry_run ? "would prune" : "pruned", slot,
+                 text_printable(raw, safe, sizeof safe));
 }
 
 static int folder(const struct options *o, const char *base, const char *name, void *arg, struct err *e)
 {
     struct state *s = arg;
     struct err why = {0};
-    struct prune what = {.retention = &o->settings.retention, .dry_run = o->dry_run, .may = may, .gone = pruned, .arg = s};
+    struct prune what = {
+        .retention = &o->settings.retention, .dry_run = o->dry_run, .may = may, .gone = pruned, .arg = s};
     (void)e;
     if (store_prune(base, name, &what, &why) != 0) {
         cmd_complain("%s", why.text); /* the other folders go on */

@@ -50,6 +50,9 @@ int cmd_verify(const struct options *o)
         cmd_complain("%s: %s/%s: %s", entry_state_text(b->state), b->dir, *b->data ? b->data : b->stem,
                      b->reason ? b->reason : "");
     }
-    int rc = o->json ? print_json(&list) : printf("%zu verified, %zu defective\n", list.n - bad, bad) > 0 && fflush(stdout) == 0 ? 0 : EXIT_DEFECT;
+    int rc = o->json ? print_json(&list)
+             : printf("%zu verified, %zu defective\n", list.n - bad, bad) > 0 && fflush(stdout) == 0
+                 ? 0
+                 : EXIT_DEFECT;
     return bad > 0 || list.n == 0 ? EXIT_DEFECT : rc; /* nothing verified proves nothing */
 }

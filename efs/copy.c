@@ -11,8 +11,10 @@
 
 enum {
     CHUNK = 1 << 20,
-    START_EVERY = 8 << 20, /* have the kernel start writing early, so that the sync below finds little to do */
-    SYNC_EVERY = 64 << 20, /* AWS's advice for EFS; bounds dirty pages, which count against the task's memory */
+    START_EVERY =
+        8 << 20, /* have the kernel start writing early, so that the sync below finds little to do */
+    SYNC_EVERY =
+        64 << 20, /* AWS's advice for EFS; bounds dirty pages, which count against the task's memory */
 };
 
 struct digest {
@@ -130,7 +132,8 @@ static int pipe_open(struct pipe *p, const struct copy_options *o)
 int copy_store(int in, const char *in_path, int out, const char *out_path, const struct copy_options *o,
                struct copy_result *r, struct err *e)
 {
-    __attribute__((cleanup(pipe_free))) struct pipe p = {.out = out, .out_path = out_path, .result = r, .e = e};
+    __attribute__((cleanup(pipe_free))) struct pipe p = {
+        .out = out, .out_path = out_path, .result = r, .e = e};
     memset(r, 0, sizeof *r);
     if (pipe_open(&p, o) != 0)
         return -1;

@@ -9,8 +9,8 @@
 #include <stdint.h>
 
 struct copy_options {
-    int level;         /* zstd level, 0 stores as is */
-    int threads;       /* zstd workers, 0 for none */
+    int level;               /* zstd level, 0 stores as is */
+    int threads;             /* zstd workers, 0 for none */
     const atomic_bool *stop; /* set: give up with ECANCELED; may be NULL */
 };
 struct copy_result {

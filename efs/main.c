@@ -12,7 +12,8 @@ static const struct command {
 } commands[] = {
     {"ls", NULL, "list backups, and whether each is complete", cmd_ls, false},
     {"show", "SNAPSHOT", "all that is known of one backup", cmd_show, false},
-    {"verify", NULL, "read every byte and recompute every hash; exit 1 and name each defect", cmd_verify, false},
+    {"verify", NULL, "read every byte and recompute every hash; exit 1 and name each defect", cmd_verify,
+     false},
     {"prune", NULL, "apply RETENTION; --dry-run only says what would go", cmd_prune, true},
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
@@ -21,18 +22,20 @@ static int usage(void)
 {
     (void)printf("Usage: qdrant-efs COMMAND [OPTIONS]\n");
     for (size_t i = 0; i < COMMANDS; i++)
-        (void)printf("  %-6s %-8s  %s\n", commands[i].name, commands[i].operand ? commands[i].operand : "", commands[i].help);
+        (void)printf("  %-6s %-8s  %s\n", commands[i].name, commands[i].operand ? commands[i].operand : "",
+                     commands[i].help);
     return printf(
-        "Options:\n"
-        "  --root DIR          where EFS is mounted (EFS_ROOT); read-only is fine for all but prune\n"
-        "  --collection NAME   only this collection\n"
-        "  --frequency TIER    only 15min, hourly, daily or monthly\n"
-        "  --newer AGE         only slots of the last AGE, as in 90m, 24h, 7d, 2w\n"
-        "  --older AGE         only slots from before that\n"
-        "  --dry-run           prune: delete nothing\n"
-        "  --json              for programs\n"
-        "  --tier, --cpu-arch  only the tree {TIER}-{CPU_ARCH} (else every tree); --retention as RETENTION\n"
-        "Exit codes: 0 good; 1 a defect was found, or it failed; 64 wrong use.\n") < 0;
+               "Options:\n"
+               "  --root DIR          where EFS is mounted (EFS_ROOT); read-only is fine for all but prune\n"
+               "  --collection NAME   only this collection\n"
+               "  --frequency TIER    only 15min, hourly, daily or monthly\n"
+               "  --newer AGE         only slots of the last AGE, as in 90m, 24h, 7d, 2w\n"
+               "  --older AGE         only slots from before that\n"
+               "  --dry-run           prune: delete nothing\n"
+               "  --json              for programs\n"
+               "  --tier, --cpu-arch  only the tree {TIER}-{CPU_ARCH} (else every tree); --retention as "
+               "RETENTION\n"
+               "Exit codes: 0 good; 1 a defect was found, or it failed; 64 wrong use.\n") < 0;
 }
 
 static int bad(const char *what, const char *value)
@@ -50,7 +53,8 @@ static bool age(const char *text, time_t *slot)
     return true;
 }
 
-/* The value of "--name VALUE" or "--name=VALUE", NULL when `arg` is another flag. *next: VALUE is the next one. */
+/* The value of "--name VALUE" or "--name=VALUE", NULL when `arg` is another flag. *next: VALUE is the next
+ * one. */
 static const char *value_of(const char *arg, const char *name, const char *following, bool *next)
 {
     size_t n = strlen(name);

@@ -16,7 +16,10 @@ void manifest_time(time_t when, char out[32])
         (void)snprintf(out, 32, "?");
 }
 
-static bool text(cJSON *o, const char *key, const char *value) { return cJSON_AddStringToObject(o, key, value); }
+static bool text(cJSON *o, const char *key, const char *value)
+{
+    return cJSON_AddStringToObject(o, key, value);
+}
 static bool when(cJSON *o, const char *key, time_t t)
 {
     char buf[32];
@@ -40,7 +43,8 @@ char *manifest_print(const struct manifest *m)
               text(o, "stored_sha256", m->content.stored_sha256) &&
               cJSON_AddBoolToObject(o, "qdrant_checksum", m->qdrant_checksum) &&
               text(o, "qdrant_version", m->qdrant_version) &&
-              (m->points < 0 ? cJSON_AddNullToObject(o, "points") : cJSON_AddNumberToObject(o, "points", (double)m->points)) &&
+              (m->points < 0 ? cJSON_AddNullToObject(o, "points")
+                             : cJSON_AddNumberToObject(o, "points", (double)m->points)) &&
               text(o, "written_by", m->written_by) && cJSON_AddNumberToObject(o, "seconds", m->seconds);
     char *json = ok ? cJSON_Print(o) : NULL, *line = NULL;
     if (json && asprintf(&line, "%s\n", json) < 0)
@@ -102,10 +106,10 @@ static bool fields(const cJSON *o, struct manifest *m)
            get(node, "peer_id", m->source.peer, sizeof m->source.peer) &&
            get(o, "frequency", tier, sizeof tier) && tier_parse(tier, &m->tier) &&
            get_time(o, "slot", &m->slot) && get_time(o, "created", &m->created) &&
-           get(o, "data", m->data, sizeof m->data) && m->data[0] && m->data[0] != '.' && !strchr(m->data, '/') &&
-           get(o, "codec", m->codec, sizeof m->codec) && get_size(o, "size", &m->content.size) &&
-           get(o, "sha256", m->content.sha256, 65) && is_hash(m->content.sha256) &&
-           get_size(o, "stored_size", &m->content.stored_size) &&
+           get(o, "data", m->data, sizeof m->data) && m->data[0] && m->data[0] != '.' &&
+           !strchr(m->data, '/') && get(o, "codec", m->codec, sizeof m->codec) &&
+           get_size(o, "size", &m->content.size) && get(o, "sha256", m->content.sha256, 65) &&
+           is_hash(m->content.sha256) && get_size(o, "stored_size", &m->content.stored_size) &&
            get(o, "stored_sha256", m->content.stored_sha256, 65) && is_hash(m->content.stored_sha256);
 }
 
@@ -115,13 +119,15 @@ int manifest_parse(const char *json, const char *path, struct manifest *m, struc
     uint64_t format = 0;
     memset(m, 0, sizeof *m);
     if (!o)
-        return err_set(e, EBADMSG, "manifest cut short, or no JSON:", path, "on a replica it may still be arriving");
+        return err_set(e, EBADMSG, "manifest cut short, or no JSON:", path,
+                       "on a replica it may still be arriving");
     if (!cJSON_IsObject(o) || !get_size(o, "format", &format))
         return err_set(e, 0, "no manifest:", path, "move it away, the data beside it may be good");
     if (format != MANIFEST_FORMAT)
         return err_set(e, 0, "manifest of an unknown format:", path, "use a newer qdrant-efs");
     if (!fields(o, m))
-        return err_set(e, 0, "manifest lacks or garbles a field:", path, "move it away, the data beside it may be good");
+        return err_set(e, 0, "manifest lacks or garbles a field:", path,
+                       "move it away, the data beside it may be good");
     return 0;
 }
 

@@ -9,17 +9,17 @@
 enum { MANIFEST_FORMAT = 1, MANIFEST_MAX = 1 << 20 };
 struct manifest {
     struct source source;
-    char node[128];      /* NODE_NAME, else the peer id in the name; may be empty */
+    char node[128]; /* NODE_NAME, else the peer id in the name; may be empty */
     enum tier tier;
     time_t slot, created; /* UTC */
-    char data[256];      /* file name of the stored bytes */
-    char codec[16];      /* "none" or "zstd:LEVEL" */
+    char data[256];       /* file name of the stored bytes */
+    char codec[16];       /* "none" or "zstd:LEVEL" */
     struct copy_result content;
-    bool qdrant_checksum; /* the original's hash equals Qdrant's own .checksum */
+    bool qdrant_checksum;    /* the original's hash equals Qdrant's own .checksum */
     char qdrant_version[32]; /* empty when not known */
-    int64_t points;       /* count at the time, -1 when not known */
+    int64_t points;          /* count at the time, -1 when not known */
     char written_by[128];
-    double seconds;      /* from first read to last fsync of the data */
+    double seconds; /* from first read to last fsync of the data */
 };
 /* JSON text with a final newline, caller frees; NULL without memory. */
 char *manifest_print(const struct manifest *m);

@@ -32,8 +32,12 @@ static time_t stem_time(const char *stem, size_t *at)
     for (int i = 0; i < 19; i++)
         if ((i == 4 || (i > 4 && i % 3 == 1)) ? t[i] != '-' : !isdigit((unsigned char)t[i]))
             return 0;
-    struct tm tm = {.tm_year = digits(t, 4) - 1900, .tm_mon = digits(t + 5, 2) - 1, .tm_mday = digits(t + 8, 2),
-                    .tm_hour = digits(t + 11, 2), .tm_min = digits(t + 14, 2), .tm_sec = digits(t + 17, 2)};
+    struct tm tm = {.tm_year = digits(t, 4) - 1900,
+                    .tm_mon = digits(t + 5, 2) - 1,
+                    .tm_mday = digits(t + 8, 2),
+                    .tm_hour = digits(t + 11, 2),
+                    .tm_min = digits(t + 14, 2),
+                    .tm_sec = digits(t + 17, 2)};
     struct tm check = tm;
     time_t when = timegm(&check);
     if (check.tm_mday != tm.tm_mday || check.tm_mon != tm.tm_mon || check.tm_hour != tm.tm_hour ||
@@ -88,7 +92,8 @@ static bool place(struct source *s, const char *const part[4], const size_t len[
         s->kind = KIND_STORAGE;
         return true;
     }
-    if ((len[0] == 3 && memcmp(part[0], "tmp", 3) == 0) || !set(s->collection, sizeof s->collection, part[0], len[0]))
+    if ((len[0] == 3 && memcmp(part[0], "tmp", 3) == 0) ||
+        !set(s->collection, sizeof s->collection, part[0], len[0]))
         return false; /* tmp: Qdrant's workshop, uploads and tars in the making */
     if (count == 2)
         return true;
@@ -97,7 +102,8 @@ static bool place(struct source *s, const char *const part[4], const size_t len[
            set(s->shard, sizeof s->shard, part[2], len[2]) && strspn(s->shard, "0123456789") == len[2];
 }
 
-/* Does Qdrant name its own snapshots of that collection so? Other hidden files are somebody's temporary ones. */
+/* Does Qdrant name its own snapshots of that collection so? Other hidden files are somebody's temporary ones.
+ */
 static bool of_collection(const char *file, const char *collection)
 {
     size_t n = strlen(collection);
@@ -115,7 +121,11 @@ void name_stored(const char *stem, char out[NAME_STORED])
 void name_from_stored(const char *stored, char out[NAME_STORED])
 {
     bool dot = strncmp(stored, "%2E", 3) == 0, percent = strncmp(stored, "%25", 3) == 0;
-    (void)snprintf(out, NAME_STORED, "%s%s", dot ? "." : percent ? "%" : "", stored + (dot || percent ? 3 : 0));
+    (void)snprintf(out, NAME_STORED, "%s%s",
+                   dot       ? "."
+                   : percent ? "%"
+                             : "",
+                   stored + (dot || percent ? 3 : 0));
 }
 
 enum name_class name_source(const char *rel, struct source *out)
@@ -125,10 +135,12 @@ enum name_class name_source(const char *rel, struct source *out)
     size_t len[4], suffix = sizeof SUFFIX - 1, n = strlen(rel), count = split(rel, part, len);
     memset(out, 0, sizeof *out);
     if (count == 0 || n <= suffix || strcmp(rel + n - suffix, SUFFIX) != 0 || len[count - 1] <= suffix ||
-        !place(out, part, len, count) || (part[count - 1][0] == '.' && !of_collection(part[count - 1], out->collection)))
+        !place(out, part, len, count) ||
+        (part[count - 1][0] == '.' && !of_collection(part[count - 1], out->collection)))
         return NAME_NOT_SOURCE;
     size_t stem = len[count - 1] - suffix;
-    if (stem + (must_store(part[count - 1]) ? 2 : 0) > STEM_MAX || !text_is_utf8(rel) || !name_folder(out, folder, sizeof folder))
+    if (stem + (must_store(part[count - 1]) ? 2 : 0) > STEM_MAX || !text_is_utf8(rel) ||
+        !name_folder(out, folder, sizeof folder))
         return NAME_UNFIT;
     memcpy(out->stem, part[count - 1], stem);
     out->stem[stem] = 0;
@@ -202,7 +214,8 @@ bool name_is_storage(const char *folder) { return strcmp(folder, "%storage") == 
 
 bool name_is_shard(const char *folder)
 {
-    return strncmp(folder, "%shard-", 7) == 0 && folder[7] && strspn(folder + 7, "0123456789") == strlen(folder + 7);
+    return strncmp(folder, "%shard-", 7) == 0 && folder[7] &&
+           strspn(folder + 7, "0123456789") == strlen(folder + 7);
 }
 
 bool name_sum_line(const char *sha256, const char *name, char *out, size_t size)

@@ -22,8 +22,8 @@ enum name_class {
     NAME_NOT_SOURCE, /* Qdrant's own tmp/, unknown depth, empty stem, "..", hidden (but for a snapshot of a
                         collection whose name begins with a dot) */
     NAME_SOURCE,
-    NAME_UNFIT,  /* a snapshot that cannot be stored: no room for ".snapshot.zst.sha256" behind its stem, its
-                    collection too long once escaped, or not UTF-8, which no manifest can hold */
+    NAME_UNFIT, /* a snapshot that cannot be stored: no room for ".snapshot.zst.sha256" behind its stem, its
+                   collection too long once escaped, or not UTF-8, which no manifest can hold */
 };
 /* Classify a path relative to SNAPSHOTS_DIR that ends in ".snapshot". `out` is filled for NAME_SOURCE. */
 enum name_class name_source(const char *relative, struct source *out);
@@ -32,8 +32,8 @@ enum name_class name_source(const char *relative, struct source *out);
 bool name_escape(const char *raw, char *out, size_t size);
 /* Undo name_escape. False on text that name_escape does not produce. */
 bool name_unescape(const char *escaped, char *out, size_t size);
-/* The stem of a snapshot's files on EFS: the snapshot's own, but a leading '.', which would hide them, is "%2E", and
- * a leading "%2" is "%252". `out` of NAME_STORED bytes. */
+/* The stem of a snapshot's files on EFS: the snapshot's own, but a leading '.', which would hide them, is
+ * "%2E", and a leading "%2" is "%252". `out` of NAME_STORED bytes. */
 enum { NAME_STORED = 256 };
 void name_stored(const char *stem, char out[NAME_STORED]);
 /* Undo name_stored. */

@@ -21,8 +21,10 @@ static int load(struct backup *b, bool *changed, struct err *e)
     }
     if (b->state == ENTRY_CORRUPT || (b->has_manifest && !b->m.content.sha256[0])) {
         char where[PATH_MAX + NAME_MAX];
-        (void)snprintf(where, sizeof where, "%s/%s (%s)", b->dir, b->stem, b->reason ? b->reason : "no memory");
-        return err_set(e, 0, "corrupt backup", where, "nothing is pruned in this folder until it is moved away");
+        (void)snprintf(where, sizeof where, "%s/%s (%s)", b->dir, b->stem,
+                       b->reason ? b->reason : "no memory");
+        return err_set(e, 0, "corrupt backup", where,
+                       "nothing is pruned in this folder until it is moved away");
     }
     return 0;
 }
@@ -63,7 +65,8 @@ static int delete_entry(const struct backup *b, struct err *e)
 {
     if (gone(b->dir, b->stem, ".json", e) != 0 || files_sync_dir(b->dir, e) != 0)
         return -1;
-    return *b->data && (gone(b->dir, b->data, ".sha256", e) != 0 || gone(b->dir, b->data, "", e) != 0) ? -1 : 0;
+    return *b->data && (gone(b->dir, b->data, ".sha256", e) != 0 || gone(b->dir, b->data, "", e) != 0) ? -1
+                                                                                                       : 0;
 }
 
 /* Data without a manifest: it may be another task's, about to be finished, or have lost its manifest on the
@@ -103,8 +106,8 @@ static int sweep(const char *base, const char *folder, enum tier t, struct err *
     if (!d)
         return errno == ENOENT ? 0 : err_set(e, errno, "cannot list", dir, NULL);
     for (struct dirent *de; (de = readdir(d));)
-        if (strncmp(de->d_name, FILES_PARTIAL, strlen(FILES_PARTIAL)) == 0 && abandoned(dirfd(d), de->d_name) &&
-            gone(dir, de->d_name, "", e) != 0)
+        if (strncmp(de->d_name, FILES_PARTIAL, strlen(FILES_PARTIAL)) == 0 &&
+            abandoned(dirfd(d), de->d_name) && gone(dir, de->d_name, "", e) != 0)
             return -1;
     return 0;
 }

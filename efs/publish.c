@@ -1,6 +1,6 @@
-/* Publishing: partial name, one stream, fsync, close, then the final name, fsync of the folder; then the .sha256
- * and the manifest in the same way, last. Another task may do the same at the same time, behind caches of its
- * own: a name is only ever taken when it is free. */
+/* Publishing: partial name, one stream, fsync, close, then the final name, fsync of the folder; then the
+ * .sha256 and the manifest in the same way, last. Another task may do the same at the same time, behind
+ * caches of its own: a name is only ever taken when it is free. */
 #include "common/cleanup.h"
 #include "common/files.h"
 #include "efs/store.h"
@@ -45,8 +45,8 @@ static bool same_node(const struct entries *list, const struct backup *b, const 
     return newest_of(list, peer) < oldest_of(list, own, m->slot);
 }
 
-/* Would retention let it go at once? Only what was read decides: neither a backup that may be broken nor one from
- * the future keeps a good one from being copied. */
+/* Would retention let it go at once? Only what was read decides: neither a backup that may be broken nor one
+ * from the future keeps a good one from being copied. */
 static enum publish_outcome expired(const struct publish *p, struct entries *list, const struct manifest *m,
                                     struct tier_item *items, struct err *e)
 {
@@ -69,9 +69,10 @@ static enum publish_outcome expired(const struct publish *p, struct entries *lis
     return PUBLISH_EXPIRED;
 }
 
-/* Sets m->tier. Returns PUBLISHED when the copy is worth while, PUBLISH_EXPIRED when it was found late, or kept
- * locally for longer than on EFS. */
-static enum publish_outcome choose(const struct publish *p, struct entries *list, struct manifest *m, struct err *e)
+/* Sets m->tier. Returns PUBLISHED when the copy is worth while, PUBLISH_EXPIRED when it was found late, or
+ * kept locally for longer than on EFS. */
+static enum publish_outcome choose(const struct publish *p, struct entries *list, struct manifest *m,
+                                   struct err *e)
 {
     cleanup_free struct tier_item *items = calloc(list->n + 1, sizeof *items);
     if (!items)
@@ -106,8 +107,9 @@ static enum publish_outcome source_ok(const struct publish *p, int in, const str
         return err_set(e, 0, "bytes differ from Qdrant's .checksum in", p->path,
                        "it is not published and not deleted; have a new snapshot made, and check the disk"),
                PUBLISH_MISMATCH;
-    if (!p->checksum && ((uint64_t)after.st_size != m->content.size || after.st_mtim.tv_sec != before->st_mtim.tv_sec ||
-                         after.st_mtim.tv_nsec != before->st_mtim.tv_nsec))
+    if (!p->checksum &&
+        ((uint64_t)after.st_size != m->content.size || after.st_mtim.tv_sec != before->st_mtim.tv_sec ||
+         after.st_mtim.tv_nsec != before->st_mtim.tv_nsec))
         return err_set(e, 0, "still being written:", p->path, "it is tried again"), PUBLISH_FAILED;
     return PUBLISHED;
 }
@@ -139,8 +141,8 @@ static enum publish_outcome copy_partial(const struct publish *p, int in, const 
 }
 
 /* A good backup of that name is there: is it this one? */
-static enum publish_outcome compare(const struct publish *p, int in, const struct backup *b, struct manifest *m,
-                                    struct err *e)
+static enum publish_outcome compare(const struct publish *p, int in, const struct backup *b,
+                                    struct manifest *m, struct err *e)
 {
     struct copy_result r;
     const char *hash = p->checksum ? p->checksum : p->known;
@@ -153,7 +155,8 @@ static enum publish_outcome compare(const struct publish *p, int in, const struc
         char both[PATH_MAX * 2];
         (void)snprintf(both, sizeof both, "%s, backup %s/%s", p->path, b->dir, b->data);
         return err_set(e, 0, "EFS has a different snapshot of this name:", both,
-                       "nothing was overwritten; move one of the two away"), PUBLISH_CONFLICT;
+                       "nothing was overwritten; move one of the two away"),
+               PUBLISH_CONFLICT;
     }
     *m = b->m;
     return PUBLISH_SAME;
@@ -161,8 +164,8 @@ static enum publish_outcome compare(const struct publish *p, int in, const struc
 
 /* What EFS has under this name, in any tier. PUBLISHED when there is nothing that keeps us from writing; then
  * *mend is set to the entry whose place to take, if its data was lost. */
-static enum publish_outcome same_name(const struct publish *p, int in, struct entries *list, struct manifest *m,
-                                      const struct backup **mend, struct err *e)
+static enum publish_outcome same_name(const struct publish *p, int in, struct entries *list,
+                                      struct manifest *m, const struct backup **mend, struct err *e)
 {
     char stored[NAME_STORED];
     name_stored(p->source.stem, stored);
@@ -178,7 +181,8 @@ static enum publish_outcome same_name(const struct publish *p, int in, struct en
             char where[PATH_MAX + NAME_MAX];
             (void)snprintf(where, sizeof where, "%s/%s", b->dir, b->stem);
             return err_set(e, 0, b->reason ? b->reason : "corrupt", where,
-                           "move it away, then this snapshot is published again"), PUBLISH_CONFLICT;
+                           "move it away, then this snapshot is published again"),
+                   PUBLISH_CONFLICT;
         }
         if (b->has_manifest && p->checksum && strcmp(p->checksum, b->m.content.sha256) != 0)
             return compare(p, in, b, m, e);
@@ -188,8 +192,10 @@ static enum publish_outcome same_name(const struct publish *p, int in, struct en
     return PUBLISHED;
 }
 
-/* Data of our name and no manifest: of another task that is about to write it, or of one that crashed there. */
-static enum publish_outcome take_over(const char *partial, const char *final, const struct manifest *m, struct err *e)
+/* Data of our name and no manifest: of another task that is about to write it, or of one that crashed there.
+ */
+static enum publish_outcome take_over(const char *partial, const char *final, const struct manifest *m,
+                                      struct err *e)
 {
     struct copy_result there;
     struct stat ours, theirs;
@@ -204,7 +210,8 @@ static enum publish_outcome take_over(const char *partial, const char *final, co
                    : (err_set(e, errno, "cannot delete", partial, NULL), PUBLISH_FAILED);
     /* Both times are the server's: the clocks of two tasks may differ. */
     if (ours.st_mtime - theirs.st_mtime < ABANDONED_DATA)
-        return err_set(e, EEXIST, "another task seems to be publishing", final, "it is tried again"), PUBLISH_FAILED;
+        return err_set(e, EEXIST, "another task seems to be publishing", final, "it is tried again"),
+               PUBLISH_FAILED;
     return files_rename(partial, final, e) == 0 ? PUBLISHED : PUBLISH_FAILED;
 }
 
@@ -215,8 +222,8 @@ static void manifest_name(const struct manifest *m, char name[NAME_STORED + 8])
     (void)snprintf(name, NAME_STORED + 8, "%s.json", stored);
 }
 
-/* In place of data that was lost, or is only part of what its manifest says: that manifest goes first, or a crash
- * would leave it beside data that is not its own. */
+/* In place of data that was lost, or is only part of what its manifest says: that manifest goes first, or a
+ * crash would leave it beside data that is not its own. */
 static int make_room(const char *dir, const struct manifest *m, struct err *e)
 {
     char name[NAME_STORED + 8], path[PATH_MAX];
@@ -228,8 +235,8 @@ static int make_room(const char *dir, const struct manifest *m, struct err *e)
     return files_sync_dir(dir, e);
 }
 
-static enum publish_outcome name_data(const char *dir, const char *partial, const struct manifest *m, bool mend,
-                                      struct err *e)
+static enum publish_outcome name_data(const char *dir, const char *partial, const struct manifest *m,
+                                      bool mend, struct err *e)
 {
     char final[PATH_MAX];
     if (files_join(final, sizeof final, dir, m->data, e) != 0 || (mend && make_room(dir, m, e) != 0))
@@ -264,8 +271,8 @@ static enum publish_outcome finish(const char *dir, const char *partial, const s
 }
 
 /* Copying may have taken minutes: did another task publish this snapshot meanwhile? */
-static enum publish_outcome look_again(const struct publish *p, int in, const char *folder, struct manifest *m,
-                                       struct err *e)
+static enum publish_outcome look_again(const struct publish *p, int in, const char *folder,
+                                       struct manifest *m, struct err *e)
 {
     cleanup_entries struct entries list = {0};
     struct manifest there = *m;
@@ -278,9 +285,10 @@ static enum publish_outcome look_again(const struct publish *p, int in, const ch
     return rc;
 }
 
-/* Another task has the name. It is done in a moment, unless it crashed there: then the next try takes over. */
-static enum publish_outcome wait_for_other(const struct publish *p, int in, const char *folder, struct manifest *m,
-                                           struct err *e)
+/* Another task has the name. It is done in a moment, unless it crashed there: then the next try takes over.
+ */
+static enum publish_outcome wait_for_other(const struct publish *p, int in, const char *folder,
+                                           struct manifest *m, struct err *e)
 {
     enum publish_outcome rc = PUBLISHED;
     for (int i = 0; rc == PUBLISHED && i < PATIENCE && !(p->copy.stop && atomic_load(p->copy.stop)); i++) {
@@ -335,7 +343,8 @@ enum publish_outcome store_publish(const struct publish *p, struct manifest *m, 
     struct stat st;
     cleanup_close int in = open(p->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (in < 0 || fstat(in, &st) != 0)
-        return errno == ENOENT ? PUBLISH_VANISHED : (err_set(e, errno, "cannot open", p->path, NULL), PUBLISH_FAILED);
+        return errno == ENOENT ? PUBLISH_VANISHED
+                               : (err_set(e, errno, "cannot open", p->path, NULL), PUBLISH_FAILED);
     if (!S_ISREG(st.st_mode) || !name_folder(&p->source, folder, sizeof folder))
         return err_set(e, 0, "not a file with a usable name:", p->path, NULL), PUBLISH_FAILED;
     if (p->stamp && !stamp_is(p->stamp, &st))

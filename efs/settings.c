@@ -57,11 +57,13 @@ int settings_flag(const char *flag, const char *next, bool *took_next)
 void settings_help(FILE *to)
 {
     char flag[64];
-    (void)fprintf(to, "Settings, from the environment or as a flag (COMPRESSION=zstd:3 is --compression zstd:3):\n");
+    (void)fprintf(
+        to, "Settings, from the environment or as a flag (COMPRESSION=zstd:3 is --compression zstd:3):\n");
     for (size_t i = 0; i < ROWS; i++) {
         flag_of(table[i].name, flag);
         (void)fprintf(to, "  %-22s%s%s%s%s%s\n", table[i].name, table[i].help, *table[i].standard ? " (" : "",
-                      table[i].standard, *table[i].standard ? ")" : "", table[i].secret ? "; no flag: arguments are public" : "");
+                      table[i].standard, *table[i].standard ? ")" : "",
+                      table[i].secret ? "; no flag: arguments are public" : "");
     }
 }
 
@@ -160,7 +162,8 @@ static int places(struct settings *s, struct err *e)
     const char *tier = env("TIER", "default"), *arch = getenv("CPU_ARCH"), *node = env("NODE_NAME", "");
     if (!arch || !*arch)
         arch = uname(&u) == 0 ? u.machine : "unknown";
-    if (word("TIER", tier, e) != 0 || word("CPU_ARCH", arch, e) != 0 || (*node && word("NODE_NAME", node, e) != 0) ||
+    if (word("TIER", tier, e) != 0 || word("CPU_ARCH", arch, e) != 0 ||
+        (*node && word("NODE_NAME", node, e) != 0) ||
         copy_text(s->node, sizeof s->node, "NODE_NAME", node, e) != 0 ||
         absolute(s->efs_root, "EFS_ROOT", env("EFS_ROOT", ""), e) != 0)
         return -1;
@@ -179,11 +182,13 @@ static int places(struct settings *s, struct err *e)
 
 static int api_key(struct settings *s, struct err *e)
 {
-    const char *file = getenv("QDRANT_API_KEY_FILE"), *key = env("QDRANT_API_KEY", env("QDRANT__SERVICE__API_KEY", ""));
+    const char *file = getenv("QDRANT_API_KEY_FILE"),
+               *key = env("QDRANT_API_KEY", env("QDRANT__SERVICE__API_KEY", ""));
     cleanup_free char *text = file && *file ? files_get(file, sizeof s->api_key - 1, e) : NULL;
     if (file && *file) {
         if (!text)
-            return wrong(e, "QDRANT_API_KEY_FILE", file, "a readable file of less than 1 KiB that holds the key");
+            return wrong(e, "QDRANT_API_KEY_FILE", file,
+                         "a readable file of less than 1 KiB that holds the key");
         text[strcspn(text, "\r\n")] = 0;
         key = text;
     }

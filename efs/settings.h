@@ -14,18 +14,18 @@ struct settings {
     char snapshots_dir[PATH_MAX]; /* SNAPSHOTS_DIR without a trailing slash */
     char node[128];               /* NODE_NAME: a name that outlives the task; may be empty */
     struct retention retention;
-    int level, threads;           /* COMPRESSION, COMPRESSION_THREADS */
-    unsigned local_keep;          /* LOCAL_KEEP */
-    char qdrant_url[512];         /* QDRANT_URL, else http://QDRANT_FQDN:6333; without a trailing slash */
-    bool qdrant_shared;           /* the address is QDRANT_FQDN's: other nodes may answer there too */
+    int level, threads;   /* COMPRESSION, COMPRESSION_THREADS */
+    unsigned local_keep;  /* LOCAL_KEEP */
+    char qdrant_url[512]; /* QDRANT_URL, else http://QDRANT_FQDN:6333; without a trailing slash */
+    bool qdrant_shared;   /* the address is QDRANT_FQDN's: other nodes may answer there too */
     char api_key[1024];
     char written_by[128];
     enum log_level log_level;
     bool log_text;
 };
-/* Is `flag` ("--efs-root", "--efs-root=/efs") one of ours? Then puts its value, `next` when there is no '=', into
- * the environment, and *took_next says whether `next` was used. -1: ours, but without a value. 0: not ours.
- * Secrets have no flag, since everyone can read a process's arguments. */
+/* Is `flag` ("--efs-root", "--efs-root=/efs") one of ours? Then puts its value, `next` when there is no '=',
+ * into the environment, and *took_next says whether `next` was used. -1: ours, but without a value. 0: not
+ * ours. Secrets have no flag, since everyone can read a process's arguments. */
 int settings_flag(const char *flag, const char *next, bool *took_next);
 /* The table for `--help`. */
 void settings_help(FILE *to);

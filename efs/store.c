@@ -65,7 +65,8 @@ static void mark(struct backup *b, enum entry_state state, const char *reason)
     b->reason = reason ? strdup(reason) : NULL; /* without memory the state must do */
 }
 
-static int path_of(const struct backup *b, const char *name, const char *suffix, char path[PATH_MAX], struct err *e)
+static int path_of(const struct backup *b, const char *name, const char *suffix, char path[PATH_MAX],
+                   struct err *e)
 {
     char full[NAME_MAX + 32];
     (void)snprintf(full, sizeof full, "%s%s", name, suffix);
@@ -104,7 +105,8 @@ static bool belongs(const struct backup *b, const struct manifest *m)
     if (!name_folder(&m->source, folder + 1, sizeof folder - 1) || dir < strlen(folder))
         return false;
     return m->tier == b->tier && strcmp(stored, b->stem) == 0 && strncmp(m->data, data, n) == 0 &&
-           (!m->data[n] || strcmp(m->data + n, ".zst") == 0) && strcmp(b->dir + dir - strlen(folder), folder) == 0;
+           (!m->data[n] || strcmp(m->data + n, ".zst") == 0) &&
+           strcmp(b->dir + dir - strlen(folder), folder) == 0;
 }
 
 int store_load(struct backup *b, struct err *e)
@@ -147,10 +149,11 @@ void store_items(const struct entries *list, struct tier_item *items)
 {
     for (size_t i = 0; i < list->n; i++) {
         const struct backup *b = &list->v[i];
-        items[i] = (struct tier_item){
-            .tier = b->tier, .slot = b->m.slot,
-            .good = b->state == ENTRY_COMPLETE || (b->state == ENTRY_UNREAD && b->has_manifest),
-            .future = b->written && b->m.slot > b->written + CLOCK_SLACK};
+        items[i] = (struct tier_item){.tier = b->tier,
+                                      .slot = b->m.slot,
+                                      .good = b->state == ENTRY_COMPLETE ||
+                                              (b->state == ENTRY_UNREAD && b->has_manifest),
+                                      .future = b->written && b->m.slot > b->written + CLOCK_SLACK};
     }
 }
 
@@ -271,7 +274,9 @@ static int walk(const char *dir, const char *prefix, char ***v, size_t *n, struc
 {
     cleanup_dir DIR *d = opendir(dir);
     if (!d)
-        return errno == ENOENT || errno == ENOTDIR ? 0 : err_set(e, errno, "cannot list", dir, "check who owns it");
+        return errno == ENOENT || errno == ENOTDIR
+                   ? 0
+                   : err_set(e, errno, "cannot list", dir, "check who owns it");
     for (;;) {
         char name[NAME_MAX * 2 + 8], sub[PATH_MAX];
         struct stat st;
@@ -315,7 +320,8 @@ int store_folders(const char *base, char ***folders, size_t *n, struct err *e)
     *n = 0;
     for (int t = 0; t < TIER_COUNT; t++) {
         char dir[PATH_MAX];
-        if (files_join(dir, sizeof dir, base, tier_text((enum tier)t), e) != 0 || walk(dir, NULL, folders, n, e) != 0) {
+        if (files_join(dir, sizeof dir, base, tier_text((enum tier)t), e) != 0 ||
+            walk(dir, NULL, folders, n, e) != 0) {
             store_folders_free(*folders, *n);
             *folders = NULL;
             *n = 0;

@@ -12,14 +12,14 @@ const char *entry_state_text(enum entry_state s);
 struct backup {
     enum entry_state state;
     enum tier tier;
-    const char *dir;   /* folder it is in; belongs to the list */
+    const char *dir;        /* folder it is in; belongs to the list */
     char stem[NAME_STORED]; /* of its files; m.source.stem is the snapshot's name */
-    char data[256];    /* file name of the data, when known */
-    struct manifest m; /* filled once the manifest could be read; until then collection, peer and slot
-                          are what folder and name say, the slot 0 when they do not */
+    char data[256];         /* file name of the data, when known */
+    struct manifest m;      /* filled once the manifest could be read; until then collection, peer and slot
+                               are what folder and name say, the slot 0 when they do not */
     bool has_manifest;
-    time_t written;    /* when the manifest was written, by the clock of the file system's server */
-    char *reason;      /* why not complete, else NULL; belongs to the list */
+    time_t written; /* when the manifest was written, by the clock of the file system's server */
+    char *reason;   /* why not complete, else NULL; belongs to the list */
 };
 struct entries {
     struct backup *v;
@@ -37,8 +37,8 @@ int store_list(const char *base, const char *folder, struct entries *list, struc
 /* Read the manifest of an ENTRY_UNREAD and look at the length of its data. -1 only when that could not be
  * done; a defect found is the entry's state and reason. */
 int store_load(struct backup *b, struct err *e);
-/* A list as retention and the choice of a tier see it, `items` with room for all. An entry that was not read counts
- * as good when it has a manifest. */
+/* A list as retention and the choice of a tier see it, `items` with room for all. An entry that was not read
+ * counts as good when it has a manifest. */
 void store_items(const struct entries *list, struct tier_item *items);
 /* Names of all folders below `base`, sorted and unique; caller frees with store_folders_free. */
 int store_folders(const char *base, char ***folders, size_t *n, struct err *e);
@@ -61,15 +61,15 @@ struct stamp {
 };
 bool stamp_is(const struct stamp *s, const struct stat *st);
 struct publish {
-    const char *base, *path; /* where to; the local file */
+    const char *base, *path;   /* where to; the local file */
     const struct stamp *stamp; /* which file that has to be, or NULL */
     struct source source;
-    const char *checksum;  /* 64 hex digits from Qdrant, or NULL for an upload */
-    const char *known;     /* SHA-256 of an upload as it was read before, or NULL */
-    const char *node;      /* NODE_NAME or NULL */
+    const char *checksum; /* 64 hex digits from Qdrant, or NULL for an upload */
+    const char *known;    /* SHA-256 of an upload as it was read before, or NULL */
+    const char *node;     /* NODE_NAME or NULL */
     const char *written_by;
-    void (*about)(struct manifest *m, void *arg); /* asked just before copying for what is worth noting: Qdrant's
-                                                     version, the points; may be NULL */
+    void (*about)(struct manifest *m, void *arg); /* asked just before copying for what is worth noting:
+                                                     Qdrant's version, the points; may be NULL */
     void *about_arg;
     const struct retention *retention;
     struct copy_options copy;

@@ -73,7 +73,10 @@ enum tier tier_choose(time_t slot, const struct tier_item *items, size_t n)
 
 static bool amount_parse(const char *text, unsigned *count, time_t *age)
 {
-    static const struct { char unit; time_t seconds; } units[] = {{'m', 60}, {'h', 3600}, {'d', 86400}, {'w', 604800}};
+    static const struct {
+        char unit;
+        time_t seconds;
+    } units[] = {{'m', 60}, {'h', 3600}, {'d', 86400}, {'w', 604800}};
     char *end = NULL;
     if (*text < '0' || *text > '9')
         return false;
@@ -124,7 +127,8 @@ size_t retention_newest(enum tier t, const struct tier_item *items, size_t n)
 {
     size_t at = n;
     for (size_t i = 0; i < n; i++)
-        if (items[i].tier == t && items[i].good && !items[i].future && (at == n || items[i].slot > items[at].slot))
+        if (items[i].tier == t && items[i].good && !items[i].future &&
+            (at == n || items[i].slot > items[at].slot))
             at = i;
     return at;
 }

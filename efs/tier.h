@@ -29,7 +29,10 @@ enum tier tier_choose(time_t slot, const struct tier_item *items, size_t n);
 
 /* What a tier keeps: the newest `count` periods, or slots younger than `age` seconds. */
 struct retention {
-    struct { unsigned count; time_t age; } keep[TIER_COUNT];
+    struct {
+        unsigned count;
+        time_t age;
+    } keep[TIER_COUNT];
 };
 /* "15min=24h,hourly=7d,daily=35d,monthly=13"; tiers left out keep their default. On a wrong value
  * false, and `wrong` (size bytes) says which part. Units: m h d w. */

@@ -12,7 +12,8 @@ enum {
     EXIT_SIGNAL = 128, /* plus the signal's number, as a shell reports it */
     EXIT_OOM = 137,    /* 128 + SIGKILL: what the kernel's out-of-memory killer leaves */
     STABLE_MS = 300 * 1000, /* a replicator that ran this long was well: its next wait is a first one again */
-    LAST_CALL_MS = 5 * 1000, /* so long before the end of a budget of twice that or more Qdrant is told again */
+    LAST_CALL_MS =
+        5 * 1000, /* so long before the end of a budget of twice that or more Qdrant is told again */
     LAST_WORDS_MS = 2 * 1000, /* what a process gets to end in once nothing is worth more waiting */
 };
 
@@ -58,9 +59,9 @@ unsigned stop_on_signal(struct stop *s, int sig, int64_t now);
 /* Qdrant ended, and gets no recovery run. */
 unsigned stop_on_qdrant_end(struct stop *s, bool replicator_runs, int64_t now);
 unsigned stop_on_replicator_end(struct stop *s);
-/* The clock says `now`. Harmless at any time; acts once `at` is reached. Before it kills, it has Qdrant told once
- * more, by TERM: Qdrant 1.18 misses one that comes between the starts of its REST and gRPC servers, and its gRPC
- * server takes no notice of QUIT. One that is flushing takes none of a second TERM. */
+/* The clock says `now`. Harmless at any time; acts once `at` is reached. Before it kills, it has Qdrant told
+ * once more, by TERM: Qdrant 1.18 misses one that comes between the starts of its REST and gRPC servers, and
+ * its gRPC server takes no notice of QUIT. One that is flushing takes none of a second TERM. */
 unsigned stop_on_time(struct stop *s, int64_t now);
 
 /* The official image's recovery mode (its tools/entrypoint.sh): a Qdrant that is killed before it finished

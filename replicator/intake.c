@@ -9,7 +9,14 @@
 #include <sys/stat.h>
 
 /* Milliseconds. TIDY: no snapshot was touched for so long, so no full-storage snapshot is collecting them. */
-enum { SETTLE = 2000, QUIET = 10000, TIDY = 4000, TIDY_LATER = 15000, RETRY_FIRST = 1000, RETRY_MAX = 300000 };
+enum {
+    SETTLE = 2000,
+    QUIET = 10000,
+    TIDY = 4000,
+    TIDY_LATER = 15000,
+    RETRY_FIRST = 1000,
+    RETRY_MAX = 300000
+};
 
 enum state { WAITING, QUEUED, DONE, DELETING, REFUSED };
 struct item {
@@ -106,8 +113,10 @@ static struct item *add(struct intake *in, const char *relative)
     }
     if (class == NAME_UNFIT) {
         it->unsafe = true;
-        log_line(LOG_ERROR, "name_unfit", "%s is NOT backed up: its name is not UTF-8, or has over 255 bytes once "
-                 "escaped and with what is put behind it on EFS; use another name for the collection", relative);
+        log_line(LOG_ERROR, "name_unfit",
+                 "%s is NOT backed up: its name is not UTF-8, or has over 255 bytes once "
+                 "escaped and with what is put behind it on EFS; use another name for the collection",
+                 relative);
     }
     return it;
 }
@@ -188,8 +197,7 @@ static void unsee(const void *node, VISIT which, void *arg)
 static void unseen(const void *node, VISIT which, void *arg)
 {
     struct item *it = *(struct item *const *)node;
-    if ((which == postorder || which == leaf) && !it->seen && it->state != QUEUED &&
-        it->state != DELETING)
+    if ((which == postorder || which == leaf) && !it->seen && it->state != QUEUED && it->state != DELETING)
         collect(arg, it);
 }
 void intake_scan_begin(struct intake *in, bool reconcile)
@@ -238,7 +246,8 @@ static int64_t quiet_left(const struct item *it, const struct stat *st, int64_t 
     return by_event > by_time ? by_event : by_time;
 }
 
-static void hand_over(struct intake *in, struct item *it, const struct stat *st, const char *checksum, int64_t now)
+static void hand_over(struct intake *in, struct item *it, const struct stat *st, const char *checksum,
+                      int64_t now)
 {
     bool same = it->known && stamp_is(&it->stamp, st);
     struct job *j = job_new(JOB_PUBLISH, &it->source, it->relative);

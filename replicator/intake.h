@@ -13,13 +13,13 @@ void intake_free(struct intake *in);
 void intake_note(struct intake *in, const char *relative, int64_t now);
 void intake_forget(struct intake *in, const char *relative);
 /* A full scan: each snapshot found goes to intake_found, what is not found is forgotten at the end. With
- * `reconcile`, those that were dealt with before are compared with EFS again: someone may have moved them away
- * there. */
+ * `reconcile`, those that were dealt with before are compared with EFS again: someone may have moved them
+ * away there. */
 void intake_scan_begin(struct intake *in, bool reconcile);
 void intake_found(struct intake *in, const char *relative, int64_t now);
 void intake_scan_end(struct intake *in);
 /* Take results, start what is due. Returns when to call again, -1 for "not before an event". */
 int64_t intake_step(struct intake *in, int64_t now);
-bool intake_busy(const struct intake *in);   /* anything waiting or with the workers */
+bool intake_busy(const struct intake *in);       /* anything waiting or with the workers */
 unsigned intake_unsafe(const struct intake *in); /* snapshots present that are not safely published */
 #endif

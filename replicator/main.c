@@ -54,9 +54,13 @@ static void drain(int fd)
 static void summary(struct workers *w, const char *event)
 {
     struct counts c = workers_counts(w);
-    log_line(LOG_INFO, event, "since the start: %llu published (%llu bytes, stored as %llu), %llu there already, %llu expired, "
-             "%llu vanished, %llu mismatched, %llu in conflict, %llu failed tries, %llu pruned, %llu deleted locally",
-             c.published, c.bytes, c.stored, c.same, c.expired, c.vanished, c.mismatch, c.conflict, c.failed, c.pruned, c.deleted);
+    log_line(
+        LOG_INFO, event,
+        "since the start: %llu published (%llu bytes, stored as %llu), %llu there already, %llu expired, "
+        "%llu vanished, %llu mismatched, %llu in conflict, %llu failed tries, %llu pruned, %llu deleted "
+        "locally",
+        c.published, c.bytes, c.stored, c.same, c.expired, c.vanished, c.mismatch, c.conflict, c.failed,
+        c.pruned, c.deleted);
 }
 
 /* Look at SNAPSHOTS_DIR, and hourly at EFS too. */
@@ -64,7 +68,8 @@ static void scan(struct program *p, struct watch *w, int64_t now)
 {
     bool hourly, there = watch_scan(w, now, &hourly);
     if (!there && !watch_incomplete(w) && !p->waiting_said)
-        log_line(p->once ? LOG_ERROR : LOG_WARN, "no_snapshots_dir", "%s is not there%s", p->settings.snapshots_dir,
+        log_line(p->once ? LOG_ERROR : LOG_WARN, "no_snapshots_dir", "%s is not there%s",
+                 p->settings.snapshots_dir,
                  p->once ? "; set SNAPSHOTS_DIR to Qdrant's snapshots" : " yet; waiting for it");
     p->waiting_said = !there;
     if (!hourly || (!there && p->housekept))
@@ -111,7 +116,8 @@ static void *watcher(void *arg)
         unsigned unsafe = p->once ? intake_unsafe(in) : 0;
         if (unsafe > 0)
             log_line(LOG_ERROR, "not_safe", "%u snapshots are not safely on EFS; see above", unsafe);
-        bool good = p->through && unsafe == 0 && p->scanned && !watch_incomplete(w) && !workers_efs_bad(p->workers);
+        bool good =
+            p->through && unsafe == 0 && p->scanned && !watch_incomplete(w) && !workers_efs_bad(p->workers);
         p->exit_code = p->once ? !good : !atomic_load(&p->stop);
     }
     watch_free(w);
@@ -122,17 +128,18 @@ static void *watcher(void *arg)
 
 static int usage(FILE *to)
 {
-    (void)fprintf(to,
-        "Usage: qdrant-replicator [--once] [SETTINGS]\n"
-        "       qdrant-replicator --help | --version\n"
-        "Watches SNAPSHOTS_DIR and puts every finished Qdrant snapshot on EFS, checked and compressed.\n"
-        "  --once   publish what is there, prune, and exit; 0 only if all of it is safely on EFS\n");
+    (void)fprintf(
+        to, "Usage: qdrant-replicator [--once] [SETTINGS]\n"
+            "       qdrant-replicator --help | --version\n"
+            "Watches SNAPSHOTS_DIR and puts every finished Qdrant snapshot on EFS, checked and compressed.\n"
+            "  --once   publish what is there, prune, and exit; 0 only if all of it is safely on EFS\n");
     settings_help(to);
     return fprintf(to, "Exit codes: 0 stopped as asked; 1 failed; 64 a setting or argument is wrong.\n") < 0;
 }
 
 /* Before the first thread starts: each inherits the mask, and one without it would die of a SIGTERM that
- * was meant for the main thread. SIGUSR1/2 and HUP belong to Qdrant; the entrypoint does not send them here. */
+ * was meant for the main thread. SIGUSR1/2 and HUP belong to Qdrant; the entrypoint does not send them here.
+ */
 static bool block_signals(sigset_t *stops)
 {
     sigset_t all;
@@ -151,7 +158,8 @@ static int start(struct program *p, const sigset_t *stops)
         log_line(LOG_ERROR, "internal", "cannot start: %s", strerror(errno));
         return 1;
     }
-    log_line(LOG_INFO, "started", "watching %s, publishing to %s", p->settings.snapshots_dir, p->settings.base);
+    log_line(LOG_INFO, "started", "watching %s, publishing to %s", p->settings.snapshots_dir,
+             p->settings.base);
     while (sigwait(stops, &sig) != 0)
         ;
     atomic_store(&p->stop, true);
@@ -166,7 +174,8 @@ static int start(struct program *p, const sigset_t *stops)
     int code = clean ? p->exit_code : 1;
     summary(p->workers, "stopped");
     if (!clean)
-        log_line(LOG_WARN, "hangs", "a thread hangs in the kernel, on a mount that does not answer; it is left behind");
+        log_line(LOG_WARN, "hangs",
+                 "a thread hangs in the kernel, on a mount that does not answer; it is left behind");
     log_close();
     if (!clean)
         _exit(1); /* not exit(): that thread must not be waited for, nor what it holds be freed */
@@ -201,7 +210,8 @@ static int arguments(struct program *p, int argc, char **argv)
         if (rc <= 0) {
             int n = (int)strcspn(argv[i], "="); /* what follows may be a secret */
             (void)snprintf(text, sizeof text, "%s %.*s; see qdrant-replicator --help",
-                           rc < 0 ? "a value is missing after" : "no such argument:", n < 100 ? n : 100, argv[i]);
+                           rc < 0 ? "a value is missing after" : "no such argument:", n < 100 ? n : 100,
+                           argv[i]);
             return wrong_use(text);
         }
         i += took_next;
@@ -214,7 +224,7 @@ int main(int argc, char **argv)
     static struct program p; /* threads may outlive main */
     struct err e = {0};
     sigset_t stops;
-#ifndef __SANITIZE_ADDRESS__ /* the leak checker must be able to look */
+#ifndef __SANITIZE_ADDRESS__            /* the leak checker must be able to look */
     if (prctl(PR_SET_DUMPABLE, 0) != 0) /* no API key in a core dump */
         perror("prctl");
 #endif

@@ -62,7 +62,8 @@ static void report(const struct job *j, const struct manifest *m, const struct e
         break;
     case PUBLISH_EXPIRED:
         c->expired++;
-        log_line(LOG_INFO, "expired", "%s is not copied: newer ones are on EFS and RETENTION would let it go at once",
+        log_line(LOG_INFO, "expired",
+                 "%s is not copied: newer ones are on EFS and RETENTION would let it go at once",
                  j->relative);
         break;
     case PUBLISH_VANISHED:
@@ -91,11 +92,21 @@ static enum publish_outcome publish(struct publisher *p, struct job *j, struct m
     if (files_join(path, sizeof path, s->snapshots_dir, j->relative, e) != 0)
         return PUBLISH_FAILED;
     if (!j->checksum[0] && !j->sha256[0] && tarcheck(path, p->stop, e) != 0)
-        return e->code == ECANCELED ? PUBLISH_FAILED : access(path, F_OK) == 0 ? PUBLISH_MISMATCH : PUBLISH_VANISHED;
-    struct publish what = {.base = s->base, .path = path, .stamp = &j->stamp, .source = j->source,
-                           .checksum = j->checksum[0] ? j->checksum : NULL, .known = j->sha256[0] ? j->sha256 : NULL,
-                           .node = s->node, .written_by = s->written_by, .about = about, .about_arg = p,
-                           .retention = &s->retention, .copy = {s->level, s->threads, p->stop}};
+        return e->code == ECANCELED      ? PUBLISH_FAILED
+               : access(path, F_OK) == 0 ? PUBLISH_MISMATCH
+                                         : PUBLISH_VANISHED;
+    struct publish what = {.base = s->base,
+                           .path = path,
+                           .stamp = &j->stamp,
+                           .source = j->source,
+                           .checksum = j->checksum[0] ? j->checksum : NULL,
+                           .known = j->sha256[0] ? j->sha256 : NULL,
+                           .node = s->node,
+                           .written_by = s->written_by,
+                           .about = about,
+                           .about_arg = p,
+                           .retention = &s->retention,
+                           .copy = {s->level, s->threads, p->stop}};
     return store_publish(&what, m, e);
 }
 
@@ -139,7 +150,8 @@ void publisher_delete_local(struct publisher *p, struct job *j, struct counts *c
 {
     char path[PATH_MAX], checksum[PATH_MAX + 16];
     struct err e = {0};
-    if (files_join(path, sizeof path, p->settings->snapshots_dir, j->relative, &e) != 0 || !is_still(path, &j->stamp))
+    if (files_join(path, sizeof path, p->settings->snapshots_dir, j->relative, &e) != 0 ||
+        !is_still(path, &j->stamp))
         return;
     (void)snprintf(checksum, sizeof checksum, "%s.checksum", path);
     if (qdrant_snapshot_running(p->settings)) {
@@ -154,7 +166,8 @@ void publisher_delete_local(struct publisher *p, struct job *j, struct counts *c
     }
     /* Not reachable, no right, or a folder that is no collection's: then it is a file like any other. */
     if (unlink(path) != 0 || (unlink(checksum) != 0 && errno != ENOENT)) {
-        log_line(LOG_ERROR, "delete_failed", "cannot delete %s: %s; the local disk will fill up", path, strerror(errno));
+        log_line(LOG_ERROR, "delete_failed", "cannot delete %s: %s; the local disk will fill up", path,
+                 strerror(errno));
         return;
     }
     c->deleted++;
@@ -175,8 +188,8 @@ static void warn_if_local(const struct settings *s)
     struct stat efs, local;
     if (statfs(s->efs_root, &fs) == 0 && fs.f_type != NFS_SUPER_MAGIC && stat(s->efs_root, &efs) == 0 &&
         stat(s->snapshots_dir, &local) == 0 && efs.st_dev == local.st_dev)
-        log_line(LOG_WARN, "efs_is_local", "EFS_ROOT %s is on the same local disk as %s: is EFS mounted?", s->efs_root,
-                 s->snapshots_dir);
+        log_line(LOG_WARN, "efs_is_local", "EFS_ROOT %s is on the same local disk as %s: is EFS mounted?",
+                 s->efs_root, s->snapshots_dir);
 }
 
 bool publisher_probe(struct publisher *p, char ***folders, size_t *n)
@@ -187,12 +200,15 @@ bool publisher_probe(struct publisher *p, char ***folders, size_t *n)
     *folders = NULL;
     *n = 0;
     if (stat(s->efs_root, &st) != 0)
-        (void)err_set(&e, errno, "cannot use EFS_ROOT", s->efs_root, "mount EFS there; nothing is backed up until then");
+        (void)err_set(&e, errno, "cannot use EFS_ROOT", s->efs_root,
+                      "mount EFS there; nothing is backed up until then");
     else if (!S_ISDIR(st.st_mode))
-        (void)err_set(&e, ENOTDIR, "cannot use EFS_ROOT", s->efs_root, "mount EFS there; nothing is backed up until then");
+        (void)err_set(&e, ENOTDIR, "cannot use EFS_ROOT", s->efs_root,
+                      "mount EFS there; nothing is backed up until then");
     else if (access(stat(s->base, &st) == 0 ? s->base : s->efs_root, W_OK | X_OK) != 0)
-        (void)err_set(&e, errno, "cannot write to EFS_ROOT", s->efs_root,
-                      "check the mount, the access point's user and the file system policy; nothing is backed up");
+        (void)err_set(
+            &e, errno, "cannot write to EFS_ROOT", s->efs_root,
+            "check the mount, the access point's user and the file system policy; nothing is backed up");
     else if (store_folders(s->base, folders, n, &e) == 0)
         warn_if_local(s);
     if (!e.text[0])

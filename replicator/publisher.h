@@ -14,8 +14,8 @@ struct publisher {
 void publisher_publish(struct publisher *p, struct job *j, struct counts *c);
 /* Apply retention to one folder on EFS. */
 void publisher_prune(struct publisher *p, const char *folder, struct counts *c);
-/* Delete a published snapshot from the local disk, if it still is the one that j->stamp says. Sets j->postponed
- * when Qdrant is making a snapshot: it may be a full-storage one, which needs this file. */
+/* Delete a published snapshot from the local disk, if it still is the one that j->stamp says. Sets
+ * j->postponed when Qdrant is making a snapshot: it may be a full-storage one, which needs this file. */
 void publisher_delete_local(struct publisher *p, struct job *j, struct counts *c);
 /* Is EFS there and may we write to it? Says so when not. Also lists the folders of our tree. */
 bool publisher_probe(struct publisher *p, char ***folders, size_t *n);

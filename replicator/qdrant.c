@@ -5,7 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { REPLY_MAX = 16 << 20, /* /metrics of many collections */ CONNECT_SECONDS = 2, DELETE_SECONDS = 30, ASK_SECONDS = 5 };
+enum {
+    REPLY_MAX = 16 << 20,
+    /* /metrics of many collections */ CONNECT_SECONDS = 2,
+    DELETE_SECONDS = 30,
+    ASK_SECONDS = 5
+};
 
 struct reply {
     char *text; /* NUL-terminated, NULL when empty */
@@ -54,7 +59,8 @@ static bool prepare(CURL *c, const struct settings *s, const char *method, const
 }
 
 /* The HTTP status, or 0 when there was no whole reply. The caller frees reply->text. */
-static long request(const struct settings *s, const char *method, const char *path, long seconds, struct reply *reply)
+static long request(const struct settings *s, const char *method, const char *path, long seconds,
+                    struct reply *reply)
 {
     long status = 0;
     struct curl_slist *headers = NULL;
@@ -92,11 +98,12 @@ long qdrant_delete_snapshot(const struct settings *s, const struct source *src)
 {
     char path[2048];
     struct reply reply = {0};
-    /* Names of shard and storage snapshots have no peer id: behind a shared address another node may have one of
-     * the same name that is not backed up yet. */
+    /* Names of shard and storage snapshots have no peer id: behind a shared address another node may have one
+     * of the same name that is not backed up yet. */
     if (s->qdrant_shared && src->kind != KIND_COLLECTION)
         return 0;
-    long status = snapshot_path(src, path, sizeof path) ? request(s, "DELETE", path, DELETE_SECONDS, &reply) : 0;
+    long status =
+        snapshot_path(src, path, sizeof path) ? request(s, "DELETE", path, DELETE_SECONDS, &reply) : 0;
     free(reply.text);
     return status;
 }
@@ -107,7 +114,8 @@ bool qdrant_snapshot_running(const struct settings *s)
     struct reply reply = {0};
     bool running = false;
     if (request(s, "GET", "/metrics", ASK_SECONDS, &reply) == 200)
-        for (char *save = NULL, *line = strtok_r(reply.text, "\n", &save); line && !running; line = strtok_r(NULL, "\n", &save)) {
+        for (char *save = NULL, *line = strtok_r(reply.text, "\n", &save); line && !running;
+             line = strtok_r(NULL, "\n", &save)) {
             const char *value = strncmp(line, metric, sizeof metric - 1) == 0 ? strrchr(line, ' ') : NULL;
             running = value && strtod(value, NULL) > 0;
         }
@@ -142,7 +150,8 @@ bool qdrant_describe(const struct settings *s, struct manifest *m)
     if (n < 0 || (size_t)n >= sizeof path)
         return true;
     o = get_json(s, path, &reached);
-    const cJSON *points = cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(o, "result"), "points_count");
+    const cJSON *points =
+        cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(o, "result"), "points_count");
     if (cJSON_IsNumber(points) && points->valuedouble >= 0 && points->valuedouble < 9007199254740992.0)
         m->points = (int64_t)points->valuedouble;
     cJSON_Delete(o);

@@ -70,7 +70,8 @@ int tarcheck(const char *path, const atomic_bool *stop, struct err *e)
     struct archive *a = archive_read_new();
     if (!a)
         return err_set(e, ENOMEM, "cannot check", path, NULL);
-    int rc = archive_read_support_format_tar(a) == ARCHIVE_OK && archive_read_open_filename(a, path, BUFFER) == ARCHIVE_OK
+    int rc = archive_read_support_format_tar(a) == ARCHIVE_OK &&
+                     archive_read_open_filename(a, path, BUFFER) == ARCHIVE_OK
                  ? read_through(a, path, stop, e)
                  : err_set(e, 0, "not a tar:", path, ADVICE);
     (void)archive_read_free(a);

@@ -10,8 +10,8 @@
 #include <unistd.h>
 
 enum { HOURLY = 3600000, WITHOUT_WATCHES = 30000, NOT_THERE = 1000 };
-static const uint32_t MASK = IN_CREATE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_CLOSE_WRITE | IN_ONLYDIR |
-                             IN_EXCL_UNLINK;
+static const uint32_t MASK =
+    IN_CREATE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_CLOSE_WRITE | IN_ONLYDIR | IN_EXCL_UNLINK;
 
 struct watch {
     const struct settings *settings;
@@ -30,7 +30,8 @@ struct watch *watch_new(const struct settings *s, struct intake *in, bool events
     struct watch *w = calloc(1, sizeof *w);
     if (!w)
         return NULL;
-    *w = (struct watch){.settings = s, .intake = in, .fd = events ? inotify_init1(IN_NONBLOCK | IN_CLOEXEC) : -1};
+    *w = (struct watch){
+        .settings = s, .intake = in, .fd = events ? inotify_init1(IN_NONBLOCK | IN_CLOEXEC) : -1};
     if (events && w->fd < 0)
         log_line(LOG_WARN, "no_inotify", "inotify_init1: %s; scanning every %d s instead", strerror(errno),
                  WITHOUT_WATCHES / 1000);
@@ -58,7 +59,8 @@ int64_t watch_scan_due(const struct watch *w) { return w->scan_due; }
 static bool is_efs(const struct watch *w, const char *path)
 {
     const struct settings *s = w->settings;
-    return strcmp(path, s->base) == 0 || (strcmp(path, s->efs_root) == 0 && strcmp(path, s->snapshots_dir) != 0);
+    return strcmp(path, s->base) == 0 ||
+           (strcmp(path, s->efs_root) == 0 && strcmp(path, s->snapshots_dir) != 0);
 }
 
 /* Collections at the top (but Qdrant's tmp), "shards" below one, numbers below that. */
@@ -117,8 +119,9 @@ static void add_watch(struct watch *w, const char *path, const char *relative)
         return;
     w->short_of_watches = true;
     if (!w->warned)
-        log_line(LOG_WARN, "no_watch", "cannot watch %s: %s; scanning every %d s instead%s", path, strerror(errno),
-                 WITHOUT_WATCHES / 1000, errno == ENOSPC ? " (fs.inotify.max_user_watches is used up)" : "");
+        log_line(LOG_WARN, "no_watch", "cannot watch %s: %s; scanning every %d s instead%s", path,
+                 strerror(errno), WITHOUT_WATCHES / 1000,
+                 errno == ENOSPC ? " (fs.inotify.max_user_watches is used up)" : "");
     w->warned = true;
 }
 
@@ -128,8 +131,8 @@ static bool has_suffix(const char *s, const char *suffix)
     return n > m && strcmp(s + n - m, suffix) == 0;
 }
 
-/* Qdrant puts the snapshots of a collection named "tmp" into its own temporary folder, and empties that at each
- * start: such a collection cannot be backed up, and better its owner knows. */
+/* Qdrant puts the snapshots of a collection named "tmp" into its own temporary folder, and empties that at
+ * each start: such a collection cannot be backed up, and better its owner knows. */
 static void warn_of_tmp(struct watch *w)
 {
     char path[PATH_MAX];
@@ -138,8 +141,10 @@ static void warn_of_tmp(struct watch *w)
     cleanup_dir DIR *d = opendir(path);
     for (struct dirent *de; d && (de = readdir(d));)
         if (strncmp(de->d_name, "tmp-", 4) == 0 && has_suffix(de->d_name, ".snapshot.checksum")) {
-            log_line(LOG_ERROR, "collection_tmp", "the collection \"tmp\" is NOT backed up: Qdrant keeps its snapshots in its own "
-                     "temporary folder %s; use another name for the collection", path);
+            log_line(LOG_ERROR, "collection_tmp",
+                     "the collection \"tmp\" is NOT backed up: Qdrant keeps its snapshots in its own "
+                     "temporary folder %s; use another name for the collection",
+                     path);
             return;
         }
 }
@@ -173,7 +178,8 @@ static bool cannot_list(struct watch *w, const char *path, const char *relative)
         return false;
     w->incomplete = true;
     if (*relative || w->said != why)
-        log_line(LOG_ERROR, "scan_failed", "cannot list %s: %s; its snapshots are NOT backed up", path, strerror(why));
+        log_line(LOG_ERROR, "scan_failed", "cannot list %s: %s; its snapshots are NOT backed up", path,
+                 strerror(why));
     if (!*relative)
         w->said = why;
     return false;
@@ -216,7 +222,9 @@ bool watch_scan(struct watch *w, int64_t now, bool *reconcile)
         w->reconcile_due = now + HOURLY;
         warn_of_tmp(w);
     }
-    w->scan_due = !there ? now + (w->said ? WITHOUT_WATCHES : NOT_THERE) : w->short_of_watches ? now + WITHOUT_WATCHES : w->reconcile_due;
+    w->scan_due = !there                ? now + (w->said ? WITHOUT_WATCHES : NOT_THERE)
+                  : w->short_of_watches ? now + WITHOUT_WATCHES
+                                        : w->reconcile_due;
     return there;
 }
 
@@ -224,7 +232,8 @@ static void one_event(struct watch *w, const struct inotify_event *ev, int64_t n
 {
     char rel[PATH_MAX];
     if (ev->mask & IN_Q_OVERFLOW) {
-        log_line(LOG_WARN, "overflow", "the kernel dropped file events; scanning all of %s", w->settings->snapshots_dir);
+        log_line(LOG_WARN, "overflow", "the kernel dropped file events; scanning all of %s",
+                 w->settings->snapshots_dir);
         w->scan_due = now;
         return;
     }
@@ -242,12 +251,14 @@ static void one_event(struct watch *w, const struct inotify_event *ev, int64_t n
     int n = snprintf(rel, sizeof rel, "%s%s%s", dir, *dir ? "/" : "", ev->name);
     if (n < 0 || (size_t)n >= sizeof rel)
         return;
-    bool arrived = ev->mask & (IN_CREATE | IN_MOVED_TO | IN_CLOSE_WRITE), left = ev->mask & (IN_MOVED_FROM | IN_DELETE);
+    bool arrived = ev->mask & (IN_CREATE | IN_MOVED_TO | IN_CLOSE_WRITE),
+         left = ev->mask & (IN_MOVED_FROM | IN_DELETE);
     if (ev->mask & IN_ISDIR) {
         if (arrived && wanted_folder(rel))
             (void)scan_folder(w, rel, intake_note, now);
         else if (left && (ev->mask & IN_MOVED_FROM))
-            w->scan_due = now; /* all that was in it is elsewhere now, under watches that still have its name */
+            w->scan_due =
+                now; /* all that was in it is elsewhere now, under watches that still have its name */
     } else if (has_suffix(rel, ".snapshot.checksum")) {
         rel[strlen(rel) - strlen(".checksum")] = 0;
         if (arrived)

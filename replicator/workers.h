@@ -21,7 +21,7 @@ struct job {
     enum publish_outcome outcome; /* out */
     bool postponed;               /* out, of JOB_DELETE_LOCAL */
     struct job *next;
-    char *folder;   /* on EFS; jobs of one folder exclude each other */
+    char *folder;    /* on EFS; jobs of one folder exclude each other */
     char relative[]; /* of the snapshot, below SNAPSHOTS_DIR */
 };
 /* NULL without memory. `source` may be NULL. */
@@ -29,7 +29,8 @@ struct job *job_new(enum job_kind kind, const struct source *source, const char 
 void job_free(struct job *j);
 
 struct counts { /* since the start */
-    unsigned long long published, bytes, stored, same, expired, vanished, mismatch, conflict, failed, pruned, deleted;
+    unsigned long long published, bytes, stored, same, expired, vanished, mismatch, conflict, failed, pruned,
+        deleted;
 };
 struct workers;
 /* `wake_fd` is an eventfd that is written when a finished job can be taken. */

@@ -13,6 +13,7 @@ import pytest
 from container import GRACE, Container, Prober, plain
 from harness import BUILD, wait_for
 from qdrant_client import models
+from qdrant_client.http.exceptions import UnexpectedResponse
 from server import SERVERS, Server
 
 DIMENSIONS = 32
@@ -36,6 +37,15 @@ def container(kind, tmp_path):
     yield make
     for c in made:
         c.end()
+
+
+def listing(client, collection):
+    """Qdrant's own listing; None while it stumbles over a file that it is just deleting (500, its own race)."""
+    try:
+        return [s.name for s in client.list_snapshots(collection)]
+    except UnexpectedResponse as e:
+        assert e.status_code == 500
+        return None
 
 
 def points(numbers):
@@ -83,7 +93,7 @@ def test_snapshots_arrive_byte_for_byte_and_the_local_ones_go_down_to_local_keep
         assert plain(c.stored(name)) == data
     assert whole(c) == (True, "3 verified, 0 defective\n")
     newest = max(made)
-    wait_for(lambda: [s.name for s in client.list_snapshots("docs")] == [newest])
+    wait_for(lambda: listing(client, "docs") == [newest])
     folder = c.server.snapshots / "docs"
     wait_for(lambda: {p.name for p in folder.iterdir()} == {newest, f"{newest}.checksum"})
     assert (folder / newest).read_bytes() == made[newest]

@@ -18,7 +18,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         assert(m.data[0] && !strchr(m.data, '/') && m.data[0] != '.');
         char *json = manifest_print(&m);
         assert(json && manifest_parse(json, "x", &again, &e) == 0);
-        assert(m.slot == again.slot && m.content.size == again.content.size && strcmp(m.data, again.data) == 0);
+        assert(m.slot == again.slot && m.content.size == again.content.size &&
+               strcmp(m.data, again.data) == 0);
         assert(strcmp(m.source.collection, again.source.collection) == 0 && m.points == again.points);
         free(json);
     } else {

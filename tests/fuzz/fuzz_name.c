@@ -1,4 +1,5 @@
-/* Names come from the file system and from EFS: no name may lead out of its folder, and escaping goes both ways. */
+/* Names come from the file system and from EFS: no name may lead out of its folder, and escaping goes both
+ * ways. */
 #include "common/text.h"
 #include "efs/name.h"
 #include "efs/settings.h"

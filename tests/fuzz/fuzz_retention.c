@@ -1,5 +1,5 @@
-/* Over any set of backups: the newest good one of each tier stays, what is not good goes only behind a good one,
- * and what was kept is kept again. */
+/* Over any set of backups: the newest good one of each tier stays, what is not good goes only behind a good
+ * one, and what was kept is kept again. */
 #include "efs/tier.h"
 #include <assert.h>
 #include <stdint.h>
@@ -18,8 +18,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         r.keep[t].age = r.keep[t].count ? 0 : (time_t)(data[t * 2 + 1] + 1) * 3600;
     }
     for (size_t at = 8; at + 4 <= size && n < 64; at += 4)
-        items[n++] = (struct tier_item){.tier = (enum tier)(data[at] % TIER_COUNT), .good = data[at] & 16, .future = data[at] & 32,
-                                        .slot = (time_t)(data[at + 1] << 16 | data[at + 2] << 8 | data[at + 3]) * 900};
+        items[n++] =
+            (struct tier_item){.tier = (enum tier)(data[at] % TIER_COUNT),
+                               .good = data[at] & 16,
+                               .future = data[at] & 32,
+                               .slot = (time_t)(data[at + 1] << 16 | data[at + 2] << 8 | data[at + 3]) * 900};
     retention_select(&r, items, n);
     for (int t = 0; t < TIER_COUNT; t++) {
         size_t newest = retention_newest((enum tier)t, items, n);

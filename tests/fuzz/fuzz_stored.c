@@ -1,5 +1,5 @@
-/* Stored bytes as a broken disk or a half-done replication leaves them, and uploads that are no tar: read to an
- * error or to the end, in bounded memory. */
+/* Stored bytes as a broken disk or a half-done replication leaves them, and uploads that are no tar: read to
+ * an error or to the end, in bounded memory. */
 #include "efs/copy.h"
 #include "replicator/tarcheck.h"
 #include <fcntl.h>
@@ -18,7 +18,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (fd < 0 || null < 0 || write(fd, data, size) != (ssize_t)size)
         abort();
     for (int compressed = 0; compressed < 2; compressed++)
-        if (lseek(fd, 0, SEEK_SET) != 0 || (copy_check(fd, "x", null, compressed, NULL, &r, &e) != 0 && !e.text[0]))
+        if (lseek(fd, 0, SEEK_SET) != 0 ||
+            (copy_check(fd, "x", null, compressed, NULL, &r, &e) != 0 && !e.text[0]))
             abort();
     (void)snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
     (void)tarcheck(path, NULL, &e);

@@ -1,6 +1,6 @@
 """Our programs on a real NFSv4.1 mount with the options of EFS, and what a network file system does to them.
 
-One boot of user-mode Linux runs all scenarios that were asked for; each is a test of its own here.
+User-mode Linux runs all scenarios that were asked for in one go; each is a test of its own here.
 """
 import os
 import pathlib
@@ -16,20 +16,16 @@ pytestmark = pytest.mark.skipif(bool(REASON), reason=f"no NFS guest: {REASON}")
 
 
 @pytest.fixture(scope="module")
-def guest(request, tmp_path_factory):
+def results(request, tmp_path_factory):
     wanted = {item.callspec.params["scenario"] for item in request.session.items
-              if item.fspath == request.fspath and hasattr(item, "callspec")}
-    g = uml.Guest(tmp_path_factory.mktemp("nfs"), BUILD)
-    g.outcomes = g.run([name for name in SCENARIOS if name in wanted])
-    return g
+              if item.path == request.path and hasattr(item, "callspec")}
+    return uml.run(tmp_path_factory.mktemp("nfs"), BUILD, [name for name in SCENARIOS if name in wanted])
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
-def test_on_nfs(guest, scenario):
-    result = guest.outcomes.get(scenario)
-    if result is None:
-        pytest.fail(f"the guest ended too early; its console:\n{guest.last_words()}", pytrace=False)
+def test_on_nfs(results, scenario):
+    result = results[scenario]
     if result["outcome"] == "skipped":
         pytest.skip(result["reason"])
     if result["outcome"] != "passed":
-        pytest.fail(f"{result['reason']}\n{guest.output_of(scenario)}", pytrace=False)
+        pytest.fail(f"{result['reason']}\n{result['output']}", pytrace=False)

@@ -4,6 +4,7 @@
 The guest's root is the host's, mounted read-only; it writes to memory and to `work` alone. Everything the
 guest does is in init.sh and guest.py. By hand:  uml.py [SCENARIO...]   uml.py --shell   uml.py --list
 """
+import concurrent.futures
 import json
 import os
 import pathlib
@@ -16,8 +17,8 @@ import tempfile
 
 HERE = pathlib.Path(__file__).resolve().parent
 TESTS = HERE.parent
-MEMORY = 1 << 30
-SECONDS = 300  # for the whole boot
+MEMORY = 1 << 30  # of a guest; what it does not use, it does not take
+SECONDS = 300  # for a boot and all its scenarios
 
 
 def missing(build):
@@ -51,7 +52,7 @@ def memory_folder(work):
     """Where the guest's memory (a file, unlinked at once) fits: /dev/shm is best, but small in containers."""
     try:
         st = os.statvfs("/dev/shm")
-        if st.f_bavail * st.f_frsize > MEMORY and not st.f_flag & os.ST_NOEXEC:
+        if st.f_bavail * st.f_frsize > 2 * MEMORY and not st.f_flag & os.ST_NOEXEC:
             return "/dev/shm"
     except OSError:
         pass
@@ -80,15 +81,16 @@ class Guest:
         self.env = dict(os.environ, TMPDIR=memory_folder(self.work), HOME=str(self.work),
                         PATH=os.environ.get("PATH", "") + ":/usr/sbin:/sbin:/usr/bin:/bin")
 
-    def run(self, names, seconds=SECONDS):
-        """Boot, run the scenarios, power off; killed when the time is up. Returns {name: result}."""
-        self.prepare(names, seconds=seconds)
+    def run(self, names):
+        """Boot, run the scenarios, power off; killed when the time is up. Returns {name: result}, one for each:
+        outcome (passed, failed, skipped), reason, output, seconds."""
+        self.prepare(names)
         with open(self.console, "wb") as console:
             # A session of its own: the guest's processes are processes here, and must go with it.
             guest = subprocess.Popen(self.command(False), stdin=subprocess.DEVNULL, stdout=console,
                                      stderr=subprocess.STDOUT, env=self.env, start_new_session=True)
             try:
-                guest.wait(seconds + 10)
+                guest.wait(SECONDS + 10)
             except subprocess.TimeoutExpired:
                 pass
             finally:
@@ -97,24 +99,35 @@ class Guest:
                 except ProcessLookupError:
                     pass
                 guest.wait()
-        results = {}
-        if self.results.exists():
-            for line in self.results.read_text().splitlines():
-                result = json.loads(line)
-                results[result["name"]] = result
-        return results
+        return {name: self.result_of(name) for name in names}
+
+    def result_of(self, name):
+        lines = self.results.read_text().splitlines() if self.results.exists() else []
+        for result in map(json.loads, lines):
+            if result["name"] == name:
+                out = self.work / f"{name}.out"
+                return result | {"output": out.read_text(errors="replace") if out.exists() else ""}
+        console = "\n".join(self.console.read_text(errors="replace").splitlines()[-40:])
+        return {"name": name, "outcome": "failed", "reason": "the guest ended before it", "output": console, "seconds": 0}
 
     def shell(self):
         self.prepare([], shell=True, seconds=86400)
         subprocess.run(self.command(True), env=self.env)
 
-    def output_of(self, name):
-        f = self.work / f"{name}.out"
-        return f.read_text(errors="replace") if f.exists() else ""
 
-    def last_words(self, lines=40):
-        text = self.console.read_text(errors="replace") if self.console.exists() else ""
-        return "\n".join(text.splitlines()[-lines:])
+def run(work, build, names):
+    """Two guests side by side: a guest has one CPU, and a scenario mostly waits."""
+    guests = []
+    for i in range(2):
+        folder = pathlib.Path(work) / f"guest-{i}"
+        folder.mkdir()
+        guests.append(Guest(folder, build))
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        halves = pool.map(lambda i: guests[i].run(names[i::2]) if names[i::2] else {}, range(2))
+        results = {}
+        for half in halves:
+            results |= half
+    return results
 
 
 def main(args):
@@ -130,18 +143,15 @@ def main(args):
     if unknown:
         sys.exit(f"uml.py: no such scenario: {' '.join(unknown)}; see --list")
     with tempfile.TemporaryDirectory(prefix="nfs-") as work:
-        guest = Guest(work, build)
         if args == ["--shell"]:
-            guest.shell()
+            Guest(work, build).shell()
             return 0
-        names = args or list(SCENARIOS)
-        results = guest.run(names)
-        for name in names:
-            r = results.get(name, {"outcome": "no result", "reason": guest.last_words(), "seconds": 0})
+        results = run(work, build, args or list(SCENARIOS))
+        for name, r in results.items():
             print(f"{r['outcome']:9} {r['seconds']:5.1f} s  {name}")
             if r["outcome"] != "passed":
-                print(r["reason"], guest.output_of(name), sep="\n")
-        return any(results.get(n, {}).get("outcome") not in ("passed", "skipped") for n in names)
+                print(r["reason"], r["output"], sep="\n")
+        return any(r["outcome"] == "failed" for r in results.values())
 
 
 if __name__ == "__main__":

@@ -42,7 +42,8 @@ static void round_trip(size_t n, int level, int threads)
     struct copy_result r, back;
     struct err e = {0};
     int in = file_of(data, n), out = file_of("", 0), again = file_of("", 0);
-    assert_int_equal(copy_store(in, "in", out, "out", &(struct copy_options){level, threads, NULL}, &r, &e), 0);
+    assert_int_equal(copy_store(in, "in", out, "out", &(struct copy_options){level, threads, NULL}, &r, &e),
+                     0);
     (void)SHA256((unsigned char *)data, n, raw);
     for (int i = 0; i < 32; i++)
         (void)snprintf(hex + i * 2, 3, "%02x", raw[i]);
@@ -66,7 +67,8 @@ static void round_trip(size_t n, int level, int threads)
 
 static void sizes_around_the_buffers_come_back(void **st)
 {
-    static const size_t sizes[] = {0, 1, 511, 4096, (1 << 20) - 1, 1 << 20, (1 << 20) + 1, 5 * (1 << 20) + 7, 70 << 20};
+    static const size_t sizes[] = {
+        0, 1, 511, 4096, (1 << 20) - 1, 1 << 20, (1 << 20) + 1, 5 * (1 << 20) + 7, 70 << 20};
     (void)st;
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         for (int level = 0; level < 4; level++)
@@ -82,7 +84,8 @@ static void a_full_disk_is_an_error_with_its_path(void **st)
     (void)st;
     for (int level = 0; level < 2; level++) {
         assert_int_equal(lseek(in, 0, SEEK_SET), 0);
-        assert_int_equal(copy_store(in, "in", out, "/efs/out", &(struct copy_options){level, 0, NULL}, &r, &e), -1);
+        assert_int_equal(
+            copy_store(in, "in", out, "/efs/out", &(struct copy_options){level, 0, NULL}, &r, &e), -1);
         assert_int_equal(e.code, ENOSPC);
         assert_non_null(strstr(e.text, "/efs/out"));
     }
@@ -97,7 +100,8 @@ static void an_unreadable_source_is_an_error_with_its_path(void **st)
     struct err e = {0};
     int in = open("/", O_RDONLY | O_CLOEXEC), out = file_of("", 0);
     (void)st;
-    assert_int_equal(copy_store(in, "/snapshots/in", out, "out", &(struct copy_options){1, 0, NULL}, &r, &e), -1);
+    assert_int_equal(copy_store(in, "/snapshots/in", out, "out", &(struct copy_options){1, 0, NULL}, &r, &e),
+                     -1);
     assert_int_equal(e.code, EISDIR);
     assert_non_null(strstr(e.text, "/snapshots/in"));
     (void)close(in);

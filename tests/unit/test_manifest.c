@@ -13,10 +13,19 @@ static const char HASH[] = "53c234e5e8472b6ac51c1ae1cab3fe06fad053beb8ebfd8977b0
 
 static struct manifest sample(void)
 {
-    struct manifest m = {.source = {.kind = KIND_SHARD, .collection = "emoji 🎉", .shard = "3", .stem = "a\"b\\c", .peer = "7"},
-                         .node = "node-a", .tier = TIER_DAILY, .slot = 1795507200, .created = 1795507163, .data = "x.snapshot.zst",
-                         .codec = "zstd:3", .qdrant_checksum = true, .qdrant_version = "1.18.2", .points = 5,
-                         .written_by = "qdrant-replicator@h", .seconds = 1.5};
+    struct manifest m = {
+        .source = {.kind = KIND_SHARD, .collection = "emoji 🎉", .shard = "3", .stem = "a\"b\\c", .peer = "7"},
+        .node = "node-a",
+        .tier = TIER_DAILY,
+        .slot = 1795507200,
+        .created = 1795507163,
+        .data = "x.snapshot.zst",
+        .codec = "zstd:3",
+        .qdrant_checksum = true,
+        .qdrant_version = "1.18.2",
+        .points = 5,
+        .written_by = "qdrant-replicator@h",
+        .seconds = 1.5};
     m.content = (struct copy_result){.size = 1ULL << 45, .stored_size = 3};
     memcpy(m.content.sha256, HASH, sizeof HASH);
     memcpy(m.content.stored_sha256, HASH, sizeof HASH);
@@ -65,8 +74,9 @@ static void refused(cJSON *o)
 
 static void each_field_that_a_restore_needs_is_required(void **st)
 {
-    static const char *const needed[] = {"format", "collection", "snapshot", "kind", "shard", "node", "frequency", "slot",
-                                         "created", "data", "codec", "size", "sha256", "stored_size", "stored_sha256"};
+    static const char *const needed[] = {"format", "collection", "snapshot", "kind",        "shard",
+                                         "node",   "frequency",  "slot",     "created",     "data",
+                                         "codec",  "size",       "sha256",   "stored_size", "stored_sha256"};
     struct manifest m = sample();
     char *text = manifest_print(&m);
     (void)st;
@@ -83,10 +93,21 @@ static void each_field_that_a_restore_needs_is_required(void **st)
 
 static void wrong_values_are_refused(void **st)
 {
-    static const struct { const char *key, *value; } bad[] = {
-        {"format", "2"}, {"data", "\"../x\""}, {"data", "\"/x\""}, {"data", "\".x\""}, {"data", "\"\""}, {"size", "-1"},
-        {"size", "1e300"}, {"size", "\"5\""}, {"sha256", "\"00\""}, {"slot", "\"yesterday\""}, {"kind", "\"thing\""},
-        {"frequency", "\"weekly\""}, {"stored_sha256", "\"53C234e5e8472b6ac51c1ae1cab3fe06fad053beb8ebfd8977b010655bfdd3c3\""}};
+    static const struct {
+        const char *key, *value;
+    } bad[] = {{"format", "2"},
+               {"data", "\"../x\""},
+               {"data", "\"/x\""},
+               {"data", "\".x\""},
+               {"data", "\"\""},
+               {"size", "-1"},
+               {"size", "1e300"},
+               {"size", "\"5\""},
+               {"sha256", "\"00\""},
+               {"slot", "\"yesterday\""},
+               {"kind", "\"thing\""},
+               {"frequency", "\"weekly\""},
+               {"stored_sha256", "\"53C234e5e8472b6ac51c1ae1cab3fe06fad053beb8ebfd8977b010655bfdd3c3\""}};
     struct manifest m = sample();
     char *text = manifest_print(&m);
     (void)st;
@@ -116,6 +137,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(what_is_printed_reads_the_same),
                                        cmocka_unit_test(each_field_that_a_restore_needs_is_required),
-                                       cmocka_unit_test(wrong_values_are_refused), cmocka_unit_test(any_cut_of_it_is_refused)};
+                                       cmocka_unit_test(wrong_values_are_refused),
+                                       cmocka_unit_test(any_cut_of_it_is_refused)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

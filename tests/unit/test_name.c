@@ -28,9 +28,18 @@ static void sources_are_told_apart(void **st)
 
 static void what_is_never_a_source(void **st)
 {
-    static const char *const no[] = {"tmp/x.snapshot", "c/x.tmp", "c/x.snapshot.checksum", "c/.snapshot",
-                                     "../x.snapshot", "c/shards/a/x.snapshot", "c/d/x.snapshot",
-                                     "a/b/c/d/x.snapshot", "c/.x.snapshot", "", ".snapshot", "/x.snapshot"};
+    static const char *const no[] = {"tmp/x.snapshot",
+                                     "c/x.tmp",
+                                     "c/x.snapshot.checksum",
+                                     "c/.snapshot",
+                                     "../x.snapshot",
+                                     "c/shards/a/x.snapshot",
+                                     "c/d/x.snapshot",
+                                     "a/b/c/d/x.snapshot",
+                                     "c/.x.snapshot",
+                                     "",
+                                     ".snapshot",
+                                     "/x.snapshot"};
     struct source s;
     (void)st;
     for (size_t i = 0; i < sizeof no / sizeof *no; i++)
@@ -84,7 +93,8 @@ static void sums_are_in_the_form_of_coreutils(void **st)
 
 static void escaping_is_reversible_and_stays_inside(void **st)
 {
-    static const char *const raw[] = {"docs", "../../etc", "a/b", ".", "..", "-rf", "100%", "a\\b\n", "emoji 🎉", "%storage"};
+    static const char *const raw[] = {"docs", "../../etc", "a/b",    ".",       "..",
+                                      "-rf",  "100%",      "a\\b\n", "emoji 🎉", "%storage"};
     char e[256], back[256];
     (void)st;
     for (size_t i = 0; i < sizeof raw / sizeof *raw; i++) {

@@ -10,7 +10,8 @@
 static void utf8_is_told_from_other_bytes(void **st)
 {
     static const char *const good[] = {"", "a", "é", "東京", "🎉", "\x7f", "\xf4\x8f\xbf\xbf"};
-    static const char *const bad[] = {"\x80", "\xc0\xaf", "\xe0\x80\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xff", "a\xc3", "\xe6\x9d"};
+    static const char *const bad[] = {"\x80", "\xc0\xaf", "\xe0\x80\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80",
+                                      "\xff", "a\xc3",    "\xe6\x9d"};
     (void)st;
     for (size_t i = 0; i < sizeof good / sizeof *good; i++)
         assert_true(text_is_utf8(good[i]));
@@ -28,7 +29,10 @@ static void nothing_that_moves_a_cursor_reaches_a_terminal(void **st)
 {
     char out[64];
     (void)st;
-    assert_string_equal(text_printable("a\033[31m\r\n\tb\x7f\xc2\x9b" "c\xff", out, sizeof out), "a?[31m???b??c?");
+    assert_string_equal(text_printable("a\033[31m\r\n\tb\x7f\xc2\x9b"
+                                       "c\xff",
+                                       out, sizeof out),
+                        "a?[31m???b??c?");
     assert_string_equal(text_printable("日本", out, 5), "日");
     assert_string_equal(text_printable("abc", out, 1), "");
 }

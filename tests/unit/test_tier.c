@@ -30,8 +30,10 @@ static void on_the_clock_it_is_the_seeds_rule(void **s)
     for (time_t t = at(2026, 1, 1, 8, 0); n < 60 * 96; t += 900, n++) {
         struct tm tm;
         assert_non_null(gmtime_r(&t, &tm));
-        enum tier want = tm.tm_min >= 15 ? TIER_15MIN : tm.tm_hour != 8 ? TIER_HOURLY
-                         : tm.tm_mday != 1 ? TIER_DAILY : TIER_MONTHLY;
+        enum tier want = tm.tm_min >= 15   ? TIER_15MIN
+                         : tm.tm_hour != 8 ? TIER_HOURLY
+                         : tm.tm_mday != 1 ? TIER_DAILY
+                                           : TIER_MONTHLY;
         enum tier got = tier_choose(t, items + (n > 3000 ? n - 3000 : 0), n > 3000 ? 3000 : n);
         assert_int_equal(got, want);
         items[n] = (struct tier_item){.tier = got, .slot = t, .good = true};
@@ -75,7 +77,8 @@ static void the_last_good_one_stays(void **s)
     char wrong[64];
     (void)s;
     assert_true(retention_parse("15min=1", &r, wrong, sizeof wrong));
-    struct tier_item items[] = {{TIER_15MIN, 900, true, false, false}, {TIER_15MIN, 9000, false, false, false}};
+    struct tier_item items[] = {{TIER_15MIN, 900, true, false, false},
+                                {TIER_15MIN, 9000, false, false, false}};
     retention_select(&r, items, 2);
     assert_false(items[0].drop);
     items[0].good = false;
@@ -110,7 +113,8 @@ static void a_slot_from_the_future_pushes_nothing_out(void **s)
 
 static void wrong_policies_are_refused(void **s)
 {
-    static const char *const bad[] = {"weekly=3", "daily", "daily=0", "daily=-1", "daily=5y", "daily=5d5", "daily="};
+    static const char *const bad[] = {"weekly=3", "daily",     "daily=0", "daily=-1",
+                                      "daily=5y", "daily=5d5", "daily="};
     struct retention r;
     char wrong[64];
     (void)s;
@@ -120,10 +124,12 @@ static void wrong_policies_are_refused(void **s)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(periods_begin_at_eight),          cmocka_unit_test(on_the_clock_it_is_the_seeds_rule),
-        cmocka_unit_test(a_missed_eight_is_caught_up),     cmocka_unit_test(retention_keeps_by_age_and_count),
-        cmocka_unit_test(the_last_good_one_stays),         cmocka_unit_test(a_slot_from_the_future_pushes_nothing_out),
-        cmocka_unit_test(wrong_policies_are_refused)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(periods_begin_at_eight),
+                                       cmocka_unit_test(on_the_clock_it_is_the_seeds_rule),
+                                       cmocka_unit_test(a_missed_eight_is_caught_up),
+                                       cmocka_unit_test(retention_keeps_by_age_and_count),
+                                       cmocka_unit_test(the_last_good_one_stays),
+                                       cmocka_unit_test(a_slot_from_the_future_pushes_nothing_out),
+                                       cmocka_unit_test(wrong_policies_are_refused)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
