@@ -12,10 +12,10 @@ Q       := $(if $(V),,@)
 
 PKGS     = libcurl libcjson libzstd libcrypto libarchive
 DEPS     = build-essential pkg-config libcurl4-openssl-dev libcjson-dev libzstd-dev libssl-dev libarchive-dev \
-           libcmocka-dev python3 python3-venv python3-pip zstd jq man-db curl
+           libcmocka-dev python3 python3-venv python3-pip zstd jq man-db curl ca-certificates
 # For lint, fuzz, and the suites that say what they miss when they are skipped.
 DEPS_DEV = cppcheck clang clang-tidy libclang-rt-dev valgrind strace debootstrap user-mode-linux nfs-kernel-server \
-           nfs-common kmod rpcbind iproute2 procps mandoc
+           nfs-common kmod rpcbind iproute2 procps mandoc tini catatonit clang-format
 
 WARN     = -Wall -Wextra -Wshadow -Wconversion -Werror
 HARDEN   = -fstack-protector-strong -fstack-clash-protection -D_FORTIFY_SOURCE=2 \
@@ -41,7 +41,7 @@ PROGS    = $(BUILD)/qdrant-entrypoint $(BUILD)/qdrant-replicator $(BUILD)/qdrant
 MAN      = $(wildcard */*.8)
 PYTHON   = $(BUILD)/venv/bin/python
 
-.PHONY: all check tests unit lint fuzz bench demo install deps deps-dev clean help
+.PHONY: all check tests unit lint fuzz bench image demo install deps deps-dev clean help
 all: $(PROGS) ## build the programs
 
 $(BUILD)/%.o: %.c
@@ -78,6 +78,11 @@ fuzz: ## each fuzzer for FUZZ_SECONDS (60)
 	$(Q)sh tests/fuzz/run.sh $(abspath $(BUILD))
 bench: all $(BUILD)/venv/ok ## how fast, beside cp, sha256sum and zstd
 	BUILD_DIR=$(abspath $(BUILD)) $(PYTHON) tests/bench/bench.py
+# A tar of what the build needs: the older builder does not read Dockerfile.dockerignore and would take all.
+image: ## build the container image (IMAGE=name QDRANT_IMAGE=base BUILD_IMAGE=builder)
+	$(Q)tar -c Makefile LICENSE common efs replicator entrypoint docker | docker build -t $(or $(IMAGE),qdrant-efs) \
+	    -f docker/Dockerfile $(if $(QDRANT_IMAGE),--build-arg QDRANT_IMAGE=$(QDRANT_IMAGE)) \
+	    $(if $(BUILD_IMAGE),--build-arg BUILD_IMAGE=$(BUILD_IMAGE)) -
 demo: ## install what it needs, build, and show a backup's way from Qdrant to EFS
 	$(Q)bash tests/demo/demo.sh
 install: all ## install programs and manual pages under PREFIX (DESTDIR)

@@ -82,8 +82,8 @@ class Guest:
                         PATH=os.environ.get("PATH", "") + ":/usr/sbin:/sbin:/usr/bin:/bin")
 
     def run(self, names):
-        """Boot, run the scenarios, power off; killed when the time is up. Returns {name: result}, one for each:
-        outcome (passed, failed, skipped), reason, output, seconds."""
+        """Boot, run the scenarios, power off; killed when the time is up. Returns {name: result}, one for each,
+        with outcome (passed, failed, skipped), reason, output and seconds."""
         self.prepare(names)
         with open(self.console, "wb") as console:
             # A session of its own: the guest's processes are processes here, and must go with it.
@@ -108,7 +108,7 @@ class Guest:
                 out = self.work / f"{name}.out"
                 return result | {"output": out.read_text(errors="replace") if out.exists() else ""}
         console = "\n".join(self.console.read_text(errors="replace").splitlines()[-40:])
-        return {"name": name, "outcome": "failed", "reason": "the guest ended before it", "output": console, "seconds": 0}
+        return {"outcome": "failed", "reason": "the guest ended before it", "output": console, "seconds": 0}
 
     def shell(self):
         self.prepare([], shell=True, seconds=86400)
