@@ -51,6 +51,30 @@ int files_mkdirs(const char *root, const char *relative, struct err *e)
     }
 }
 
+/* An error is no matter: whoever uses the folder next finds it. */
+static void ask_server(const char *path)
+{
+    struct statx st;
+    (void)statx(AT_FDCWD, path, AT_STATX_FORCE_SYNC, STATX_MTIME, &st);
+}
+
+void files_refresh(const char *root, const char *relative)
+{
+    char path[PATH_MAX];
+    if (files_join(path, sizeof path, root, relative, NULL) != 0)
+        return;
+    ask_server(root);
+    for (char *p = path + strlen(root) + 1;; p++) {
+        p = strchrnul(p, '/');
+        char keep = *p;
+        *p = 0;
+        ask_server(path);
+        *p = keep;
+        if (!keep)
+            return;
+    }
+}
+
 int files_write_all(int fd, const void *data, size_t n, const char *path, struct err *e)
 {
     const char *p = data;

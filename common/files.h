@@ -6,6 +6,9 @@
 #include <stddef.h>
 /* mkdir -p below `root`, which must exist; every new folder's parent is fsynced. */
 int files_mkdirs(const char *root, const char *relative, struct err *e);
+/* Have an NFS client ask the server about `root` and each folder of `relative` below it, before they are listed:
+ * by itself it believes what it knew of a folder, also that one is not there, for up to a minute (nfs(5)). */
+void files_refresh(const char *root, const char *relative);
 int files_write_all(int fd, const void *data, size_t n, const char *path, struct err *e);
 int files_sync_dir(const char *path, struct err *e);
 /* fsync and close. NFS reports write errors here: close(2), nfs(5). `*fd` becomes -1 in any case. */

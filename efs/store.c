@@ -217,6 +217,7 @@ static int list_tier(const char *base, const char *folder, enum tier t, struct e
     (void)snprintf(rel, sizeof rel, "%s/%s", tier_text(t), folder);
     if (files_join(dir, sizeof dir, base, rel, e) != 0)
         return -1;
+    files_refresh(base, rel);
     cleanup_dir DIR *d = opendir(dir);
     if (!d)
         return errno == ENOENT ? 0 : err_set(e, errno, "cannot list", dir, "check who owns it");
@@ -272,6 +273,7 @@ static int add_folder(char ***v, size_t *n, const char *name, struct err *e)
 /* Folders of `dir`, and of each the shard folders inside. */
 static int walk(const char *dir, const char *prefix, char ***v, size_t *n, struct err *e)
 {
+    files_refresh(dir, ".");
     cleanup_dir DIR *d = opendir(dir);
     if (!d)
         return errno == ENOENT || errno == ENOTDIR
@@ -318,6 +320,7 @@ int store_folders(const char *base, char ***folders, size_t *n, struct err *e)
 {
     *folders = NULL;
     *n = 0;
+    files_refresh(base, ".");
     for (int t = 0; t < TIER_COUNT; t++) {
         char dir[PATH_MAX];
         if (files_join(dir, sizeof dir, base, tier_text((enum tier)t), e) != 0 ||

@@ -123,7 +123,8 @@ def test_stale_signal_settings_of_the_parent_do_not_reach_qdrant_or_the_replicat
     command = f"{look}; while ! test -e {container.root}/done; do sleep 0.05; done"
     assert container.run(["sh", "-c", command], before_exec=spoil, replicator=replicator) == 0
     for text in (container.output(), (container.root / "r").read_text()):
-        masks = {name: int(mask, 16) for name, mask in (line.split(":") for line in text.splitlines())}
+        # But for 32 and 33, which glibc keeps to itself and lets nobody set (nptl(7)).
+        masks = {name: int(mask, 16) & ~(3 << 31) for name, mask in (line.split(":") for line in text.splitlines())}
         assert masks == {"SigBlk": 0, "SigIgn": 0}, text
 
 

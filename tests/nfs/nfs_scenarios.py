@@ -195,12 +195,17 @@ def stops_in_time(lab, new_pids):
     hung(lab, replicator)
     began = time.monotonic()
     os.kill(entrypoint, signal.SIGTERM)
-    until(lambda: p.poll() is not None, "the container has ended", grace + 4)
+    if new_pids:
+        until(lambda: task.events("replicator_killed"), "the entrypoint has given up the replicator", grace + 4)
+    else:
+        until(lambda: p.poll() is not None, "the container has ended", grace + 4)
     seconds = time.monotonic() - began
-    equal(p.returncode, 7, "exit code")
     check(seconds < grace, f"the stop took {seconds:.1f} s of {grace}")
+    check(task.events("qdrant_ended"), "Qdrant has ended before that")
     equal(lab.published(), [], "manifests on EFS")
     nfs_lab.start_server()
+    until(lambda: p.poll() is not None, "the container has ended")
+    equal(p.returncode, 7, "exit code")
     until(lambda: gone(replicator), "what is left of the replicator is gone")
     if new_pids:
         task.entrypoint(*QDRANT, new_pids=True, COMPRESSION="none")
@@ -212,8 +217,8 @@ def stops_in_time(lab, new_pids):
 
 @scenario
 def while_efs_hangs_the_container_stops_in_time_with_qdrants_exit_code(lab):
-    # PID 1 cannot end before all processes of its container have, and one of them that waits uninterruptibly
-    # does not: pid_namespaces(7). fsync(2) of dirty pages waits so; a write with O_DIRECT can be killed.
+    # PID 1 cannot end before all processes of its container have, and one of them that waits uninterruptibly in
+    # fsync(2) does not: pid_namespaces(7). What can be done in time is done, and the rest ends with the outage.
     stops_in_time(lab, new_pids=True)
 
 
@@ -431,10 +436,12 @@ def a_task_paused_between_data_and_manifest_finds_no_other_tasks_files_mixed_wit
     nfs_lab.pause(p.pid)
     nfs_lab.network_good()
     equal(lab.published(), [], "manifests on EFS")
-    good(b.once(COMPRESSION="zstd:5"))
+    said = b.once(COMPRESSION="zstd:5")  # it may finish the backup, or leave it to task-a and say so
+    check(said.returncode == 0 or events_in(said.stderr, "not_safe"), f"task-b said\n{said.stderr}")
     p.send_signal(signal.SIGCONT)
     until(lambda: p.poll() is not None, "task-a has ended")
     equal(p.returncode, 0, f"exit code of task-a, which said\n{a.log_text()}")
+    good(b.once(COMPRESSION="zstd:5"))
     a.right(names[0])
 
 

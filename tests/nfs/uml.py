@@ -82,7 +82,7 @@ class Guest:
                         PATH=os.environ.get("PATH", "") + ":/usr/sbin:/sbin:/usr/bin:/bin")
 
     def run(self, names):
-        """Boot, run the scenarios, power off; killed when the time is up. Returns {name: result}, one for each,
+        """Boot, run the scenarios, power off; killed when the time is up. Returns {name: result} for each,
         with outcome (passed, failed, skipped), reason, output and seconds."""
         self.prepare(names)
         with open(self.console, "wb") as console:
