@@ -4,7 +4,7 @@
 #
 #     tests/docker/fresh.sh [TARGET [SUITE]]      fresh.sh demo bookworm
 #
-# A target other than demo finds its packages installed by `make deps`. What pip is told on this host (index,
+# demo and check install what they need; before another target `make deps` does. What pip is told on this host (index,
 # certificate, proxy) it is told there. DOCKER_OPTIONS goes to `docker run`: DOCKER_OPTIONS=--privileged.
 set -eu
 target=${1:-demo} suite=${2:-bookworm}
@@ -25,7 +25,7 @@ certificate=${PIP_CERT:-$(pip config get global.cert 2>/dev/null || true)}
 [ -z "$certificate" ] ||
     set -- "$@" --env PIP_CERT=/etc/pip-cert.pem -v "$(realpath "$certificate"):/etc/pip-cert.pem:ro"
 
-[ "$target" = demo ] && steps="make demo" || steps="make deps && make $target"
+case $target in demo | check) steps="make $target" ;; *) steps="make deps && make $target" ;; esac
 echo "fresh: $steps, on $suite" >&2
 inside="mkdir /src && cd /src && tar -x && git init -q && $steps"
 # shellcheck disable=SC2086 # DOCKER_OPTIONS is several words

@@ -481,6 +481,7 @@ def a_reader_never_sees_a_manifest_whose_data_does_not_match(lab):
 def a_replicator_killed_in_mid_copy_is_mended_by_the_next(lab):
     task = lab.task()
     name = task.make()
+    nfs_lab.network("delay 20ms")  # already now, since --once begins to copy at once
     p = task.popen(BUILD / "qdrant-replicator", "--once", COMPRESSION="none")
     lab.hold_in_mid_copy(p.pid)
     p.kill()
@@ -499,7 +500,8 @@ def a_container_that_restarts_with_the_same_pids_mends_what_it_left(lab):
     p.kill()
     p.wait(20)
     until(lambda: gone(replicator), "the container is gone")
-    check(lab.partials() and not lab.published(), "a partial file is left behind, and no manifest")
+    left = lab.partials()
+    check(left and not lab.published(), "a partial file is left behind, and no manifest")
     task.entrypoint(*QDRANT, new_pids=True, COMPRESSION="none")
     published_and_swept(lab)
     equal(task.events("publish_failed"), [], "failures of the second container")
