@@ -5,11 +5,13 @@ import os
 import pathlib
 import random
 import re
+import shutil
 import signal
+import subprocess
 import time
 
 import pytest
-from harness import tar_of, wait_for
+from harness import BUILD, tar_of, wait_for
 
 SANITIZED = bool(os.environ.get("SANITIZED"))
 
@@ -77,6 +79,22 @@ def test_idle_it_sleeps(tree):
     before = {t: status(t, "voluntary_ctxt_switches") for t in tasks}
     time.sleep(5)
     assert sum(status(t, "voluntary_ctxt_switches") - n for t, n in before.items()) == 0
+
+
+@pytest.mark.skipif(SANITIZED, reason="a sanitizer and valgrind do not go together")
+def test_valgrind_finds_nothing(tree):
+    if not shutil.which("valgrind"):
+        pytest.skip("valgrind is not installed")
+    for i in range(4):
+        tree.snapshot(f"c{i % 2}", f"c-1-2026-11-24-0{i}-59-23", tar_of(str(i), 50_000))
+    tree.snapshot("c0", "c-1-2026-11-24-08-59-23", tar_of("bad"), checksum="0" * 64)
+    os.utime(tree.snapshot("up", "upload", tar_of("up"), checksum=False), (1e9, 1e9))
+    env = tree.env | {"RETENTION": "15min=1,hourly=1", "LOCAL_KEEP": "1"}
+    for command, code in ((["qdrant-replicator", "--once"], 1), (["qdrant-efs", "verify"], 0), (["qdrant-efs", "ls", "--json"], 0),
+                          (["qdrant-efs", "prune"], 0), (["qdrant-efs", "show", "upload"], 0)):
+        run = subprocess.run(["valgrind", "-q", "--error-exitcode=99", "--leak-check=full", "--errors-for-leak-kinds=definite",
+                              BUILD / command[0], *command[1:]], env=env, capture_output=True, text=True)
+        assert run.returncode == code, run.stderr
 
 
 def test_file_descriptors_do_not_grow(tree):
