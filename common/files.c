@@ -164,6 +164,15 @@ bool files_partial_orphan(const char *name)
     return kill((pid_t)pid, 0) != 0 && errno == ESRCH;
 }
 
+bool files_partial_before_restart(const char *name)
+{
+    char place[100], prefix[120];
+    place_name(place);
+    int whole = snprintf(prefix, sizeof prefix, "%s%s-", FILES_PARTIAL, place);
+    int host = (int)strlen(FILES_PARTIAL) + (int)(strrchr(place, '-') - place) + 1;
+    return strncmp(name, prefix, (size_t)host) == 0 && strncmp(name, prefix, (size_t)whole) != 0;
+}
+
 int files_name_new(const char *from, const char *to, struct err *e)
 {
     struct stat ours, theirs;

@@ -32,6 +32,9 @@ char *files_get(const char *path, size_t max, struct err *e);
 int files_partial(const char *dir, char *out, size_t size, struct err *e);
 /* Is `name` the partial file of a process of this host that is no more? False when that is not known. */
 bool files_partial_orphan(const char *name);
+/* Is it of this host, but of another pid namespace? Most likely of the container before its restart; whether
+ * its process lives cannot be asked. */
+bool files_partial_before_restart(const char *name);
 /* snprintf("%s/%s") that refuses to cut. */
 int files_join(char *out, size_t size, const char *dir, const char *name, struct err *e);
 #endif

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 enum {
+    RESTARTED = 600,   /* a live writer of this host has touched its file in that time */
     ABANDONED = 86400, /* a writer that has not touched its file for a day is gone */
 };
 
@@ -92,8 +93,10 @@ static int load_without_manifest(struct entries *list, struct err *e)
 static bool abandoned(int dirfd, const char *name)
 {
     struct stat st;
-    return files_partial_orphan(name) ||
-           (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && time(NULL) - st.st_mtime > ABANDONED);
+    if (files_partial_orphan(name))
+        return true;
+    time_t limit = files_partial_before_restart(name) ? RESTARTED : ABANDONED;
+    return fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && time(NULL) - st.st_mtime > limit;
 }
 
 static int sweep(const char *base, const char *folder, enum tier t, struct err *e)

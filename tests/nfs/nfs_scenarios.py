@@ -218,7 +218,7 @@ def stops_in_time(lab, new_pids):
 @scenario
 def while_efs_hangs_the_container_stops_in_time_with_qdrants_exit_code(lab):
     # PID 1 cannot end before all processes of its container have, and one of them that waits uninterruptibly
-    # in fsync(2) does not: pid_namespaces(7). What can be done in time is done, the rest ends with the outage.
+    # in fsync(2) does not: pid_namespaces(7). What can be done in time is; the rest ends with the outage.
     stops_in_time(lab, new_pids=True)
 
 
