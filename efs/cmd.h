@@ -29,6 +29,8 @@ int cmd_gather(const struct options *o, struct entries *list);
 
 /* One backup as JSON. Owned by the caller; NULL without memory. */
 struct cJSON *cmd_json(const struct backup *b);
+/* Print a list as an array of cmd_json objects. An exit code. */
+int cmd_print_list(const struct entries *list);
 /* Print `json` and free it. An exit code. */
 int cmd_print_json(struct cJSON *json);
 /* "12.3 MiB" */

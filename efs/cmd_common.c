@@ -158,6 +158,20 @@ int cmd_print_json(struct cJSON *json)
     return rc;
 }
 
+int cmd_print_list(const struct entries *list)
+{
+    cJSON *array = cJSON_CreateArray();
+    for (size_t i = 0; array && i < list->n; i++) {
+        cJSON *o = cmd_json(&list->v[i]);
+        if (!o || !cJSON_AddItemToArray(array, o)) {
+            cJSON_Delete(o);
+            cJSON_Delete(array);
+            array = NULL;
+        }
+    }
+    return cmd_print_json(array);
+}
+
 const char *cmd_human(uint64_t n, char out[16])
 {
     static const char *const unit[] = {"B", "KiB", "MiB", "GiB", "TiB"};

@@ -64,26 +64,12 @@ static int print_table(const struct entries *list)
     return fflush(stdout) == 0 ? 0 : EXIT_DEFECT;
 }
 
-static int print_json(const struct entries *list)
-{
-    cJSON *array = cJSON_CreateArray();
-    for (size_t i = 0; array && i < list->n; i++) {
-        cJSON *o = cmd_json(&list->v[i]);
-        if (!o || !cJSON_AddItemToArray(array, o)) {
-            cJSON_Delete(o);
-            cJSON_Delete(array);
-            array = NULL;
-        }
-    }
-    return cmd_print_json(array);
-}
-
 int cmd_ls(const struct options *o)
 {
     cleanup_entries struct entries list = {0};
     if (cmd_gather(o, &list) != 0)
         return EXIT_DEFECT;
-    return o->json ? print_json(&list) : print_table(&list);
+    return o->json ? cmd_print_list(&list) : print_table(&list);
 }
 
 /* "key: value" lines, in the manifest's order; the JSON is for programs. */
@@ -113,7 +99,7 @@ int cmd_show(const struct options *o)
         return EXIT_DEFECT;
     }
     if (o->json)
-        return list.n == 1 ? cmd_print_json(cmd_json(&list.v[0])) : print_json(&list);
+        return list.n == 1 ? cmd_print_json(cmd_json(&list.v[0])) : cmd_print_list(&list);
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < list.n; i++) {
         if (i > 0)

@@ -24,17 +24,6 @@ static void verify_all(struct entries *list)
     progress_end(bar);
 }
 
-static int print_json(const struct entries *list)
-{
-    cJSON *array = cJSON_CreateArray();
-    for (size_t i = 0; array && i < list->n; i++)
-        if (!cJSON_AddItemToArray(array, cmd_json(&list->v[i]))) {
-            cJSON_Delete(array);
-            array = NULL;
-        }
-    return cmd_print_json(array);
-}
-
 int cmd_verify(const struct options *o)
 {
     cleanup_entries struct entries list = {0};
@@ -50,7 +39,7 @@ int cmd_verify(const struct options *o)
         cmd_complain("%s: %s/%s: %s", entry_state_text(b->state), b->dir, *b->data ? b->data : b->stem,
                      b->reason ? b->reason : "");
     }
-    int rc = o->json ? print_json(&list)
+    int rc = o->json ? cmd_print_list(&list)
              : printf("%zu verified, %zu defective\n", list.n - bad, bad) > 0 && fflush(stdout) == 0
                  ? 0
                  : EXIT_DEFECT;

@@ -20,7 +20,7 @@ static int load(struct backup *b, bool *changed, struct err *e)
         if (store_load(b, e) != 0)
             return -1;
     }
-    if (b->state == ENTRY_CORRUPT || (b->has_manifest && !b->m.content.sha256[0])) {
+    if (store_broken(b)) {
         char where[PATH_MAX + NAME_MAX];
         (void)snprintf(where, sizeof where, "%s/%s (%s)", b->dir, b->stem,
                        b->reason ? b->reason : "no memory");

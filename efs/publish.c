@@ -177,7 +177,7 @@ static enum publish_outcome same_name(const struct publish *p, int in, struct en
             return PUBLISH_FAILED;
         if (b->state == ENTRY_COMPLETE)
             return compare(p, in, b, m, e);
-        if (b->state == ENTRY_CORRUPT || (b->has_manifest && !b->m.content.sha256[0])) {
+        if (store_broken(b)) {
             char where[PATH_MAX + NAME_MAX];
             (void)snprintf(where, sizeof where, "%s/%s", b->dir, b->stem);
             return err_set(e, 0, b->reason ? b->reason : "corrupt", where,

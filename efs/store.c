@@ -145,6 +145,11 @@ bool stamp_is(const struct stamp *s, const struct stat *st)
            s->mtime.tv_nsec == st->st_mtim.tv_nsec;
 }
 
+bool store_broken(const struct backup *b)
+{
+    return b->state == ENTRY_CORRUPT || (b->has_manifest && !b->m.content.sha256[0]);
+}
+
 void store_items(const struct entries *list, struct tier_item *items)
 {
     for (size_t i = 0; i < list->n; i++) {

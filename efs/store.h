@@ -37,6 +37,9 @@ int store_list(const char *base, const char *folder, struct entries *list, struc
 /* Read the manifest of an ENTRY_UNREAD and look at the length of its data. -1 only when that could not be
  * done; a defect found is the entry's state and reason. */
 int store_load(struct backup *b, struct err *e);
+/* Of an entry that was read: corrupt, or with a manifest that cannot be made out. Nobody can say what it is,
+ * so it is neither overwritten nor pruned around. */
+bool store_broken(const struct backup *b);
 /* A list as retention and the choice of a tier see it, `items` with room for all. An entry that was not read
  * counts as good when it has a manifest. */
 void store_items(const struct entries *list, struct tier_item *items);
