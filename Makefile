@@ -10,12 +10,13 @@ CC      := gcc
 endif
 Q       := $(if $(V),,@)
 
-PKGS     = libcurl libcjson libzstd libcrypto libarchive
+PKGS     = libcurl libcjson libzstd libcrypto libarchive libmicrohttpd libxml-2.0
 DEPS     = build-essential pkg-config libcurl4-openssl-dev libcjson-dev libzstd-dev libssl-dev libarchive-dev \
-           libcmocka-dev python3 python3-venv python3-pip zstd jq man-db curl ca-certificates
+           libmicrohttpd-dev libxml2-dev libcmocka-dev python3 python3-venv python3-pip zstd jq man-db curl ca-certificates
 # For lint, fuzz, and the suites that say what they miss when they are skipped.
 DEPS_DEV = cppcheck clang clang-tidy libclang-rt-dev valgrind strace debootstrap user-mode-linux nfs-kernel-server \
-           nfs-common kmod rpcbind iproute2 procps mandoc tini catatonit clang-format
+           nfs-common kmod rpcbind iproute2 procps mandoc tini catatonit clang-format \
+           faketime prometheus chromium
 
 WARN     = -Wall -Wextra -Wshadow -Wconversion -Werror
 HARDEN   = -fstack-protector-strong -fstack-clash-protection -D_FORTIFY_SOURCE=2 \
@@ -29,12 +30,12 @@ LIBS     = $(shell pkg-config --libs $(PKGS) 2>/dev/null)
 
 objects  = $(patsubst %.c,$(BUILD)/%.o,$(1))
 CMD_SRC  = efs/main.c $(wildcard efs/cmd_*.c)
-LIB_OBJ  = $(call objects,$(wildcard common/*.c) $(filter-out $(CMD_SRC),$(wildcard efs/*.c)))
+LIB_OBJ  = $(call objects,$(wildcard common/*.c aws/*.c qdrant/*.c) $(filter-out $(CMD_SRC),$(wildcard efs/*.c)))
 EFS_OBJ  = $(call objects,$(CMD_SRC))
 REP_OBJ  = $(call objects,$(wildcard replicator/*.c))
 EP_OBJ   = $(call objects,$(wildcard entrypoint/*.c))
 # What unit tests may link: everything but the three mains.
-TEST_OBJ = $(filter-out %/main.o,$(LIB_OBJ) $(EFS_OBJ) $(REP_OBJ)) $(BUILD)/entrypoint/policy.o
+TEST_OBJ = $(filter-out %/main.o,$(LIB_OBJ) $(EFS_OBJ) $(REP_OBJ)) $(addprefix $(BUILD)/entrypoint/,policy.o health.o address.o ask.o)
 UNIT     = $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
 FUZZ     = $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 PROGS    = $(BUILD)/qdrant-entrypoint $(BUILD)/qdrant-replicator $(BUILD)/qdrant-efs

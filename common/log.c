@@ -1,4 +1,5 @@
 #include "common/log.h"
+#include "common/cleanup.h"
 #include "common/text.h"
 #include <cjson/cJSON.h>
 #include <errno.h>
@@ -10,9 +11,9 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { QUEUE_MAX = 1024, MESSAGE_MAX = 2048 };
+enum { QUEUE_MAX = 1024, MESSAGE_MAX = 2048, RECENT_MESSAGE = 1024 };
 
-/* The one global of the program, as stderr is: any thread may log, also before and after `running`. */
+/* The globals of the program, as stderr is one: any thread may log, also before and after `running`. */
 static struct {
     pthread_mutex_t mutex;
     pthread_cond_t more, empty;
@@ -27,6 +28,17 @@ static struct {
        .empty = PTHREAD_COND_INITIALIZER,
        .level = LOG_INFO,
        .program = "qdrant"};
+
+/* What went wrong lately. Has a mutex of its own, under which bytes are copied and nothing else is done. */
+struct recent {
+    enum log_level level;
+    char when[40], event[64], collection[256], message[RECENT_MESSAGE];
+};
+static struct {
+    pthread_mutex_t mutex;
+    struct recent line[LOG_RECENT];
+    unsigned next, count;
+} recent = {.mutex = PTHREAD_MUTEX_INITIALIZER};
 
 static const char *const names[] = {"debug", "info", "warn", "error"};
 
@@ -91,6 +103,22 @@ static char *as_json(const char *when, enum log_level level, const char *event, 
     return line;
 }
 
+static void remember(const char *when, enum log_level level, const char *event, const char *message,
+                     const cJSON *fields)
+{
+    const char *collection = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(fields, "collection"));
+    (void)pthread_mutex_lock(&recent.mutex);
+    struct recent *r = &recent.line[recent.next];
+    recent.next = (recent.next + 1) % LOG_RECENT;
+    recent.count += recent.count < LOG_RECENT;
+    r->level = level;
+    (void)snprintf(r->when, sizeof r->when, "%s", when);
+    (void)snprintf(r->event, sizeof r->event, "%s", event);
+    (void)snprintf(r->message, sizeof r->message, "%s", message);
+    (void)snprintf(r->collection, sizeof r->collection, "%s", collection ? collection : "");
+    (void)pthread_mutex_unlock(&recent.mutex);
+}
+
 static char *render(enum log_level level, const char *event, char *message, cJSON *fields)
 {
     char when[40];
@@ -103,6 +131,8 @@ static char *render(enum log_level level, const char *event, char *message, cJSO
     for (cJSON *f = fields ? fields->child : NULL; f; f = f->next)
         if (cJSON_IsString(f))
             text_make_utf8(f->valuestring);
+    if (level >= LOG_WARN)
+        remember(when, level, event, message, fields);
     return q.text ? as_text(when, level, event, message, fields)
                   : as_json(when, level, event, message, fields);
 }
@@ -218,4 +248,36 @@ void log_fields(enum log_level level, const char *event, cJSON *fields, const ch
     log_va(level, event, fields, fmt, ap);
     va_end(ap);
     cJSON_Delete(fields);
+}
+
+static bool add_recent(cJSON *list, struct recent *r)
+{
+    cJSON *o = cJSON_CreateObject();
+    text_make_utf8(r->message); /* it may have been cut inside a character */
+    text_make_utf8(r->collection);
+    if (!o || !cJSON_AddItemToArray(list, o))
+        return cJSON_Delete(o), false;
+    return cJSON_AddStringToObject(o, "time", r->when) &&
+           cJSON_AddStringToObject(o, "level", names[r->level]) &&
+           cJSON_AddStringToObject(o, "event", r->event) &&
+           cJSON_AddStringToObject(o, "message", r->message) &&
+           (!r->collection[0] || cJSON_AddStringToObject(o, "collection", r->collection));
+}
+
+cJSON *log_recent(void)
+{
+    unsigned n = 0;
+    cleanup_free struct recent *copy =
+        malloc(sizeof recent.line); /* so that JSON is made without the mutex */
+    cJSON *list = cJSON_CreateArray();
+    bool ok = copy && list;
+    (void)pthread_mutex_lock(&recent.mutex);
+    for (; ok && n < recent.count; n++)
+        copy[n] = recent.line[(recent.next + 2 * LOG_RECENT - 1 - n) % LOG_RECENT];
+    (void)pthread_mutex_unlock(&recent.mutex);
+    for (unsigned i = 0; ok && i < n; i++)
+        ok = add_recent(list, &copy[i]);
+    if (!ok)
+        cJSON_Delete(list);
+    return ok ? list : NULL;
 }

@@ -21,4 +21,9 @@ void log_line(enum log_level level, const char *event, const char *fmt, ...)
  * (NULL: none, so that a caller without memory still gets its line out). */
 void log_fields(enum log_level level, const char *event, struct cJSON *fields, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
+/* The last LOG_RECENT lines of level warn and error, for whoever shows the state: an array of
+ * {time, level, event, message, collection?}, newest first. They are kept whether or not stderr takes them.
+ * Long messages are cut. Caller frees; NULL without memory. */
+enum { LOG_RECENT = 50 };
+struct cJSON *log_recent(void);
 #endif

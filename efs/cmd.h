@@ -4,24 +4,35 @@
 #include "efs/settings.h"
 #include "efs/store.h"
 enum { EXIT_DEFECT = 1 };
+struct restore_options {
+    const char *node, *snapshot, *shard, *rename, *to, *location, *checksum; /* NULL when not given */
+    time_t at;                                                               /* 0: the newest */
+    time_t wait; /* seconds, for the collection to be green */
+    bool strict, force, to_stdout, storage;
+};
 struct options {
     struct settings settings;
     char root[PATH_MAX];
-    const char *collection; /* NULL for all */
-    int tier;               /* -1 for all */
-    time_t newer, older;    /* slots; 0 for no limit */
-    bool json, dry_run;
+    const char **collections; /* none: all */
+    size_t n_collections;
+    int tier;            /* -1 for all */
+    time_t newer, older; /* slots; 0 for no limit */
+    bool json, dry_run, deep;
+    struct restore_options restore;
     const char *operand;
 };
 int cmd_ls(const struct options *o);
 int cmd_show(const struct options *o);
 int cmd_verify(const struct options *o);
 int cmd_prune(const struct options *o);
+int cmd_restore(const struct options *o);
 
 /* Visit each folder of each tree {TIER}-{CPU_ARCH} below the root that --collection lets through. */
 typedef int folder_visit(const struct options *o, const char *base, const char *folder, void *arg,
                          struct err *e);
 int cmd_each_folder(const struct options *o, folder_visit *visit, void *arg, struct err *e);
+/* Does --collection let that one through? */
+bool cmd_collection_wanted(const struct options *o, const char *collection);
 /* Does the backup pass the filters? By name where it was not read. */
 bool cmd_wanted(const struct options *o, const struct backup *b);
 /* All backups that pass the filters, read. -1 after an error that it printed. */
@@ -31,6 +42,8 @@ int cmd_gather(const struct options *o, struct entries *list);
 struct cJSON *cmd_json(const struct backup *b);
 /* Print a list as an array of cmd_json objects. An exit code. */
 int cmd_print_list(const struct entries *list);
+/* Add text that may hold any bytes; false without memory. */
+bool cmd_json_text(struct cJSON *o, const char *key, const char *value);
 /* Print `json` and free it. An exit code. */
 int cmd_print_json(struct cJSON *json);
 /* "12.3 MiB" */

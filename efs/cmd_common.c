@@ -9,14 +9,19 @@
 #include <string.h>
 #include <sys/stat.h>
 
+bool cmd_collection_wanted(const struct options *o, const char *collection)
+{
+    for (size_t i = 0; i < o->n_collections; i++)
+        if (strcmp(o->collections[i], collection) == 0)
+            return true;
+    return o->n_collections == 0;
+}
+
 static bool folder_wanted(const struct options *o, const char *folder)
 {
     char first[NAME_MAX + 1], collection[NAME_MAX + 1];
-    if (!o->collection)
-        return true;
     (void)snprintf(first, sizeof first, "%.*s", (int)strcspn(folder, "/"), folder);
-    return strcmp(o->collection, name_unescape(first, collection, sizeof collection) ? collection : first) ==
-           0;
+    return cmd_collection_wanted(o, name_unescape(first, collection, sizeof collection) ? collection : first);
 }
 
 static int each_in(const struct options *o, const char *base, folder_visit *visit, void *arg, struct err *e)
@@ -67,7 +72,7 @@ static bool is_operand(const char *operand, const char *stem)
 
 bool cmd_wanted(const struct options *o, const struct backup *b)
 {
-    return (!o->collection || strcmp(o->collection, b->m.source.collection) == 0) &&
+    return cmd_collection_wanted(o, b->m.source.collection) &&
            (o->tier < 0 || b->tier == (enum tier)o->tier) && (!o->newer || b->m.slot >= o->newer) &&
            (!o->older || b->m.slot <= o->older) &&
            (!o->operand || (is_operand(o->operand, b->m.source.stem) || is_operand(o->operand, b->stem)));
@@ -102,11 +107,12 @@ int cmd_gather(const struct options *o, struct entries *list)
     }
     if (list->n == 0 && !o->operand)
         cmd_complain("no backup %sbelow %s",
-                     o->collection || o->tier >= 0 || o->newer || o->older ? "of that kind " : "", o->root);
+                     o->n_collections > 0 || o->tier >= 0 || o->newer || o->older ? "of that kind " : "",
+                     o->root);
     return 0;
 }
 
-static bool add_text(cJSON *o, const char *key, const char *value)
+bool cmd_json_text(cJSON *o, const char *key, const char *value)
 {
     char clean[PATH_MAX + NAME_MAX + 2];
     (void)snprintf(clean, sizeof clean, "%s", value);
@@ -128,20 +134,21 @@ struct cJSON *cmd_json(const struct backup *b)
     manifest_time(b->m.created, created);
     (void)snprintf(path, sizeof path, "%s/%s", b->dir, *b->data ? b->data : b->stem);
     cJSON *o = cJSON_CreateObject();
-    if (o && add_text(o, "collection", b->m.source.collection) &&
-        add_text(o, "kind", kind_text(b->m.source.kind)) && add_text(o, "shard", b->m.source.shard) &&
-        add_text(o, "frequency", tier_text(b->tier)) && add_text(o, "snapshot", b->m.source.stem) &&
-        add_text(o, "node", b->m.node) &&
-        (b->m.slot ? add_text(o, "slot", slot) : cJSON_AddNullToObject(o, "slot") != NULL) &&
-        (known ? add_text(o, "created", created) : cJSON_AddNullToObject(o, "created") != NULL) &&
+    if (o && cmd_json_text(o, "collection", b->m.source.collection) &&
+        cmd_json_text(o, "kind", kind_text(b->m.source.kind)) &&
+        cmd_json_text(o, "shard", b->m.source.shard) && cmd_json_text(o, "frequency", tier_text(b->tier)) &&
+        cmd_json_text(o, "snapshot", b->m.source.stem) && cmd_json_text(o, "node", b->m.node) &&
+        (b->m.slot ? cmd_json_text(o, "slot", slot) : cJSON_AddNullToObject(o, "slot") != NULL) &&
+        (known ? cmd_json_text(o, "created", created) : cJSON_AddNullToObject(o, "created") != NULL) &&
         add_size(o, "size", known, b->m.content.size) &&
         add_size(o, "stored_size", known, b->m.content.stored_size) &&
-        add_text(o, "sha256", b->m.content.sha256) &&
-        add_text(o, "stored_sha256", b->m.content.stored_sha256) && add_text(o, "codec", b->m.codec) &&
+        cmd_json_text(o, "sha256", b->m.content.sha256) &&
+        cmd_json_text(o, "stored_sha256", b->m.content.stored_sha256) &&
+        cmd_json_text(o, "codec", b->m.codec) &&
         add_size(o, "points", known && b->m.points >= 0, (uint64_t)b->m.points) &&
-        add_text(o, "qdrant_version", b->m.qdrant_version) &&
-        add_text(o, "state", entry_state_text(b->state)) &&
-        add_text(o, "reason", b->reason ? b->reason : "") && add_text(o, "path", path))
+        cmd_json_text(o, "qdrant_version", b->m.qdrant_version) &&
+        cmd_json_text(o, "state", entry_state_text(b->state)) &&
+        cmd_json_text(o, "reason", b->reason ? b->reason : "") && cmd_json_text(o, "path", path))
         return o;
     cJSON_Delete(o);
     return NULL;

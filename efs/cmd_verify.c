@@ -1,8 +1,10 @@
-/* verify: read every byte, recompute every hash, name each defect. */
+/* verify: read every byte, recompute every hash, name each defect; with --deep also what the tars hold. */
 #include "common/cleanup.h"
 #include "efs/cmd.h"
+#include "efs/deep.h"
 #include <cjson/cJSON.h>
 #include <stdio.h>
+#include <string.h>
 
 static uint64_t total_of(const struct entries *list)
 {
@@ -13,15 +15,30 @@ static uint64_t total_of(const struct entries *list)
     return total;
 }
 
-static void verify_all(struct entries *list)
+static void verify_all(const struct options *o, struct entries *list)
 {
     struct progress *bar = progress_new(total_of(list));
     struct copy_watch watch = {progress_bytes, bar};
     for (size_t i = 0; i < list->n; i++) {
         progress_name(bar, list->v[i].stem);
-        store_verify(&list->v[i], &watch);
+        if (o->deep)
+            deep_verify(&list->v[i], &watch, NULL);
+        else
+            store_verify(&list->v[i], &watch);
     }
     progress_end(bar);
+}
+
+/* The reason has a line for each defect. */
+static void complain(const struct backup *b)
+{
+    const char *line = b->reason ? b->reason : "";
+    do {
+        size_t n = strcspn(line, "\n");
+        cmd_complain("%s: %s/%s: %.*s", entry_state_text(b->state), b->dir, *b->data ? b->data : b->stem,
+                     (int)n, line);
+        line += n + (line[n] != 0);
+    } while (*line);
 }
 
 int cmd_verify(const struct options *o)
@@ -30,14 +47,13 @@ int cmd_verify(const struct options *o)
     size_t bad = 0;
     if (cmd_gather(o, &list) != 0)
         return EXIT_DEFECT;
-    verify_all(&list);
+    verify_all(o, &list);
     for (size_t i = 0; i < list.n; i++) {
         const struct backup *b = &list.v[i];
         if (b->state == ENTRY_COMPLETE)
             continue;
         bad++;
-        cmd_complain("%s: %s/%s: %s", entry_state_text(b->state), b->dir, *b->data ? b->data : b->stem,
-                     b->reason ? b->reason : "");
+        complain(b);
     }
     int rc = o->json ? cmd_print_list(&list)
              : printf("%zu verified, %zu defective\n", list.n - bad, bad) > 0 && fflush(stdout) == 0

@@ -1,40 +1,106 @@
 /* qdrant-efs: what operators use on the EFS mount. */
 #include "common/version.h"
 #include "efs/cmd.h"
+#include "efs/restore.h"
 #include <locale.h>
+#include <stddef.h>
+#include <stdlib.h>
 #include <stdio.h>
 #include <string.h>
 
+enum { LS = 1, SHOW = 2, VERIFY = 4, PRUNE = 8, RESTORE = 16, ALL = LS | SHOW | VERIFY | PRUNE | RESTORE };
 static const struct command {
     const char *name, *operand, *help;
     int (*run)(const struct options *);
-    bool dry_run;
+    int bit;
 } commands[] = {
-    {"ls", NULL, "list backups, and whether each is complete", cmd_ls, false},
-    {"show", "SNAPSHOT", "all that is known of one backup", cmd_show, false},
+    {"ls", NULL, "list backups, and whether each is complete", cmd_ls, LS},
+    {"show", "SNAPSHOT", "all that is known of one backup", cmd_show, SHOW},
     {"verify", NULL, "read every byte and recompute every hash; exit 1 and name each defect", cmd_verify,
-     false},
-    {"prune", NULL, "apply RETENTION; --dry-run only says what would go", cmd_prune, true},
+     VERIFY},
+    {"restore", NULL, "the newest good backup, or another, into Qdrant or a file", cmd_restore, RESTORE},
+    {"prune", NULL, "apply RETENTION; --dry-run only says what would go", cmd_prune, PRUNE},
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
+
+/* What a flag's value becomes. */
+enum {
+    FLAG_ON,
+    FLAG_TEXT,
+    FLAG_ROOT,
+    FLAG_COLLECTION,
+    FLAG_AGO,
+    FLAG_SECONDS,
+    FLAG_TIER,
+    FLAG_TIME,
+    FLAG_URL
+};
+static const struct flag {
+    const char *name;
+    int kind, commands;
+    size_t at; /* in struct options */
+} flags[] = {
+    {"--json", FLAG_ON, ALL, offsetof(struct options, json)},
+    {"--root", FLAG_ROOT, ALL, 0},
+    {"--collection", FLAG_COLLECTION, ALL, 0},
+    {"--frequency", FLAG_TIER, ALL, offsetof(struct options, tier)},
+    {"--newer", FLAG_AGO, ALL, offsetof(struct options, newer)},
+    {"--older", FLAG_AGO, ALL, offsetof(struct options, older)},
+    {"--dry-run", FLAG_ON, PRUNE | RESTORE, offsetof(struct options, dry_run)},
+    {"--deep", FLAG_ON, VERIFY, offsetof(struct options, deep)},
+    {"--at", FLAG_TIME, RESTORE, offsetof(struct options, restore.at)},
+    {"--snapshot", FLAG_TEXT, RESTORE, offsetof(struct options, restore.snapshot)},
+    {"--node", FLAG_TEXT, RESTORE, offsetof(struct options, restore.node)},
+    {"--shard", FLAG_TEXT, RESTORE, offsetof(struct options, restore.shard)},
+    {"--storage-snapshot", FLAG_ON, RESTORE, offsetof(struct options, restore.storage)},
+    {"--strict", FLAG_ON, RESTORE, offsetof(struct options, restore.strict)},
+    {"--force", FLAG_ON, RESTORE, offsetof(struct options, restore.force)},
+    {"--rename", FLAG_TEXT, RESTORE, offsetof(struct options, restore.rename)},
+    {"--to", FLAG_TEXT, RESTORE, offsetof(struct options, restore.to)},
+    {"--stdout", FLAG_ON, RESTORE, offsetof(struct options, restore.to_stdout)},
+    {"--url", FLAG_URL, RESTORE, 0},
+    {"--wait", FLAG_SECONDS, RESTORE, offsetof(struct options, restore.wait)},
+    {"--location", FLAG_TEXT, RESTORE, offsetof(struct options, restore.location)},
+    {"--checksum", FLAG_TEXT, RESTORE, offsetof(struct options, restore.checksum)},
+};
+enum { FLAGS = sizeof flags / sizeof *flags };
 
 static int usage(void)
 {
     (void)printf("Usage: qdrant-efs COMMAND [OPTIONS]\n");
     for (size_t i = 0; i < COMMANDS; i++)
-        (void)printf("  %-6s %-8s  %s\n", commands[i].name, commands[i].operand ? commands[i].operand : "",
+        (void)printf("  %-7s %-8s  %s\n", commands[i].name, commands[i].operand ? commands[i].operand : "",
                      commands[i].help);
     return printf(
                "Options:\n"
                "  --root DIR          where EFS is mounted (EFS_ROOT); read-only is fine for all but prune\n"
-               "  --collection NAME   only this collection\n"
+               "  --collection NAME   only this collection; may be repeated\n"
                "  --frequency TIER    only 15min, hourly, daily or monthly\n"
                "  --newer AGE         only slots of the last AGE, as in 90m, 24h, 7d, 2w\n"
                "  --older AGE         only slots from before that\n"
-               "  --dry-run           prune: delete nothing\n"
+               "  --dry-run           prune, restore: change nothing, say what would happen\n"
                "  --json              for programs\n"
                "  --tier, --cpu-arch  only the tree {TIER}-{CPU_ARCH} (else every tree); --retention as "
                "RETENTION\n"
+               "verify:\n"
+               "  --deep              and what is inside: every member of every tar, and that none is "
+               "missing\n"
+               "restore:\n"
+               "  --at TIME           the newest good one of that time or before: 2026-11-24T08:00:00Z, a "
+               "day, "
+               "or an age\n"
+               "  --snapshot NAME     this one\n"
+               "  --node NAME         of this node (NODE_NAME, or its peer id)\n"
+               "  --shard N           the snapshots of one shard; --storage-snapshot: of the whole storage\n"
+               "  --strict            fail where the newest is not good, in place of taking the next older\n"
+               "  --rename NEW        beside the original, as collection NEW\n"
+               "  --force             replace a collection that has points, or a file\n"
+               "  --to PATH           only a file, or files in the folder PATH; --stdout: only its bytes\n"
+               "  --url URL           Qdrant (QDRANT_URL); the key from QDRANT_API_KEY, QDRANT_API_KEY_FILE "
+               "or "
+               "AK_ARN\n"
+               "  --wait AGE          for the collection to be green afterwards (10m)\n"
+               "  --location URL      have Qdrant fetch it itself; with --collection, and --checksum SHA256\n"
                "Exit codes: 0 good; 1 a defect was found, or it failed; 64 wrong use.\n") < 0;
 }
 
@@ -64,39 +130,57 @@ static const char *value_of(const char *arg, const char *name, const char *follo
     return *next ? (following ? following : "") : arg + n + 1;
 }
 
-/* 1 taken, 0 not ours, -1 ours and wrong. */
-static int option(struct options *o, const char *arg, const char *following, bool *next)
+/* 1 taken, -1 wrong. */
+static int take(struct options *o, const struct flag *f, const char *v)
 {
-    const char *v;
+    char *at = (char *)o + f->at;
     enum tier t;
-    *next = false;
-    if (strcmp(arg, "--json") == 0)
-        return o->json = true, 1;
-    if (strcmp(arg, "--dry-run") == 0)
-        return o->dry_run = true, 1;
-    if ((v = value_of(arg, "--root", following, next)))
-        return *v && (size_t)snprintf(o->root, sizeof o->root, "%s", v) < sizeof o->root ? 1 : -1;
-    if ((v = value_of(arg, "--collection", following, next)))
-        return o->collection = v, *v ? 1 : -1;
-    if ((v = value_of(arg, "--newer", following, next)))
-        return age(v, &o->newer) ? 1 : -1;
-    if ((v = value_of(arg, "--older", following, next)))
-        return age(v, &o->older) ? 1 : -1;
-    if ((v = value_of(arg, "--frequency", following, next))) {
-        if (!tier_parse(v, &t))
-            return -1;
-        return o->tier = (int)t, 1;
+    switch (f->kind) {
+    case FLAG_ON: return *(bool *)(void *)at = true, 1;
+    case FLAG_TEXT: return *(const char **)(void *)at = v, *v ? 1 : -1;
+    case FLAG_ROOT: return *v && (size_t)snprintf(o->root, sizeof o->root, "%s", v) < sizeof o->root ? 1 : -1;
+    case FLAG_COLLECTION: return o->collections[o->n_collections++] = v, *v ? 1 : -1;
+    case FLAG_AGO: return age(v, (time_t *)(void *)at) ? 1 : -1;
+    case FLAG_SECONDS: return retention_age(v, (time_t *)(void *)at) ? 1 : -1;
+    case FLAG_TIME: return restore_when(v, time(NULL), (time_t *)(void *)at) ? 1 : -1;
+    case FLAG_TIER: return tier_parse(v, &t) ? (*(int *)(void *)at = (int)t, 1) : -1;
+    default: return *v && setenv("QDRANT_URL", v, 1) == 0 ? 1 : -1;
     }
-    return settings_flag(arg, following, next);
 }
 
-static int parse(int argc, char **argv, struct options *o)
+/* 1 taken, 0 not ours, -1 ours and wrong, -2 of another command. */
+static int option(const struct command *c, struct options *o, const char *arg, const char *following,
+                  bool *next)
 {
+    *next = false;
+    for (size_t i = 0; i < FLAGS; i++) {
+        const struct flag *f = &flags[i];
+        const char *v = f->kind != FLAG_ON          ? value_of(arg, f->name, following, next)
+                        : strcmp(arg, f->name) == 0 ? ""
+                                                    : NULL;
+        if (v)
+            return f->commands & c->bit ? take(o, f, v) : -2;
+    }
+    int rc = settings_flag(arg, following, next);
+    return rc == 0 && c->bit == RESTORE ? config_flag(qdrant_rows, qdrant_row_count, arg, following, next)
+                                        : rc;
+}
+
+static int parse(const struct command *c, int argc, char **argv, struct options *o)
+{
+    o->collections = calloc((size_t)argc + 1, sizeof *o->collections); /* until the program ends */
+    if (!o->collections)
+        return bad("no memory", "");
     for (int i = 0; i < argc; i++) {
         bool next = false;
-        int rc = argv[i][0] == '-' ? option(o, argv[i], argv[i + 1], &next) : 0;
-        if (rc < 0)
+        int rc = argv[i][0] == '-' ? option(c, o, argv[i], argv[i + 1], &next) : 0;
+        if (rc == -1)
             return bad("wrong or missing value of", argv[i]);
+        if (rc == -2) {
+            argv[i][strcspn(argv[i], "=")] = 0;
+            cmd_complain("%s is not for %s; see qdrant-efs --help", argv[i], c->name);
+            return EXIT_SETTING;
+        }
         if (rc == 0 && argv[i][0] == '-') {
             argv[i][strcspn(argv[i], "=")] = 0; /* what follows may be a secret */
             return bad("unexpected argument", argv[i]);
@@ -117,18 +201,16 @@ static int run(const struct command *c, struct options *o)
         return bad(e.text, "");
     if (!o->root[0])
         memcpy(o->root, o->settings.efs_root, sizeof o->root);
-    if (!o->root[0])
+    if (!o->root[0] && !o->restore.location)
         return bad("no EFS: set EFS_ROOT or give --root DIR", "");
     if (!c->operand != !o->operand)
         return bad(c->operand ? "which snapshot?" : "unexpected argument", o->operand ? o->operand : "");
-    if (o->dry_run && !c->dry_run)
-        return bad("--dry-run is for prune", "");
     return c->run(o);
 }
 
 int main(int argc, char **argv)
 {
-    static struct options o = {.tier = -1};
+    static struct options o = {.tier = -1, .restore.wait = 600};
     (void)setlocale(LC_CTYPE, "C.UTF-8"); /* for column widths; without it they may be a little off */
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
@@ -140,7 +222,7 @@ int main(int argc, char **argv)
         return bad("which command?", "");
     for (size_t i = 0; i < COMMANDS; i++)
         if (strcmp(argv[1], commands[i].name) == 0) {
-            int rc = parse(argc - 2, argv + 2, &o);
+            int rc = parse(&commands[i], argc - 2, argv + 2, &o);
             return rc != 0 ? rc : run(&commands[i], &o);
         }
     return bad("no such command:", argv[1]);

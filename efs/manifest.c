@@ -20,6 +20,7 @@ static bool text(cJSON *o, const char *key, const char *value)
 {
     return cJSON_AddStringToObject(o, key, value);
 }
+static bool task(cJSON *o, const char *key, const char *value) { return !*value || text(o, key, value); }
 static bool when(cJSON *o, const char *key, time_t t)
 {
     char buf[32];
@@ -35,9 +36,10 @@ char *manifest_print(const struct manifest *m)
               text(o, "collection", m->source.collection) && text(o, "snapshot", m->source.stem) &&
               text(o, "kind", kind_text(m->source.kind)) && text(o, "shard", m->source.shard) &&
               text(node, "name", m->node) && text(node, "peer_id", m->source.peer) &&
-              text(o, "frequency", tier_text(m->tier)) && when(o, "slot", m->slot) &&
-              when(o, "created", m->created) && text(o, "data", m->data) && text(o, "codec", m->codec) &&
-              cJSON_AddNumberToObject(o, "size", (double)m->content.size) &&
+              task(node, "task_arn", m->task_arn) && task(node, "zone", m->zone) &&
+              task(node, "family", m->family) && text(o, "frequency", tier_text(m->tier)) &&
+              when(o, "slot", m->slot) && when(o, "created", m->created) && text(o, "data", m->data) &&
+              text(o, "codec", m->codec) && cJSON_AddNumberToObject(o, "size", (double)m->content.size) &&
               text(o, "sha256", m->content.sha256) &&
               cJSON_AddNumberToObject(o, "stored_size", (double)m->content.stored_size) &&
               text(o, "stored_sha256", m->content.stored_sha256) &&
@@ -99,6 +101,9 @@ static bool fields(const cJSON *o, struct manifest *m)
     m->seconds = cJSON_IsNumber(seconds) ? seconds->valuedouble : 0;
     (void)get(o, "written_by", m->written_by, sizeof m->written_by); /* for people, may be absent */
     (void)get(o, "qdrant_version", m->qdrant_version, sizeof m->qdrant_version);
+    (void)get(node, "task_arn", m->task_arn, sizeof m->task_arn);
+    (void)get(node, "zone", m->zone, sizeof m->zone);
+    (void)get(node, "family", m->family, sizeof m->family);
     return get(o, "collection", m->source.collection, sizeof m->source.collection) &&
            get(o, "snapshot", m->source.stem, sizeof m->source.stem) && get_kind(o, &m->source.kind) &&
            get(o, "shard", m->source.shard, sizeof m->source.shard) &&

@@ -9,7 +9,8 @@
 enum { MANIFEST_FORMAT = 1, MANIFEST_MAX = 1 << 20 };
 struct manifest {
     struct source source;
-    char node[128]; /* NODE_NAME, else the peer id in the name; may be empty */
+    char node[128];                            /* NODE_NAME, else the peer id in the name; may be empty */
+    char task_arn[256], zone[64], family[256]; /* of the ECS task that wrote it; empty elsewhere */
     enum tier tier;
     time_t slot, created; /* UTC */
     char data[256];       /* file name of the stored bytes */

@@ -66,8 +66,10 @@ static int delete_entry(const struct backup *b, struct err *e)
 {
     if (gone(b->dir, b->stem, ".json", e) != 0 || files_sync_dir(b->dir, e) != 0)
         return -1;
-    return *b->data && (gone(b->dir, b->data, ".sha256", e) != 0 || gone(b->dir, b->data, "", e) != 0) ? -1
-                                                                                                       : 0;
+    return *b->data && (gone(b->dir, b->data, ".s3", e) != 0 || gone(b->dir, b->data, ".sha256", e) != 0 ||
+                        gone(b->dir, b->data, "", e) != 0)
+               ? -1
+               : 0;
 }
 
 /* Data without a manifest: it may be another task's, about to be finished, or have lost its manifest on the

@@ -2,23 +2,21 @@
  * whole before anything starts. */
 #ifndef EFS_SETTINGS_H
 #define EFS_SETTINGS_H
+#include "common/config.h"
 #include "common/err.h"
 #include "common/log.h"
 #include "efs/tier.h"
 #include <limits.h>
 #include <stdio.h>
-enum { EXIT_SETTING = 64 }; /* EX_USAGE of sysexits.h; the entrypoint does not restart after it */
 struct settings {
     char efs_root[PATH_MAX];      /* EFS_ROOT without a trailing slash, may be empty */
+    char tier[72], cpu_arch[72];  /* TIER, CPU_ARCH */
     char base[PATH_MAX];          /* {EFS_ROOT}/{TIER}-{CPU_ARCH} */
     char snapshots_dir[PATH_MAX]; /* SNAPSHOTS_DIR without a trailing slash */
     char node[128];               /* NODE_NAME: a name that outlives the task; may be empty */
     struct retention retention;
-    int level, threads;   /* COMPRESSION, COMPRESSION_THREADS */
-    unsigned local_keep;  /* LOCAL_KEEP */
-    char qdrant_url[512]; /* QDRANT_URL, else http://QDRANT_FQDN:6333; without a trailing slash */
-    bool qdrant_shared;   /* the address is QDRANT_FQDN's: other nodes may answer there too */
-    char api_key[1024];
+    int level, threads;  /* COMPRESSION, COMPRESSION_THREADS */
+    unsigned local_keep; /* LOCAL_KEEP */
     char written_by[128];
     enum log_level log_level;
     bool log_text;

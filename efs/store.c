@@ -190,11 +190,23 @@ static void name_tells(struct backup *b, const char *folder)
     }
 }
 
-static int add_name(struct entries *list, size_t from, enum tier t, const char *dir, const char *folder,
-                    const char *name, struct err *e)
+/* "{data}.s3" is the receipt of a second target for that data; `name` becomes that of the data. */
+static bool cut_receipt(char *name)
 {
     size_t n = 0;
-    bool manifest = ends(name, ".json", &n);
+    if (!ends(name, ".s3", &n))
+        return false;
+    name[n] = 0;
+    return true;
+}
+
+static int add_name(struct entries *list, size_t from, enum tier t, const char *dir, const char *folder,
+                    const char *file, struct err *e)
+{
+    size_t n = 0;
+    char name[NAME_MAX + 1];
+    (void)snprintf(name, sizeof name, "%s", file);
+    bool receipt = cut_receipt(name), manifest = !receipt && ends(name, ".json", &n);
     if (name[0] == '.' || (!manifest && !ends(name, ".snapshot.zst", &n) && !ends(name, ".snapshot", &n)))
         return 0;
     char stem[NAME_MAX + 1];
@@ -211,6 +223,8 @@ static int add_name(struct entries *list, size_t from, enum tier t, const char *
     }
     if (manifest)
         b->has_manifest = true;
+    else if (receipt)
+        b->has_receipt = true;
     else
         (void)snprintf(b->data, sizeof b->data, "%s", name);
     return 0;
@@ -249,12 +263,23 @@ static int by_slot(const void *a, const void *b)
     return c ? c : (int)x->tier - (int)y->tier;
 }
 
+/* A receipt alone, which somebody left when he moved the rest away, is no backup. */
+static void drop_lone_receipts(struct entries *list, size_t from)
+{
+    size_t kept = from;
+    for (size_t i = from; i < list->n; i++)
+        if (list->v[i].has_manifest || list->v[i].data[0])
+            list->v[kept++] = list->v[i];
+    list->n = kept;
+}
+
 int store_list(const char *base, const char *folder, struct entries *list, struct err *e)
 {
     size_t from = list->n;
     for (int t = 0; t < TIER_COUNT; t++)
         if (list_tier(base, folder, (enum tier)t, list, e) != 0)
             return -1;
+    drop_lone_receipts(list, from);
     for (size_t i = from; i < list->n; i++)
         if (!list->v[i].m.slot && store_load(&list->v[i], e) != 0)
             return -1;

@@ -18,8 +18,9 @@ struct backup {
     struct manifest m;      /* filled once the manifest could be read; until then collection, peer and slot
                                are what folder and name say, the slot 0 when they do not */
     bool has_manifest;
-    time_t written; /* when the manifest was written, by the clock of the file system's server */
-    char *reason;   /* why not complete, else NULL; belongs to the list */
+    bool has_receipt; /* of a second target, {data}.s3 */
+    time_t written;   /* when the manifest was written, by the clock of the file system's server */
+    char *reason;     /* why not complete, else NULL; belongs to the list */
 };
 struct entries {
     struct backup *v;

@@ -412,6 +412,30 @@ int64_t intake_step(struct intake *in, int64_t now)
     return in->tidy >= 0 && (in->next < 0 || in->tidy < in->next) ? in->tidy : in->next;
 }
 
+struct oldest {
+    time_t when;
+};
+
+static void find_oldest(const void *node, VISIT which, void *arg)
+{
+    const struct item *it = *(struct item *const *)node;
+    struct oldest *o = arg;
+    if ((which == postorder || which == leaf) && (it->state == WAITING || it->state == QUEUED) && it->known &&
+        !it->safe && (!o->when || it->stamp.mtime.tv_sec < o->when))
+        o->when = it->stamp.mtime.tv_sec;
+}
+
+struct ledger_queue intake_queue(const struct intake *in)
+{
+    struct ledger_queue q = {.waiting = (unsigned)in->waiting, .publishing = (unsigned)in->queued};
+    struct oldest o = {0};
+    if (intake_busy(in))
+        twalk_r(in->tree, find_oldest, &o);
+    double age = o.when ? difftime(time(NULL), o.when) : 0;
+    q.oldest = age > 0 ? age : 0;
+    return q;
+}
+
 bool intake_busy(const struct intake *in) { return in->waiting > 0 || in->queued > 0; }
 
 static void count_unsafe(const void *node, VISIT which, void *arg)

@@ -3,6 +3,7 @@
  * thread-safe: the watcher's thread owns it. Times are milliseconds of the monotonic clock. */
 #ifndef REPLICATOR_INTAKE_H
 #define REPLICATOR_INTAKE_H
+#include "replicator/ledger.h"
 #include "replicator/workers.h"
 
 struct intake;
@@ -20,6 +21,8 @@ void intake_found(struct intake *in, const char *relative, int64_t now);
 void intake_scan_end(struct intake *in);
 /* Take results, start what is due. Returns when to call again, -1 for "not before an event". */
 int64_t intake_step(struct intake *in, int64_t now);
+/* For the ledger. */
+struct ledger_queue intake_queue(const struct intake *in);
 bool intake_busy(const struct intake *in);       /* anything waiting or with the workers */
 unsigned intake_unsafe(const struct intake *in); /* snapshots present that are not safely published */
 #endif

@@ -1,140 +1,41 @@
-/* qdrant-replicator: watches SNAPSHOTS_DIR and puts every finished snapshot on EFS. The main thread waits
- * for signals only; a second one watches; the workers touch EFS. */
+/* qdrant-replicator: has Qdrant make snapshots, and puts every finished one on EFS. Reads the settings and
+ * the arguments; daemon.c does the rest. */
 #include "common/log.h"
 #include "common/version.h"
-#include "efs/settings.h"
-#include "replicator/watch.h"
+#include "replicator/by_hand.h"
+#include "replicator/daemon.h"
+#include "replicator/identity.h"
+#include "replicator/status.h"
 #include <curl/curl.h>
-#include <errno.h>
-#include <poll.h>
-#include <pthread.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/prctl.h>
-#include <unistd.h>
 
-/* Qdrant may be gone at once, and the entrypoint gives us two seconds then. */
-enum { STOP_SECONDS = 1 };
-
-struct program {
-    struct settings settings;
-    struct workers *workers;
-    int wake_fd;
-    atomic_bool stop;
-    bool once;
-    bool scanned, waiting_said; /* a scan found SNAPSHOTS_DIR; it was said that it is not there */
-    bool housekept;             /* EFS was looked at */
-    bool through;               /* --once came to its end */
-    int exit_code;
+enum what { RUN, ONCE, SNAPSHOT };
+struct arguments {
+    enum what what;
+    struct by_hand by_hand;
 };
-
-static int64_t now_ms(void)
-{
-    struct timespec t;
-    (void)clock_gettime(CLOCK_MONOTONIC, &t); /* cannot fail with this clock */
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
-static int until(int64_t a, int64_t b, int64_t now)
-{
-    int64_t at = a < 0 || (b >= 0 && b < a) ? b : a;
-    return at < 0 ? -1 : at <= now ? 0 : at - now > 3600000 ? 3600000 : (int)(at - now);
-}
-
-static void drain(int fd)
-{
-    uint64_t n;
-    if (read(fd, &n, sizeof n) < 0 && errno != EAGAIN)
-        log_line(LOG_ERROR, "internal", "eventfd: %s", strerror(errno));
-}
-
-static void summary(struct workers *w, const char *event)
-{
-    struct counts c = workers_counts(w);
-    log_line(
-        LOG_INFO, event,
-        "since the start: %llu published (%llu bytes, stored as %llu), %llu there already, %llu expired, "
-        "%llu vanished, %llu mismatched, %llu in conflict, %llu failed tries, %llu pruned, %llu deleted "
-        "locally",
-        c.published, c.bytes, c.stored, c.same, c.expired, c.vanished, c.mismatch, c.conflict, c.failed,
-        c.pruned, c.deleted);
-}
-
-/* Look at SNAPSHOTS_DIR, and hourly at EFS too. */
-static void scan(struct program *p, struct watch *w, int64_t now)
-{
-    bool hourly, there = watch_scan(w, now, &hourly);
-    if (!there && !watch_incomplete(w) && !p->waiting_said)
-        log_line(p->once ? LOG_ERROR : LOG_WARN, "no_snapshots_dir", "%s is not there%s",
-                 p->settings.snapshots_dir,
-                 p->once ? "; set SNAPSHOTS_DIR to Qdrant's snapshots" : " yet; waiting for it");
-    p->waiting_said = !there;
-    if (!hourly || (!there && p->housekept))
-        return;
-    struct job *j = job_new(JOB_HOUSEKEEP, NULL, "");
-    if (j)
-        workers_push(p->workers, j);
-    if (p->scanned)
-        summary(p->workers, "summary");
-    p->housekept = true;
-    p->scanned = p->scanned || there;
-}
-
-static void loop(struct program *p, struct watch *w, struct intake *in)
-{
-    while (!atomic_load(&p->stop)) {
-        int64_t now = now_ms();
-        if (now >= watch_scan_due(w))
-            scan(p, w, now);
-        int64_t due = intake_step(in, now);
-        if (p->once && !intake_busy(in) && workers_idle(p->workers)) {
-            p->through = true;
-            return;
-        }
-        struct pollfd fds[] = {{.fd = p->wake_fd, .events = POLLIN}, {.fd = watch_fd(w), .events = POLLIN}};
-        if (poll(fds, 2, until(due, p->once ? -1 : watch_scan_due(w), now)) < 0 && errno != EINTR) {
-            log_line(LOG_ERROR, "internal", "poll: %s", strerror(errno));
-            return;
-        }
-        if (fds[0].revents)
-            drain(p->wake_fd);
-        if (fds[1].revents)
-            watch_read(w, now_ms());
-    }
-}
-
-static void *watcher(void *arg)
-{
-    struct program *p = arg;
-    struct intake *in = intake_new(&p->settings, p->workers, p->once);
-    struct watch *w = in ? watch_new(&p->settings, in, !p->once) : NULL;
-    if (w) {
-        loop(p, w, in);
-        unsigned unsafe = p->once ? intake_unsafe(in) : 0;
-        if (unsafe > 0)
-            log_line(LOG_ERROR, "not_safe", "%u snapshots are not safely on EFS; see above", unsafe);
-        bool good =
-            p->through && unsafe == 0 && p->scanned && !watch_incomplete(w) && !workers_efs_bad(p->workers);
-        p->exit_code = p->once ? !good : !atomic_load(&p->stop);
-    }
-    watch_free(w);
-    intake_free(in);
-    (void)kill(getpid(), SIGTERM); /* wakes the main thread: --once is through, or the watcher cannot go on */
-    return NULL;
-}
 
 static int usage(FILE *to)
 {
     (void)fprintf(
-        to, "Usage: qdrant-replicator [--once] [SETTINGS]\n"
-            "       qdrant-replicator --help | --version\n"
-            "Watches SNAPSHOTS_DIR and puts every finished Qdrant snapshot on EFS, checked and compressed.\n"
-            "  --once   publish what is there, prune, and exit; 0 only if all of it is safely on EFS\n");
+        to,
+        "Usage: qdrant-replicator [--once] [SETTINGS]\n"
+        "       qdrant-replicator snapshot [--no-wait] [SETTINGS] [COLLECTION...]\n"
+        "       qdrant-replicator --help | --version\n"
+        "Has Qdrant make snapshots on schedule, and puts every finished one on EFS, checked and compressed.\n"
+        "  --once     publish what is there, prune, and exit; 0 only if all of it is safely on EFS\n"
+        "  snapshot   have snapshots made now, of the collections given or of all that COLLECTIONS means, "
+        "and\n"
+        "             wait until the running replicator has put them on EFS (--no-wait: only until they are "
+        "made)\n");
     settings_help(to);
-    return fprintf(to, "Exit codes: 0 stopped as asked; 1 failed; 64 a setting or argument is wrong.\n") < 0;
+    config_help(qdrant_rows, qdrant_row_count, to);
+    config_help(option_rows, option_row_count, to);
+    return fprintf(to, "Exit codes: 0 stopped as asked, or all done; 1 failed; 64 a setting or argument is "
+                       "wrong.\n") < 0;
 }
 
 /* Before the first thread starts: each inherits the mask, and one without it would die of a SIGTERM that
@@ -147,44 +48,6 @@ static bool block_signals(sigset_t *stops)
            (all = *stops, sigaddset(&all, SIGPIPE)) == 0 && sigprocmask(SIG_BLOCK, &all, NULL) == 0;
 }
 
-static int start(struct program *p, const sigset_t *stops)
-{
-    pthread_t thread;
-    int sig;
-    p->exit_code = 1;
-    p->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (p->wake_fd < 0 || !(p->workers = workers_start(&p->settings, p->wake_fd)) ||
-        pthread_create(&thread, NULL, watcher, p) != 0) {
-        log_line(LOG_ERROR, "internal", "cannot start: %s", strerror(errno));
-        return 1;
-    }
-    log_line(LOG_INFO, "started", "watching %s, publishing to %s", p->settings.snapshots_dir,
-             p->settings.base);
-    while (sigwait(stops, &sig) != 0)
-        ;
-    atomic_store(&p->stop, true);
-    uint64_t one = 1;
-    if (write(p->wake_fd, &one, sizeof one) < 0)
-        log_line(LOG_ERROR, "internal", "eventfd: %s", strerror(errno));
-    struct timespec end;
-    (void)clock_gettime(CLOCK_REALTIME, &end); /* cannot fail with this clock */
-    end.tv_sec += STOP_SECONDS;
-    bool clean = pthread_timedjoin_np(thread, NULL, &end) == 0;
-    clean = workers_stop(p->workers, STOP_SECONDS) && clean;
-    int code = clean ? p->exit_code : 1;
-    summary(p->workers, "stopped");
-    if (!clean)
-        log_line(LOG_WARN, "hangs",
-                 "a thread hangs in the kernel, on a mount that does not answer; it is left behind");
-    log_close();
-    if (!clean)
-        _exit(1); /* not exit(): that thread must not be waited for, nor what it holds be freed */
-    workers_free(p->workers);
-    (void)close(p->wake_fd);
-    curl_global_cleanup();
-    return code;
-}
-
 static int wrong_use(const char *text)
 {
     log_line(LOG_ERROR, "wrong_setting", "%s", text);
@@ -192,57 +55,116 @@ static int wrong_use(const char *text)
     return EXIT_SETTING;
 }
 
-/* -1 to go on, else the exit code. */
-static int arguments(struct program *p, int argc, char **argv)
+static int flag(const char *arg, const char *next, bool *took_next)
+{
+    int rc = settings_flag(arg, next, took_next);
+    if (rc == 0)
+        rc = config_flag(qdrant_rows, qdrant_row_count, arg, next, took_next);
+    return rc != 0 ? rc : config_flag(option_rows, option_row_count, arg, next, took_next);
+}
+
+static int unknown(const char *arg, int rc)
 {
     char text[256];
+    int n = (int)strcspn(arg, "="); /* what follows may be a secret */
+    (void)snprintf(text, sizeof text, "%s %.*s; see qdrant-replicator --help",
+                   rc < 0 ? "a value is missing after" : "no such argument:", n < 100 ? n : 100, arg);
+    return wrong_use(text);
+}
+
+/* -1 to go on, else the exit code. */
+static int arguments(struct arguments *a, int argc, char **argv)
+{
     for (int i = 1; i < argc; i++) {
-        bool took_next;
+        bool took_next = false;
         if (strcmp(argv[i], "--help") == 0)
             return usage(stdout);
         if (strcmp(argv[i], "--version") == 0)
             return puts("qdrant-replicator " VERSION) < 0;
-        if (strcmp(argv[i], "--once") == 0) {
-            p->once = true;
-            continue;
-        }
-        int rc = settings_flag(argv[i], argv[i + 1], &took_next);
-        if (rc <= 0) {
-            int n = (int)strcspn(argv[i], "="); /* what follows may be a secret */
-            (void)snprintf(text, sizeof text, "%s %.*s; see qdrant-replicator --help",
-                           rc < 0 ? "a value is missing after" : "no such argument:", n < 100 ? n : 100,
-                           argv[i]);
-            return wrong_use(text);
+        if (i == 1 && strcmp(argv[i], "snapshot") == 0)
+            a->what = SNAPSHOT;
+        else if (a->what == SNAPSHOT && strcmp(argv[i], "--no-wait") == 0)
+            a->by_hand.no_wait = true;
+        else if (a->what == SNAPSHOT && argv[i][0] != '-')
+            argv[a->by_hand.n++] = argv[i]; /* to the front, over what was read already */
+        else if (a->what == RUN && strcmp(argv[i], "--once") == 0)
+            a->what = ONCE;
+        else {
+            int rc = flag(argv[i], argv[i + 1], &took_next);
+            if (rc <= 0)
+                return unknown(argv[i], rc);
         }
         i += took_next;
     }
+    a->by_hand.collections = argv;
     return -1;
+}
+
+static bool set_up(struct context *x)
+{
+    struct ledger_options l = {.base = x->settings.base,
+                               .node = x->settings.node,
+                               .qdrant_url = x->qdrant_settings.url,
+                               .rpo_seconds = x->options.rpo,
+                               .interval = x->options.interval,
+                               .offset = x->options.offset,
+                               .retention = &x->settings.retention,
+                               .s3 = x->options.s3_bucket[0] != 0};
+    return curl_global_init(CURL_GLOBAL_DEFAULT) == 0 && (x->ledger = ledger_new(&l, time(NULL))) &&
+           (x->key = key_new(&x->qdrant_settings, &x->stop)) &&
+           (x->qdrant = qdrant_new(&x->qdrant_settings, x->key, &x->stop)) && (x->identity = identity_new());
+}
+
+static void clean_up(struct context *x)
+{
+    identity_free(x->identity);
+    qdrant_free(x->qdrant);
+    key_free(x->key);
+    ledger_free(x->ledger);
+    curl_global_cleanup();
+}
+
+static int read_settings(struct context *x, struct err *e)
+{
+    int rc = settings_read(&x->settings, e) || qdrant_settings_read(&x->qdrant_settings, e) ||
+                     options_read(&x->options, e)
+                 ? -1
+                 : 0;
+    if (rc == 0 && x->options.status_listen[0])
+        rc = status_check(x->options.status_listen, e);
+    return rc == 0 ? key_file_check(&x->qdrant_settings, e) : rc;
 }
 
 int main(int argc, char **argv)
 {
-    static struct program p; /* threads may outlive main */
+    static struct context x; /* threads may outlive main */
+    struct arguments a = {.what = RUN};
     struct err e = {0};
     sigset_t stops;
 #ifndef __SANITIZE_ADDRESS__            /* the leak checker must be able to look */
-    if (prctl(PR_SET_DUMPABLE, 0) != 0) /* no API key in a core dump */
+    if (prctl(PR_SET_DUMPABLE, 0) != 0) /* no API key in a core dump, nor in /proc/PID/environ for others */
         perror("prctl");
 #endif
-    int rc = arguments(&p, argc, argv);
+    int rc = arguments(&a, argc, argv);
     if (rc >= 0)
         return rc;
     if (!block_signals(&stops))
         return 1;
-    rc = settings_read(&p.settings, &e);
-    log_open("qdrant-replicator", p.settings.log_level, p.settings.log_text);
+    rc = read_settings(&x, &e);
+    log_open("qdrant-replicator",
+             a.what == SNAPSHOT && x.settings.log_level < LOG_WARN ? LOG_WARN : x.settings.log_level,
+             x.settings.log_text);
     if (rc != 0)
         return wrong_use(e.text);
-    if (!p.settings.efs_root[0])
+    if (!x.settings.efs_root[0] && !(a.what == SNAPSHOT && a.by_hand.no_wait))
         return wrong_use("EFS_ROOT is not set; use the folder where EFS is mounted");
-    if (curl_global_init(CURL_GLOBAL_DEFAULT) != 0) {
-        log_line(LOG_ERROR, "internal", "libcurl does not start");
+    if (!set_up(&x)) {
+        log_line(LOG_ERROR, "internal", "cannot start: no memory, or libcurl does not");
         log_close();
         return 1;
     }
-    return start(&p, &stops);
+    rc = a.what == SNAPSHOT ? by_hand_run(&x, &a.by_hand, &stops) : daemon_run(&x, a.what == ONCE, &stops);
+    log_close();
+    clean_up(&x);
+    return rc;
 }

@@ -1,33 +1,37 @@
 #include "replicator/publisher.h"
-#include "common/cleanup.h"
+#include "common/clock.h"
 #include "common/files.h"
 #include "common/log.h"
-#include "replicator/qdrant.h"
+#include "efs/survey.h"
+#include "replicator/identity.h"
+#include "replicator/offsite.h"
 #include "replicator/tarcheck.h"
 #include <cjson/cJSON.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
+#include <unistd.h>
 
-enum { ASK_AGAIN = 60 };
-
-static int64_t now_s(void)
-{
-    struct timespec t = {0};
-    (void)clock_gettime(CLOCK_MONOTONIC, &t); /* cannot fail with this clock */
-    return t.tv_sec;
-}
+enum { ASK_AGAIN = 60000 };
 
 /* A Qdrant that does not answer must not slow down each backup by a time-out. */
 static void about(struct manifest *m, void *arg)
 {
     struct publisher *p = arg;
-    if (now_s() >= atomic_load(&p->ask_after) && !qdrant_describe(p->settings, m))
-        atomic_store(&p->ask_after, now_s() + ASK_AGAIN);
+    struct err e = {0};
+    identity_fill(p->context->identity, m);
+    if (clock_ms() < atomic_load(&p->ask_after))
+        return;
+    if (qdrant_version(p->context->qdrant, m->qdrant_version, sizeof m->qdrant_version, &e) != 0)
+        atomic_store(&p->ask_after, clock_ms() + ASK_AGAIN);
+    else if (m->source.kind != KIND_STORAGE &&
+             qdrant_points(p->context->qdrant, m->source.collection, &m->points, &e) != 0)
+        log_line(LOG_DEBUG, "no_points", "%s", e.text);
 }
 
 static void log_published(const struct job *j, const struct manifest *m)
@@ -88,7 +92,7 @@ static void report(const struct job *j, const struct manifest *m, const struct e
 static enum publish_outcome publish(struct publisher *p, struct job *j, struct manifest *m, struct err *e)
 {
     char path[PATH_MAX];
-    const struct settings *s = p->settings;
+    const struct settings *s = &p->context->settings;
     if (files_join(path, sizeof path, s->snapshots_dir, j->relative, e) != 0)
         return PUBLISH_FAILED;
     if (!j->checksum[0] && !j->sha256[0] && tarcheck(path, p->stop, e) != 0)
@@ -110,6 +114,13 @@ static enum publish_outcome publish(struct publisher *p, struct job *j, struct m
     return store_publish(&what, m, e);
 }
 
+/* From the finished snapshot until now, by the clock that wrote its time. */
+static double delay(const struct job *j)
+{
+    double seconds = difftime(time(NULL), j->stamp.mtime.tv_sec);
+    return seconds > 0 ? seconds : 0;
+}
+
 void publisher_publish(struct publisher *p, struct job *j, struct counts *c)
 {
     struct err e = {0};
@@ -118,25 +129,63 @@ void publisher_publish(struct publisher *p, struct job *j, struct counts *c)
     report(j, &m, &e, c);
     if (j->outcome == PUBLISHED || j->outcome == PUBLISH_SAME)
         memcpy(j->sha256, m.content.sha256, sizeof j->sha256);
-    if (j->outcome == PUBLISHED)
-        publisher_prune(p, j->folder, c);
+    if (j->outcome != PUBLISHED)
+        return;
+    ledger_published(p->context->ledger, &m, delay(j), time(NULL));
+    offsite_add(p->context->offsite, &m, j->relative, &j->stamp);
+    publisher_prune(p, j->folder, c);
 }
+
+struct pruning {
+    struct counts *counts;
+    struct ledger *ledger;
+};
 
 static void pruned(const struct backup *b, void *arg)
 {
-    struct counts *c = arg;
+    struct pruning *what = arg;
     char slot[32];
     manifest_time(b->m.slot, slot);
-    c->pruned++;
+    what->counts->pruned++;
+    ledger_pruned(what->ledger, b);
     log_line(LOG_INFO, "pruned", "%s/%s of slot %s", b->dir, b->stem, slot);
 }
 
 void publisher_prune(struct publisher *p, const char *folder, struct counts *c)
 {
     struct err e = {0};
-    struct prune what = {.retention = &p->settings->retention, .gone = pruned, .arg = c};
-    if (store_prune(p->settings->base, folder, &what, &e) != 0)
+    struct pruning arg = {c, p->context->ledger};
+    struct prune what = {.retention = &p->context->settings.retention, .gone = pruned, .arg = &arg};
+    if (store_prune(p->context->settings.base, folder, &what, &e) != 0)
         log_line(LOG_ERROR, "prune_failed", "%s", e.text);
+}
+
+void publisher_survey(struct publisher *p, const char *folder, struct counts *c)
+{
+    const struct settings *s = &p->context->settings;
+    struct survey *found = calloc(1, sizeof *found);
+    struct ledger_tier tiers[TIER_COUNT] = {0};
+    struct err e = {0};
+    publisher_prune(p, folder, c);
+    if (!found || survey_folder(s->base, folder, s->node, found, &e) != 0) {
+        log_line(LOG_WARN, "survey_failed", "%s", found ? e.text : "no memory");
+        free(found);
+        return;
+    }
+    const struct manifest *any = NULL;
+    for (int t = 0; t < TIER_COUNT; t++) {
+        const struct survey_tier *from = &found->tier[t];
+        tiers[t] = (struct ledger_tier){.count = from->count, .stored_bytes = from->stored_bytes};
+        if (!from->any)
+            continue;
+        any = &from->newest;
+        tiers[t].newest_slot = any->slot;
+        tiers[t].newest_taken = any->created;
+    }
+    if (any)
+        ledger_found(p->context->ledger, &any->source, tiers);
+    free(found);
+    offsite_look(p->context->offsite, folder);
 }
 
 /* A file that took its place is somebody else's. */
@@ -146,19 +195,44 @@ static bool is_still(const char *path, const struct stamp *stamp)
     return lstat(path, &st) == 0 && S_ISREG(st.st_mode) && stamp_is(stamp, &st);
 }
 
+/* Is Qdrant making a snapshot of anything? A full-storage snapshot first makes those of all collections, one
+ * after the other, and needs them all at its end. False also when it does not tell. */
+static bool snapshot_running(struct qdrant *q)
+{
+    struct qdrant_state state;
+    struct err e = {0};
+    if (qdrant_state(q, &state, &e) != 0)
+        return false;
+    bool running = state.making.n > 0;
+    qdrant_names_free(&state.making);
+    return running;
+}
+
+/* Names of shard and storage snapshots have no peer id: behind a shared address another node may have one of
+ * the same name that is not backed up yet. */
+static long delete_by_qdrant(const struct context *x, const struct source *src)
+{
+    char name[sizeof src->stem + 16];
+    if (x->qdrant_settings.shared && src->kind != KIND_COLLECTION)
+        return 0;
+    (void)snprintf(name, sizeof name, "%s.snapshot", src->stem);
+    return qdrant_snapshot_delete(x->qdrant, src->kind == KIND_STORAGE ? NULL : src->collection,
+                                  src->kind == KIND_SHARD ? src->shard : NULL, name);
+}
+
 void publisher_delete_local(struct publisher *p, struct job *j, struct counts *c)
 {
     char path[PATH_MAX], checksum[PATH_MAX + 16];
     struct err e = {0};
-    if (files_join(path, sizeof path, p->settings->snapshots_dir, j->relative, &e) != 0 ||
+    if (files_join(path, sizeof path, p->context->settings.snapshots_dir, j->relative, &e) != 0 ||
         !is_still(path, &j->stamp))
         return;
     (void)snprintf(checksum, sizeof checksum, "%s.checksum", path);
-    if (qdrant_snapshot_running(p->settings)) {
+    if (snapshot_running(p->context->qdrant)) {
         j->postponed = true;
         return;
     }
-    long status = qdrant_delete_snapshot(p->settings, &j->source);
+    long status = delete_by_qdrant(p->context, &j->source);
     if (!is_still(path, &j->stamp)) {
         c->deleted++;
         log_line(LOG_INFO, "deleted_locally", "%s, by Qdrant", j->relative);
@@ -173,11 +247,11 @@ void publisher_delete_local(struct publisher *p, struct job *j, struct counts *c
     c->deleted++;
     if (status == 0)
         log_line(LOG_INFO, "deleted_locally", "%s, directly: Qdrant cannot be reached at %s", j->relative,
-                 p->settings->qdrant_url);
+                 p->context->qdrant_settings.url);
     else
         log_line(status == 401 || status == 403 ? LOG_WARN : LOG_INFO, "deleted_locally",
                  "%s, directly: Qdrant answered %ld%s", j->relative, status,
-                 status == 401 || status == 403 ? "; check QDRANT_API_KEY" : "");
+                 status == 401 || status == 403 ? "; check QDRANT_API_KEY, its file, or AK_ARN" : "");
 }
 
 /* Backups on the task's own disk would be gone with it. A file system that both folders share is fine only
@@ -194,7 +268,7 @@ static void warn_if_local(const struct settings *s)
 
 bool publisher_probe(struct publisher *p, char ***folders, size_t *n)
 {
-    const struct settings *s = p->settings;
+    const struct settings *s = &p->context->settings;
     struct err e = {0};
     struct stat st;
     *folders = NULL;
@@ -211,6 +285,7 @@ bool publisher_probe(struct publisher *p, char ***folders, size_t *n)
             "check the mount, the access point's user and the file system policy; nothing is backed up");
     else if (store_folders(s->base, folders, n, &e) == 0)
         warn_if_local(s);
+    ledger_efs(p->context->ledger, !e.text[0], e.text[0] ? e.text : NULL, time(NULL));
     if (!e.text[0])
         return true;
     log_line(LOG_ERROR, "efs_unusable", "%s", e.text);

@@ -2,11 +2,11 @@
  * the log and in the counts; decides nothing about when and what. */
 #ifndef REPLICATOR_PUBLISHER_H
 #define REPLICATOR_PUBLISHER_H
+#include "replicator/context.h"
 #include "replicator/workers.h"
-#include <stdatomic.h>
 
 struct publisher {
-    const struct settings *settings;
+    struct context *context;
     const atomic_bool *stop;   /* set: give up at the next chunk */
     _Atomic int64_t ask_after; /* Qdrant did not answer: monotonic second before which not to ask again */
 };
@@ -17,6 +17,8 @@ void publisher_prune(struct publisher *p, const char *folder, struct counts *c);
 /* Delete a published snapshot from the local disk, if it still is the one that j->stamp says. Sets
  * j->postponed when Qdrant is making a snapshot: it may be a full-storage one, which needs this file. */
 void publisher_delete_local(struct publisher *p, struct job *j, struct counts *c);
+/* The same, and tell the ledger what is there. */
+void publisher_survey(struct publisher *p, const char *folder, struct counts *c);
 /* Is EFS there and may we write to it? Says so when not. Also lists the folders of our tree. */
 bool publisher_probe(struct publisher *p, char ***folders, size_t *n);
 #endif

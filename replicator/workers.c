@@ -1,10 +1,12 @@
 #include "replicator/workers.h"
+#include "common/clock.h"
 #include "common/files.h"
 #include "common/log.h"
 #include "replicator/publisher.h"
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -115,6 +117,7 @@ static void finish_job(struct worker *me, struct job *j, const struct counts *c)
     (void)pthread_mutex_lock(&w->mutex);
     me->folder = NULL;
     add_counts(&w->counts, c);
+    ledger_counts(w->publisher.context->ledger, &w->counts);
     w->open--;
     if (comes_back) {
         j->next = w->done;
@@ -152,31 +155,45 @@ static void housekeep(struct workers *w)
     store_folders_free(folders, n);
 }
 
+/* A job that goes on and on is how a hung EFS shows. */
+static void tell_busy(const struct worker *me, const struct job *j)
+{
+    static const char *const doing[] = {"publish", "delete locally", "prune", "look at EFS"};
+    struct workers *w = me->all;
+    char what[300];
+    if (j)
+        (void)snprintf(what, sizeof what, "%s %.250s", doing[j->kind],
+                       j->relative[0] ? j->relative : j->folder);
+    ledger_busy(w->publisher.context->ledger, (unsigned)(me - w->worker), j ? what : NULL, time(NULL));
+}
+
 static void *run(void *arg)
 {
     struct worker *me = arg;
     struct workers *w = me->all;
     for (struct job *j; (j = next_job(me));) {
         struct counts c = {0};
+        tell_busy(me, j);
         if (j->kind == JOB_PUBLISH)
             publisher_publish(&w->publisher, j, &c);
         else if (j->kind == JOB_PRUNE)
-            publisher_prune(&w->publisher, j->folder, &c);
+            publisher_survey(&w->publisher, j->folder, &c);
         else if (j->kind == JOB_DELETE_LOCAL)
             publisher_delete_local(&w->publisher, j, &c);
         else
             housekeep(w);
+        tell_busy(me, NULL);
         finish_job(me, j, &c);
     }
     return NULL;
 }
 
-struct workers *workers_start(const struct settings *s, int wake_fd)
+struct workers *workers_start(struct context *x, int wake_fd)
 {
     struct workers *w = calloc(1, sizeof *w);
     if (!w)
         return NULL;
-    w->publisher = (struct publisher){.settings = s, .stop = &w->stop};
+    w->publisher = (struct publisher){.context = x, .stop = &w->stop};
     w->wake_fd = wake_fd;
     w->tail = &w->head;
     if (pthread_mutex_init(&w->mutex, NULL) != 0 || pthread_cond_init(&w->more, NULL) != 0)
@@ -186,7 +203,7 @@ struct workers *workers_start(const struct settings *s, int wake_fd)
         me->all = w;
         me->started = pthread_create(&me->thread, NULL, run, me) == 0;
         if (!me->started) {
-            if (workers_stop(w, 1))
+            if (workers_stop(w, clock_ms() + 1000))
                 free(w);
             return NULL;
         }
@@ -239,18 +256,15 @@ struct counts workers_counts(struct workers *w)
     return c;
 }
 
-bool workers_stop(struct workers *w, unsigned seconds)
+bool workers_stop(struct workers *w, int64_t end)
 {
-    struct timespec end;
     bool all = true;
     (void)pthread_mutex_lock(&w->mutex);
     atomic_store(&w->stop, true);
     (void)pthread_cond_broadcast(&w->more);
     (void)pthread_mutex_unlock(&w->mutex);
-    (void)clock_gettime(CLOCK_REALTIME, &end); /* cannot fail with this clock */
-    end.tv_sec += seconds;
     for (int i = 0; i < THREADS; i++)
-        if (w->worker[i].started && pthread_timedjoin_np(w->worker[i].thread, NULL, &end) != 0)
+        if (w->worker[i].started && !clock_join(w->worker[i].thread, end))
             all = false;
     return all;
 }

@@ -9,7 +9,7 @@
 enum job_kind {
     JOB_PUBLISH,      /* come back as done, with an outcome */
     JOB_DELETE_LOCAL, /* come back as done */
-    JOB_PRUNE,        /* of one folder */
+    JOB_PRUNE,        /* of one folder; and look at what it holds */
     JOB_HOUSEKEEP,    /* look at EFS itself, then prune every folder that is there */
 };
 struct job {
@@ -34,14 +34,15 @@ struct counts { /* since the start */
 };
 struct workers;
 /* `wake_fd` is an eventfd that is written when a finished job can be taken. */
-struct workers *workers_start(const struct settings *s, int wake_fd);
+struct context;
+struct workers *workers_start(struct context *x, int wake_fd);
 void workers_push(struct workers *w, struct job *j); /* takes ownership */
 struct job *workers_take_done(struct workers *w);    /* NULL when there is none; job_free it */
 bool workers_idle(struct workers *w);                /* nothing queued, running or to be taken */
 bool workers_efs_bad(struct workers *w);             /* the last JOB_HOUSEKEEP found EFS unusable */
 struct counts workers_counts(struct workers *w);
-/* Ask all to stop at the next chunk and wait for at most `seconds`. False: one hangs; the process may
- * only _exit then. */
-bool workers_stop(struct workers *w, unsigned seconds);
+/* Ask all to stop at the next chunk and wait until the monotonic millisecond `end`. False: one hangs; the
+ * process may only _exit then. */
+bool workers_stop(struct workers *w, int64_t end);
 void workers_free(struct workers *w); /* only after workers_stop was true */
 #endif

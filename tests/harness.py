@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import signal
+import ssl
 import subprocess
 import tarfile
 import time
@@ -23,6 +24,10 @@ def tar_of(seed: str, size: int = 2000) -> bytes:
     return out.getvalue()
 
 
+def checksum_of(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
 def open_snapshot(tar: pathlib.Path, work: pathlib.Path, shard: bool = False):
     """Open a collection's (or a shard's) snapshot in the real engine; returns the EdgeShard."""
     import qdrant_edge
@@ -38,6 +43,28 @@ def open_snapshot(tar: pathlib.Path, work: pathlib.Path, shard: bool = False):
     return qdrant_edge.EdgeShard.load(str(work / "shard"))
 
 
+class Certificate:
+    """A certificate authority of its own (`ca`), and a server's certificate by it (`file`, `key`) for 127.0.0.1."""
+
+    def __init__(self, folder: pathlib.Path):
+        folder.mkdir(parents=True)
+        self.ca, self.file, self.key = folder / "ca.pem", folder / "cert.pem", folder / "key.pem"
+        self._make(self.ca, folder / "ca.key", "/CN=An authority for tests", "basicConstraints=critical,CA:true")
+        self._make(self.file, self.key, "/CN=127.0.0.1", "basicConstraints=CA:false", "-CA", self.ca, "-CAkey",
+                   folder / "ca.key", "-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost")
+
+    @staticmethod
+    def _make(out, key, subject, extension, *more):
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                        "-days", "30", "-subj", subject, "-addext", extension, "-keyout", key, "-out", out, *more],
+                       check=True, capture_output=True)
+
+    def client(self, protocols):
+        context = ssl.create_default_context(cafile=str(self.ca))
+        context.set_alpn_protocols(protocols)
+        return context
+
+
 def events(text: str) -> list:
     """The log lines, each checked to be JSON."""
     return [json.loads(line) for line in text.splitlines()]
@@ -50,8 +77,9 @@ class Tree:
         self.efs.mkdir()
         self.base = self.efs / "test-cpu"
         self.env = dict(os.environ, EFS_ROOT=str(self.efs), SNAPSHOTS_DIR=str(self.snapshots), TIER="test",
-                        CPU_ARCH="cpu", LOCAL_KEEP="100", QDRANT_URL="http://127.0.0.1:1", LOG_FORMAT="json")
-        for name in ("QDRANT_BIN", "RETENTION", "COMPRESSION", "NODE_NAME", "LOG_LEVEL", "NO_COLOR"):
+                        CPU_ARCH="cpu", LOCAL_KEEP="100", QDRANT_URL="http://127.0.0.1:1", LOG_FORMAT="json",
+                        SNAPSHOT_INTERVAL="0", STATUS_LISTEN="off")
+        for name in ("QDRANT_BIN", "RETENTION", "COMPRESSION", "NODE_NAME", "LOG_LEVEL", "NO_COLOR", "COLLECTIONS"):
             self.env.pop(name, None)
         self.running = []
 
@@ -61,7 +89,7 @@ class Tree:
         path = folder / f"{name}.snapshot"
         path.write_bytes(data)
         if checksum:
-            text = checksum if isinstance(checksum, str) else hashlib.sha256(data).hexdigest()
+            text = checksum if isinstance(checksum, str) else checksum_of(data)
             (folder / f"{name}.snapshot.checksum").write_text(text)
         return path
 
@@ -80,7 +108,7 @@ class Tree:
 
     def start(self, **env):
         p = subprocess.Popen([BUILD / "qdrant-replicator"], env=self.env | env,
-                             stderr=open(self.root / "log", "ab"))
+                             stdout=open(self.root / "stdout", "ab"), stderr=open(self.root / "log", "ab"))
         self.running.append(p)
         wait_for(lambda: self.logged("started") or p.poll() is not None)
         assert p.poll() is None, (self.root / "log").read_text()

@@ -45,17 +45,18 @@ def free_port():
 
 
 class Server:
-    """One server of its own, with its folders below `root`. `env` adds settings or takes them away (None)."""
+    """One server of its own, with its folders below `root`. `env` adds settings or takes them away (None).
+    With a `certificate` (harness.Certificate) it speaks TLS alone."""
 
-    def __init__(self, kind, root, port=None, api_key=None, env=None):
-        self.kind, self.root, self.api_key = kind, pathlib.Path(root), api_key
+    def __init__(self, kind, root, port=None, api_key=None, env=None, certificate=None):
+        self.kind, self.root, self.api_key, self.certificate = kind, pathlib.Path(root), api_key, certificate
         self.program = str(STANDIN if kind == "standin" else REAL)
         self.work, self.log = self.root / "qdrant", self.root / "qdrant.log"
         self.storage, self.snapshots = self.work / "storage", self.work / "snapshots"
         self.work.mkdir(parents=True, exist_ok=True)
         self.snapshots.mkdir(exist_ok=True)
         self.port = port or free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"http{'s' if certificate else ''}://127.0.0.1:{self.port}"
         self.process = None
         self.env = self._environment(env or {})
 
@@ -70,6 +71,9 @@ class Server:
                 "QDRANT__STORAGE__SNAPSHOTS_PATH": str(self.snapshots)}
         if self.api_key:
             env["QDRANT__SERVICE__API_KEY"] = self.api_key
+        if self.certificate:
+            env |= {"QDRANT__SERVICE__ENABLE_TLS": "true", "QDRANT__TLS__CERT": str(self.certificate.file),
+                    "QDRANT__TLS__KEY": str(self.certificate.key)}
         return {k: v for k, v in (env | more).items() if v is not None}
 
     def __enter__(self):
@@ -102,9 +106,11 @@ class Server:
     def _grpc_ready(self):
         """Whether gRPC speaks HTTP/2. The real server (1.18.2) begins to serve it, and to take signals for it,
         after REST: a TERM between the two ends REST alone, and the process waits for another one."""
-        with socket.create_connection(("127.0.0.1", int(self.env["QDRANT__SERVICE__GRPC_PORT"])), 5) as s:
-            s.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0]))
-            return len(s.recv(9)) > 0
+        with socket.create_connection(("127.0.0.1", int(self.env["QDRANT__SERVICE__GRPC_PORT"])), 5) as plain:
+            tls = self.certificate and self.certificate.client(["h2"])
+            with tls.wrap_socket(plain, server_hostname="127.0.0.1") if tls else plain as s:
+                s.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0]))
+                return len(s.recv(9)) > 0
 
     def stop(self):
         """TERM, and its exit code."""
@@ -130,6 +136,9 @@ class Server:
     def request(self, method, path, body=None, headers=None, key=True, timeout=60):
         """(status, reply): parsed where it is JSON, else its text. `key` True sends the server's own."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+        if self.certificate:
+            connection = http.client.HTTPSConnection("127.0.0.1", self.port, timeout=timeout,
+                                                     context=self.certificate.client(["http/1.1"]))
         try:
             headers = dict(headers or {})
             if key is True and self.api_key:

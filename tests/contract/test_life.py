@@ -2,11 +2,12 @@
 import http.client
 import signal
 import socket
+import ssl
 import subprocess
 
 import pytest
 from contract_steps import add_point, make_collection, points_of, take_snapshot
-from harness import wait_for
+from harness import Certificate, wait_for
 from server import free_port
 from test_snapshots import FIVE, SIX
 
@@ -90,7 +91,10 @@ def test_in_recovery_mode_it_answers_but_touches_no_collection(fresh):
     server.env["QDRANT__STORAGE__RECOVERY_MODE"] = "look at it"
     server.start()
     assert server.result("GET", "/collections") == {"collections": [{"name": "closed"}]}
-    assert "app_status_recovery_mode 1" in server.request("GET", "/metrics")[1]
+    assert server.request("GET", "/readyz") == (200, "all shards are ready")
+    assert server.result("GET", "/collections/closed/snapshots") == []
+    metrics = server.request("GET", "/metrics")[1].split("\n")
+    assert {"app_status_recovery_mode 1", 'snapshot_creation_running{id="closed"} 0'} < set(metrics)
     read = "Service internal error: 1 of 1 read operations failed:\n  "
     failed = "Service internal error: Failed to {},  look at it"
     for method, path, body, text in (
@@ -102,10 +106,45 @@ def test_in_recovery_mode_it_answers_but_touches_no_collection(fresh):
             ("POST", "/snapshots", None, failed.format("get_snapshot_creator"))):
         status, reply = server.request(method, f"/collections/closed{path}", body)
         assert (status, reply["status"]) == (500, {"error": text})
+    status, reply = server.request("POST", "/snapshots")
+    assert (status, reply["status"]) == (500, {"error": failed.format("get_snapshot_creator")})
     server.stop()
     del server.env["QDRANT__STORAGE__RECOVERY_MODE"]
     server.start()
     assert points_of(server, "closed") == FIVE
+
+
+def test_with_tls_it_shows_its_certificate_and_speaks_nothing_else(fresh, tmp_path):
+    good, other = Certificate(tmp_path / "good"), Certificate(tmp_path / "other")
+    server = fresh(certificate=good, api_key="k").start()
+    make_collection(server, "c")
+    assert points_of(server, "c") == FIVE and len(take_snapshot(server, "c")["checksum"]) == 64
+    assert server.request("GET", "/collections", key=None)[0] == 401
+    server.certificate = other
+    with pytest.raises(ssl.SSLCertVerificationError):
+        server.request("GET", "/readyz")
+    server.certificate = None
+    with pytest.raises((http.client.HTTPException, ConnectionError)):
+        server.request("GET", "/readyz")
+    server.certificate = good
+    assert server.request("GET", "/readyz")[0] == 200
+    assert server.stop() == 0
+
+
+def test_without_the_certificate_that_it_is_to_show_it_does_not_start(fresh, tmp_path):
+    certificate = Certificate(tmp_path / "gone")
+    certificate.file.unlink()
+    assert run(fresh(certificate=certificate)).returncode != 0
+
+
+def test_a_key_is_changed_by_a_restart(fresh):
+    server = fresh(api_key="first").start()
+    make_collection(server, "c")
+    server.stop()
+    server.env["QDRANT__SERVICE__API_KEY"] = server.api_key = "second"
+    server.start()
+    assert server.request("GET", "/collections", key="first") == (401, "Invalid API key or JWT")
+    assert points_of(server, "c") == FIVE
 
 
 def test_in_a_cluster_the_peer_id_is_the_one_in_the_names_of_snapshots(fresh):

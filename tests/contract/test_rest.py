@@ -1,5 +1,6 @@
 """The recorded conversation, held again: every request gets the reply that the real server gave."""
 import re
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from contract_steps import KEY, make_collection, next_second, take_snapshot
@@ -86,6 +87,28 @@ def test_the_metrics_are_the_recorded_ones(qdrant, replies):
                 for line in plain_replies()[1] if not line.startswith(volatile)}
     assert status == 200 and expected - got == set()
     assert {f"# TYPE {n} gauge" for n in ("snapshot_creation_running", "snapshot_recovery_running")} < got
+
+
+def test_a_collection_is_in_the_snapshot_metrics_from_its_beginning(fresh):
+    server = fresh().start()
+    make_collection(server, "untouched")
+    lines = server.request("GET", "/metrics")[1].split("\n")
+    for name in ("snapshot_creation_running", "snapshot_recovery_running", "snapshot_created_total"):
+        assert f'{name}{{id="untouched"}} 0' in lines
+
+
+def test_while_a_snapshot_is_made_the_metrics_say_so(fresh):
+    """Not of a small one: it must be seen in the making."""
+    server = fresh().start()
+    make_collection(server, "large", [{"id": i, "vector": [0.1, 0.2, 0.3, i / 20000], "payload": {"t": "x" * 1000}}
+                                      for i in range(20000)])
+    with ThreadPoolExecutor(1) as pool:
+        made = pool.submit(lambda: [take_snapshot(server, "large") for _ in range(5)])
+        seen = set()
+        while not made.done():
+            text = server.request("GET", "/metrics")[1]
+            seen |= set(re.findall(r'^snapshot_creation_running\{id="large"} (\d+)$', text, re.M))
+    assert "1" in seen and len(made.result()) == 5
 
 
 def test_paths_that_nobody_serves_are_404_without_a_body(qdrant):

@@ -52,6 +52,7 @@ def metrics(r):
             lines.extend(f"{name}{labels} {value}" for labels, value in values)
     counters = r.snapshots.counters
     names = r.storage.names()
+    counters.know(names)
     points = {n: r.storage.collection(n).points_count() for n in names}
     vectors = [(f'{{collection="{n}",vector="{v}"}}', points[n])
                for n in names for v in r.storage.collection(n).vector_names()]

@@ -5,6 +5,7 @@ import os
 import pathlib
 import re
 import shutil
+import ssl
 import threading
 import time
 import traceback
@@ -294,7 +295,23 @@ class Server(http.server.ThreadingHTTPServer):
         self.id = str(uuid.uuid4())
         self.responses = Responses()
         self.busy, self.idle = 0, threading.Condition()
+        self.tls = None
+        if settings.tls:
+            self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self.tls.set_alpn_protocols(["http/1.1"])
+            self.tls.load_cert_chain(settings.tls_cert, settings.tls_key)
         super().__init__((settings.host, settings.http_port), Handler)
+
+    def finish_request(self, request, client_address):
+        """On the connection's own thread, so that a client that never shakes hands holds up nobody."""
+        if not self.tls:
+            super().finish_request(request, client_address)
+            return
+        try:
+            with self.tls.wrap_socket(request, server_side=True) as secure:
+                super().finish_request(secure, client_address)
+        except OSError:  # it does not speak TLS, or trusts another authority
+            pass
 
     def in_flight(self):
         return _Busy(self)

@@ -144,11 +144,17 @@ class Counters:
         self.creating, self.recovering, self.created = {}, {}, {}
         self.lock = threading.Lock()
 
-    @contextlib.contextmanager
-    def running(self, which, name, counted=True):
+    def know(self, names):
+        """A collection is counted, with zeros, from its beginning."""
         with self.lock:
             for counter in (self.creating, self.recovering, self.created):
-                counter.setdefault(name, 0)
+                for name in names:
+                    counter.setdefault(name, 0)
+
+    @contextlib.contextmanager
+    def running(self, which, name, counted=True):
+        self.know([name])
+        with self.lock:
             which[name] += 1
         try:
             yield

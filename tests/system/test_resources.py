@@ -78,7 +78,8 @@ def test_idle_it_sleeps(tree):
     tasks = [int(t.name) for t in pathlib.Path(f"/proc/{p.pid}/task").iterdir()]
     before = {t: status(t, "voluntary_ctxt_switches") for t in tasks}
     time.sleep(5)
-    assert sum(status(t, "voluntary_ctxt_switches") - n for t, n in before.items()) == 0
+    wakeups = sum(status(t, "voluntary_ctxt_switches") - n for t, n in before.items())
+    assert wakeups <= 5, "the wall clock is looked at every two seconds; the rest sleeps"
 
 
 @pytest.mark.skipif(SANITIZED, reason="a sanitizer and valgrind do not go together")

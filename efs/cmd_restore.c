@@ -1,0 +1,325 @@
+/* restore: choose, prove, and hand to Qdrant or to a file. */
+#include "common/cleanup.h"
+#include "common/clock.h"
+#include "common/files.h"
+#include "efs/cmd_restore.h"
+#include <cjson/cJSON.h>
+#include <curl/curl.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+/* A signal handler has nothing else to write to. */
+static atomic_bool stop;
+static void on_signal(int number)
+{
+    (void)number;
+    atomic_store(&stop, true);
+}
+
+static void catch_signals(void)
+{
+    /* The second one ends the program at once: a read from EFS may hang. */
+    struct sigaction a = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
+    (void)sigaction(SIGINT, &a, NULL); /* cannot fail with these numbers */
+    (void)sigaction(SIGTERM, &a, NULL);
+    (void)signal(SIGPIPE, SIG_IGN); /* a pipe that is closed is an error like others */
+}
+
+static int wrong(const char *what)
+{
+    cmd_complain("%s; see qdrant-efs --help", what);
+    return EXIT_SETTING;
+}
+
+static int check_location(const struct options *o)
+{
+    const struct restore_options *r = &o->restore;
+    if (r->to || r->to_stdout || r->snapshot || r->at || r->node || r->shard || r->storage)
+        return wrong("--location takes no choice of a backup, and restores into Qdrant alone");
+    if (o->n_collections != 1)
+        return wrong("--location needs one --collection");
+    if (r->checksum && (strlen(r->checksum) != 64 || strspn(r->checksum, "0123456789abcdefABCDEF") != 64))
+        return wrong("--checksum is a SHA-256: 64 hexadecimal digits");
+    return 0;
+}
+
+static int check_use(const struct options *o)
+{
+    const struct restore_options *r = &o->restore;
+    if (r->location)
+        return check_location(o);
+    if (r->checksum)
+        return wrong("--checksum is for --location");
+    if (r->to && r->to_stdout)
+        return wrong("--to or --stdout, not both");
+    if (r->rename && (r->to || r->to_stdout))
+        return wrong("--rename is for a restore into Qdrant");
+    if (r->rename && o->n_collections > 1)
+        return wrong("--rename is for one collection");
+    if (r->to_stdout && (o->json || o->dry_run))
+        return wrong("--stdout writes the snapshot alone: no --json, no --dry-run");
+    if (r->to_stdout && isatty(STDOUT_FILENO))
+        return wrong("--stdout is for a pipe or a file, not for a terminal");
+    if (r->storage && (r->shard || r->rename || o->n_collections > 0))
+        return wrong("--storage-snapshot is of all collections: no --collection, --shard or --rename");
+    if (r->shard && (strspn(r->shard, "0123456789") != strlen(r->shard) || o->n_collections != 1))
+        return wrong("--shard is a number, and needs one --collection");
+    return 0;
+}
+
+/* --- one attempt */
+
+static bool makes_file(const struct options *o) { return o->restore.to || o->restore.to_stdout; }
+
+/* A folder gets a file in it; a name of Qdrant's may be hidden, that of EFS is not. */
+static int file_of(struct job *j, const struct backup *b, struct err *e)
+{
+    struct stat st;
+    char name[NAME_STORED + 16];
+    if (stat(j->o->restore.to, &st) == 0 && S_ISDIR(st.st_mode)) {
+        (void)snprintf(name, sizeof name, "%s.snapshot", b->stem);
+        return files_join(j->file, sizeof j->file, j->o->restore.to, name, e);
+    }
+    return (size_t)snprintf(j->file, sizeof j->file, "%s", j->o->restore.to) < sizeof j->file
+               ? 0
+               : err_set(e, ENAMETOOLONG, "cannot write", j->o->restore.to, NULL);
+}
+
+static enum restore_outcome to_stdout(struct job *j, struct backup *b, const struct copy_watch *watch,
+                                      struct err *e)
+{
+    enum restore_outcome outcome = restore_to_fd(b, STDOUT_FILENO, "standard output", watch, j->stop, e);
+    /* Too late for another one. */
+    return outcome == RESTORE_DEFECT ? RESTORE_FAILED : outcome;
+}
+
+static enum restore_outcome to_file(struct job *j, struct backup *b, const struct copy_watch *watch,
+                                    struct err *e)
+{
+    if (file_of(j, b, e) != 0)
+        return RESTORE_FAILED;
+    if (!j->o->dry_run)
+        return restore_to_file(b, j->file, j->o->restore.force, watch, j->stop, e);
+    if (!j->o->restore.force && access(j->file, F_OK) == 0) {
+        (void)err_set(e, EEXIST, "cannot write", j->file, "give another name, or --force to replace it");
+        return RESTORE_REFUSED;
+    }
+    return restore_prove(b, watch, j->stop, e);
+}
+
+static struct restore into(const struct job *j, const struct copy_watch *watch)
+{
+    return (struct restore){.qdrant = j->qdrant,
+                            .target = j->target,
+                            .force = j->o->restore.force,
+                            .green_ms = (long)j->o->restore.wait * 1000,
+                            .watch = watch ? *watch : (struct copy_watch){0},
+                            .stop = j->stop};
+}
+
+/* Proven also by a dry run: only then it is known which one would be taken. */
+static enum restore_outcome to_qdrant(struct job *j, struct backup *b, const struct copy_watch *watch,
+                                      struct err *e)
+{
+    struct restore r = into(j, watch);
+    if (!j->o->dry_run)
+        return restore_run(&r, b, &j->report, e);
+    enum restore_outcome outcome = restore_look(&r, b, &j->report, e);
+    struct err why = {0};
+    enum restore_outcome good = restore_prove(b, watch, j->stop, &why);
+    if (good == RESTORE_DONE)
+        return outcome;
+    *e = why;
+    return good;
+}
+
+static enum restore_outcome attempt(struct backup *b, void *arg, struct err *e)
+{
+    struct job *j = arg;
+    struct progress *bar = progress_new(b->m.content.stored_size);
+    struct copy_watch watch = {progress_bytes, bar};
+    progress_name(bar, b->m.source.stem);
+    enum restore_outcome outcome = j->o->restore.to_stdout ? to_stdout(j, b, &watch, e)
+                                   : j->o->restore.to      ? to_file(j, b, &watch, e)
+                                                           : to_qdrant(j, b, &watch, e);
+    progress_end(bar);
+    return outcome;
+}
+
+/* --- one collection */
+
+static bool none(struct job *j, const struct options *o, const struct err *why)
+{
+    struct err e = {0};
+    if (why->text[0])
+        e = *why;
+    else
+        (void)err_set(&e, 0, "no backup that fits below", o->root, "`qdrant-efs ls` lists them");
+    return say_end(j, NULL, RESTORE_FAILED, &e, 0);
+}
+
+static bool restore_one(struct job *j, struct entries *list)
+{
+    struct err e = {0};
+    int64_t begin = clock_ms();
+    cleanup_free size_t *order = calloc(list->n + 1, sizeof *order);
+    size_t which = 0;
+    struct restore_attempt a = {
+        .with = attempt, .skipped = say_skipped, .arg = j, .strict = j->o->restore.strict};
+    j->target = j->o->restore.rename ? j->o->restore.rename : j->wish.collection;
+    j->file[0] = 0;
+    say_begin(j);
+    size_t n = order ? restore_choose(list, &j->wish, order, &e) : 0;
+    if (n == 0)
+        return none(j, j->o, &e);
+    enum restore_outcome outcome = restore_first_good(list, order, n, &a, &which, &e);
+    return say_end(j, &list->v[which], outcome, &e, (double)(clock_ms() - begin) / 1000);
+}
+
+/* Names of the collections that have something of that kind; each once. They belong to the list. */
+static size_t collections_of(const struct entries *list, enum kind kind, const char **names)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < list->n; i++) {
+        const char *name = list->v[i].m.source.collection;
+        size_t k = 0;
+        while (k < n && strcmp(names[k], name) != 0)
+            k++;
+        if (k == n && list->v[i].m.source.kind == kind)
+            names[n++] = name;
+    }
+    return n;
+}
+
+static bool is_folder(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+static int check_several(const struct options *o)
+{
+    if (o->restore.rename)
+        return wrong("--rename is for one collection, and there are several: give --collection");
+    if (o->restore.to_stdout)
+        return wrong("--stdout is for one collection, and there are several: give --collection");
+    if (o->restore.to && !is_folder(o->restore.to))
+        return wrong("--to must be a folder that is there, for several collections");
+    return 0;
+}
+
+/* What --collection names, also when there is nothing of it, else all. */
+static int restore_all(struct job *j, struct entries *list)
+{
+    const struct options *o = j->o;
+    cleanup_free const char **names = calloc(list->n + 1, sizeof *names);
+    const char **wanted = o->n_collections > 0 ? o->collections : names;
+    size_t n = names ? collections_of(list, j->wish.kind, names) : 0;
+    int rc = 0;
+    if (o->n_collections > 0)
+        n = o->n_collections;
+    if (n > 1 && (rc = check_several(o)) != 0)
+        return rc;
+    if (n == 0) {
+        cmd_complain("no backup that fits below %s; `qdrant-efs ls` lists them", o->root);
+        rc = EXIT_DEFECT;
+    }
+    for (size_t i = 0; i < n && !atomic_load(&stop); i++) {
+        j->wish.collection = wanted[i];
+        rc = restore_one(j, list) ? rc : EXIT_DEFECT;
+    }
+    return atomic_load(&stop) ? EXIT_DEFECT : rc;
+}
+
+/* --- all of it */
+
+static enum kind kind_of(const struct options *o, const struct entries *list)
+{
+    if (o->restore.storage || o->restore.shard)
+        return o->restore.storage ? KIND_STORAGE : KIND_SHARD;
+    return o->restore.snapshot && list->n > 0 ? list->v[0].m.source.kind : KIND_COLLECTION;
+}
+
+static int from_efs(struct job *j)
+{
+    cleanup_entries struct entries list = {0};
+    const struct restore_options *r = &j->o->restore;
+    struct options o = *j->o;
+    o.operand = r->snapshot;
+    if (cmd_gather(&o, &list) != 0)
+        return EXIT_DEFECT;
+    j->wish = (struct restore_wish){.kind = kind_of(j->o, &list),
+                                    .collection = "",
+                                    .shard = r->shard,
+                                    .node = r->node              ? r->node
+                                            : o.settings.node[0] ? j->o->settings.node
+                                                                 : NULL,
+                                    .snapshot = r->snapshot,
+                                    .at = r->at,
+                                    .tier = j->o->tier};
+    if (j->wish.kind == KIND_STORAGE && !makes_file(j->o))
+        return wrong(
+            "a snapshot of the whole storage can be restored at Qdrant's start alone: write it with --to");
+    return restore_all(j, &list);
+}
+
+static int from_location(struct job *j)
+{
+    struct err e = {0};
+    struct restore r;
+    int64_t begin = clock_ms();
+    j->wish = (struct restore_wish){.kind = KIND_COLLECTION, .collection = j->o->collections[0]};
+    j->target = j->o->restore.rename ? j->o->restore.rename : j->wish.collection;
+    say_begin(j);
+    r = into(j, NULL);
+    enum restore_outcome outcome =
+        j->o->dry_run ? restore_look(&r, NULL, &j->report, &e)
+                      : restore_from(&r, j->o->restore.location, j->o->restore.checksum, &j->report, &e);
+    return say_end(j, NULL, outcome, &e, (double)(clock_ms() - begin) / 1000) ? 0 : EXIT_DEFECT;
+}
+
+static int run(struct job *j)
+{
+    int rc = j->o->restore.location ? from_location(j) : from_efs(j);
+    if (!j->array)
+        return rc;
+    if (rc == EXIT_SETTING)
+        return cJSON_Delete(j->array), rc;
+    int printed = cmd_print_json(j->array);
+    return rc ? rc : printed;
+}
+
+static int with_qdrant(struct job *j)
+{
+    struct qdrant_settings settings;
+    struct err e = {0};
+    if (qdrant_settings_read(&settings, &e) != 0)
+        return wrong(e.text);
+    if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+        return cmd_complain("cannot start libcurl"), EXIT_DEFECT;
+    struct key *key = key_new(&settings, &stop);
+    j->qdrant = key ? qdrant_new(&settings, key, &stop) : NULL;
+    int rc = EXIT_DEFECT;
+    if (j->qdrant)
+        rc = run(j);
+    else
+        cmd_complain("no memory");
+    qdrant_free(j->qdrant);
+    key_free(key);
+    explicit_bzero(&settings, sizeof settings);
+    curl_global_cleanup();
+    return rc;
+}
+
+int cmd_restore(const struct options *o)
+{
+    struct job j = {.o = o, .stop = &stop};
+    int rc = check_use(o);
+    if (rc != 0)
+        return rc;
+    catch_signals();
+    j.array = o->json ? cJSON_CreateArray() : NULL;
+    return makes_file(o) ? run(&j) : with_qdrant(&j);
+}

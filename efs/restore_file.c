@@ -1,0 +1,118 @@
+#include "common/cleanup.h"
+#include "common/files.h"
+#include "efs/restore.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { CHUNK = 1 << 20 };
+
+static void stream_freep(struct restore_stream **s) { restore_close(*s); }
+#define cleanup_stream __attribute__((cleanup(stream_freep)))
+
+/* What cannot be read may be readable later; what is read and wrong stays so. */
+static enum restore_outcome outcome_of(const struct err *e)
+{
+    return e->code == 0 ? RESTORE_DEFECT : RESTORE_FAILED;
+}
+
+/* `fd` -1: nowhere. */
+static enum restore_outcome copy_out(const struct backup *b, int fd, const char *name,
+                                     const struct copy_watch *watch, const atomic_bool *stop, struct err *e)
+{
+    struct err why = {0};
+    cleanup_free char *buf = malloc(CHUNK);
+    cleanup_stream struct restore_stream *s = buf ? restore_open(b, watch, stop, &why) : NULL;
+    ssize_t n = -1;
+    while (s && (n = restore_read(s, buf, CHUNK, &why)) > 0)
+        if (fd >= 0 && files_write_all(fd, buf, (size_t)n, name, e) != 0)
+            return RESTORE_FAILED;
+    if (n == 0)
+        return RESTORE_DONE;
+    if (!buf)
+        (void)err_set(&why, ENOMEM, "cannot read", b->data, NULL);
+    if (e)
+        *e = why;
+    return outcome_of(&why);
+}
+
+enum restore_outcome restore_prove(const struct backup *b, const struct copy_watch *watch,
+                                   const atomic_bool *stop, struct err *e)
+{
+    return copy_out(b, -1, "", watch, stop, e);
+}
+
+enum restore_outcome restore_to_fd(const struct backup *b, int fd, const char *name,
+                                   const struct copy_watch *watch, const atomic_bool *stop, struct err *e)
+{
+    return copy_out(b, fd, name, watch, stop, e);
+}
+
+/* What an earlier one left that was killed. */
+static void sweep(const char *dir)
+{
+    char path[PATH_MAX];
+    cleanup_dir DIR *d = opendir(dir);
+    for (struct dirent *de; d && (de = readdir(d));)
+        if (files_partial_orphan(de->d_name) && files_join(path, sizeof path, dir, de->d_name, NULL) == 0)
+            (void)unlink(path); /* best effort */
+}
+
+static int folder_of(const char *path, char dir[PATH_MAX], struct err *e)
+{
+    const char *slash = strrchr(path, '/');
+    if (!slash || slash == path)
+        (void)snprintf(dir, PATH_MAX, "%s", slash ? "/" : ".");
+    else if ((size_t)snprintf(dir, PATH_MAX, "%.*s", (int)(slash - path), path) >= PATH_MAX)
+        return err_set(e, ENAMETOOLONG, "cannot write", path, NULL);
+    return 0;
+}
+
+static enum restore_outcome taken(const char *path, struct err *e)
+{
+    (void)err_set(e, EEXIST, "cannot write", path, "give another name, or --force to replace it");
+    return RESTORE_REFUSED;
+}
+
+static enum restore_outcome give_name(const char *partial, const char *dir, const char *path, bool replace,
+                                      struct err *e)
+{
+    int rc = replace ? files_rename(partial, path, e) : files_name_new(partial, path, e);
+    if (rc > 0)
+        return taken(path, e);
+    return rc == 0 && files_sync_dir(dir, e) == 0 ? RESTORE_DONE : RESTORE_FAILED;
+}
+
+static enum restore_outcome write_partial(const struct backup *b, const char *partial,
+                                          const struct copy_watch *watch, const atomic_bool *stop,
+                                          struct err *e)
+{
+    /* 0600, as Qdrant's own: it holds whatever the collection does. */
+    cleanup_close int fd = open(partial, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0) {
+        (void)err_set(e, errno, "cannot create", partial, "give a folder that can be written to");
+        return RESTORE_FAILED;
+    }
+    enum restore_outcome outcome = copy_out(b, fd, partial, watch, stop, e);
+    if (outcome != RESTORE_DONE)
+        return outcome;
+    return files_sync_close(&fd, partial, e) == 0 ? RESTORE_DONE : RESTORE_FAILED;
+}
+
+enum restore_outcome restore_to_file(const struct backup *b, const char *path, bool replace,
+                                     const struct copy_watch *watch, const atomic_bool *stop, struct err *e)
+{
+    char dir[PATH_MAX], partial[PATH_MAX];
+    if (folder_of(path, dir, e) != 0 || files_partial(dir, partial, sizeof partial, e) != 0)
+        return RESTORE_FAILED;
+    sweep(dir);
+    if (!replace && access(path, F_OK) == 0)
+        return taken(path, e); /* before the work, not after it */
+    enum restore_outcome outcome = write_partial(b, partial, watch, stop, e);
+    if (outcome == RESTORE_DONE)
+        outcome = give_name(partial, dir, path, replace, e);
+    if (outcome != RESTORE_DONE)
+        (void)unlink(partial); /* best effort: the next one sweeps */
+    return outcome;
+}

@@ -1,0 +1,20 @@
+/* The original bytes of a backup, as they are wanted: read, decompressed and hashed on the way, in memory of
+ * a fixed size. The last byte is handed out only once the whole has been proven against the manifest, so that
+ * whoever needs all of it (an upload with its length, a file with its final name) never has a whole that is
+ * wrong. */
+#ifndef EFS_RESTORE_STREAM_H
+#define EFS_RESTORE_STREAM_H
+#include "efs/store.h"
+#include <stdatomic.h>
+#include <sys/types.h>
+
+struct restore_stream;
+/* `b` is complete, and stays. `watch` (may be NULL) is told the stored bytes that were read; `stop` (may be
+ * NULL): set, gives up with ECANCELED. */
+struct restore_stream *restore_open(const struct backup *b, const struct copy_watch *watch,
+                                    const atomic_bool *stop, struct err *e);
+void restore_close(struct restore_stream *s);
+/* Up to `n` bytes: as many as there are. 0 at the end. -1: `e` has errno's code when the file could not be
+ * read, and 0 when what was read is not what the manifest says. Every later call gives the same. */
+ssize_t restore_read(struct restore_stream *s, void *out, size_t n, struct err *e);
+#endif

@@ -1,0 +1,45 @@
+/* Asks HTTP servers one short question each, all side by side under one deadline: GET, the status line, and
+ * what comes behind it as far as it fits. For a health check, which has to have an answer in time whatever
+ * the other side does: accepts and says nothing, sends a byte a second, or is not there at all. No TLS, no
+ * redirects, no parsing beyond the status line. */
+#ifndef ENTRYPOINT_ASK_H
+#define ENTRYPOINT_ASK_H
+#include "entrypoint/address.h"
+#include <stddef.h>
+#include <stdint.h>
+
+enum { ASK_REPLY_MAX = 4096, ASK_AT_ONCE = 2 };
+
+enum ask_end {
+    ASK_ANSWERED, /* with `status` */
+    ASK_ACCEPTED, /* the connection, which was all that was asked */
+    ASK_FAILED,   /* `error` says why: ECONNREFUSED, or ECONNRESET before a status line */
+    ASK_NO_PEER,  /* no connection in time */
+    ASK_SILENT,   /* a connection, but no status line in time */
+    ASK_CLOSED,   /* the connection was closed before a status line */
+    ASK_NOT_HTTP, /* something else speaks there, such as TLS */
+};
+
+struct ask {
+    struct address at;
+    const char *path; /* NULL: only whether the port takes a connection */
+    /* The answer. */
+    enum ask_end end;
+    int error, status;
+    int64_t ms; /* until the status line, or until it was over without one */
+    char reply[ASK_REPLY_MAX];
+    size_t length; /* of `reply`: status line, headers, body */
+    /* On the way there. */
+    enum { ASK_CONNECTING, ASK_READING, ASK_OVER } step;
+    int fd;
+    int64_t begun;
+};
+
+/* Asks all of up to ASK_AT_ONCE, and is back after `within_ms` at the latest. */
+void ask_all(struct ask *asks, size_t n, int64_t within_ms);
+/* The status in the first `n` bytes of a reply: 0 while the status line is not complete, -1 when it is none.
+ */
+int ask_status(const char *reply, size_t n);
+/* What the reply has behind its headers; NULL when it did not get that far. */
+const char *ask_body(const struct ask *a, size_t *n);
+#endif

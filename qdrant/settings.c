@@ -1,0 +1,72 @@
+#include "qdrant/settings.h"
+#include "aws/secret.h"
+#include <string.h>
+#include <unistd.h>
+
+const struct config_row qdrant_rows[] = {
+    {"QDRANT_URL", "Qdrant's REST address", "http://QDRANT_FQDN:6333, else http://127.0.0.1:6333", false},
+    {"QDRANT_FQDN", "Qdrant's host name, when QDRANT_URL is not set", "", false},
+    {"QDRANT_CA_FILE", "PEM file of the authorities to trust for https", "the system's", false},
+    {"AK_ARN", "API key: ARN of a Secrets Manager secret that holds it", "", false},
+    {"AK_JSON_KEY", "member of a JSON secret that is the key", "the whole secret", false},
+    {"QDRANT_API_KEY_FILE", "API key: a file that holds it, read again when it changes", "", false},
+    {"QDRANT_API_KEY", "API key itself", "QDRANT__SERVICE__API_KEY", true},
+};
+const size_t qdrant_row_count = sizeof qdrant_rows / sizeof *qdrant_rows;
+
+static int address(struct qdrant_settings *s, struct err *e)
+{
+    char from_fqdn[300];
+    const char *fqdn = config_env("QDRANT_FQDN", "");
+    if (strlen(fqdn) > 253)
+        return config_wrong(e, "QDRANT_FQDN", fqdn, "a host name");
+    (void)snprintf(from_fqdn, sizeof from_fqdn, "http://%.253s:6333", fqdn);
+    const char *url = config_env("QDRANT_URL", *fqdn ? from_fqdn : "http://127.0.0.1:6333");
+    if ((strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0) || strpbrk(url, " \t\r\n?#@"))
+        return config_wrong(e, "QDRANT_URL", strchr(url, '@') ? "(not shown)" : url,
+                            "an http:// or https:// address without user, query or fragment");
+    s->shared = url == from_fqdn;
+    if (config_text(s->url, sizeof s->url, "QDRANT_URL", url, e) != 0)
+        return -1;
+    size_t n = strlen(s->url);
+    if (s->url[n - 1] == '/')
+        s->url[n - 1] = 0;
+    return 0;
+}
+
+/* A certificate that cannot be read would show at the first request only, as one of many errors. */
+static int authorities(struct qdrant_settings *s, struct err *e)
+{
+    if (config_path(s->ca_file, sizeof s->ca_file, "QDRANT_CA_FILE", config_env("QDRANT_CA_FILE", ""), e) !=
+        0)
+        return -1;
+    if (s->ca_file[0] && access(s->ca_file, R_OK) != 0)
+        return config_wrong(e, "QDRANT_CA_FILE", s->ca_file, "a readable PEM file");
+    return 0;
+}
+
+static int key_sources(struct qdrant_settings *s, struct err *e)
+{
+    const char *key = config_env("QDRANT_API_KEY", config_env("QDRANT__SERVICE__API_KEY", ""));
+    const char *arn = config_env("AK_ARN", "");
+    struct err ignored;
+    if (strlen(key) >= sizeof s->key || strpbrk(key, "\r\n")) /* a newline would end the header */
+        return config_wrong(e, "QDRANT_API_KEY", "(not shown)", "one line of less than 1 KiB");
+    if (*arn && secret_check_arn(arn, &ignored) != 0)
+        return config_wrong(e, "AK_ARN", arn,
+                            "the ARN of a secret, arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME");
+    (void)snprintf(s->key, sizeof s->key, "%s", key);
+    return config_text(s->secret_arn, sizeof s->secret_arn, "AK_ARN", arn, e) ||
+                   config_text(s->secret_json_key, sizeof s->secret_json_key, "AK_JSON_KEY",
+                               config_env("AK_JSON_KEY", ""), e) ||
+                   config_text(s->key_file, sizeof s->key_file, "QDRANT_API_KEY_FILE",
+                               config_env("QDRANT_API_KEY_FILE", ""), e)
+               ? -1
+               : 0;
+}
+
+int qdrant_settings_read(struct qdrant_settings *s, struct err *e)
+{
+    memset(s, 0, sizeof *s);
+    return address(s, e) || authorities(s, e) || key_sources(s, e) ? -1 : 0;
+}

@@ -1,0 +1,18 @@
+/* Where Qdrant answers and how to prove who we are, from the environment. */
+#ifndef QDRANT_SETTINGS_H
+#define QDRANT_SETTINGS_H
+#include "common/config.h"
+#include <limits.h>
+enum { API_KEY_MAX = 1024 };
+struct qdrant_settings {
+    char url[512]; /* QDRANT_URL, else http://QDRANT_FQDN:6333; without a trailing slash */
+    bool shared;   /* the address is QDRANT_FQDN's: other nodes may answer there too */
+    char ca_file[PATH_MAX];
+    char secret_arn[2048], secret_json_key[256]; /* AK_ARN, AK_JSON_KEY */
+    char key_file[PATH_MAX];                     /* QDRANT_API_KEY_FILE */
+    char key[API_KEY_MAX];                       /* from the environment; the last resort */
+};
+extern const struct config_row qdrant_rows[];
+extern const size_t qdrant_row_count;
+int qdrant_settings_read(struct qdrant_settings *s, struct err *e);
+#endif

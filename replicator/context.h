@@ -1,0 +1,24 @@
+/* What all parts of the daemon share. Filled by main before the first thread starts, and only read from then
+ * on. */
+#ifndef REPLICATOR_CONTEXT_H
+#define REPLICATOR_CONTEXT_H
+#include "efs/settings.h"
+#include "qdrant/client.h"
+#include "replicator/ledger.h"
+#include "replicator/options.h"
+#include <stdatomic.h>
+
+struct identity;
+struct offsite;
+struct context {
+    struct settings settings;
+    struct qdrant_settings qdrant_settings;
+    struct options options;
+    struct key *key;
+    struct qdrant *qdrant;
+    struct ledger *ledger;
+    struct identity *identity; /* who we are on ECS, once that is known */
+    struct offsite *offsite;   /* the second target; NULL: none */
+    atomic_bool stop;
+};
+#endif

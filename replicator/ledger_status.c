@@ -1,0 +1,394 @@
+/* The status document. Made from a copy, so that nobody waits while it is. */
+#include "common/cleanup.h"
+#include "common/log.h"
+#include "common/version.h"
+#include "replicator/ledger_state.h"
+#include <cjson/cJSON.h>
+#include <inttypes.h>
+#include <stdio.h>
+
+/* Members are added one after the other; whether memory was enough for all is asked once, at the end. */
+struct page {
+    const struct ledger_state *s;
+    time_t now;
+    bool ok;
+};
+
+static void text(struct page *p, cJSON *o, const char *key, const char *value)
+{
+    p->ok = p->ok && cJSON_AddStringToObject(o, key, value);
+}
+static void number(struct page *p, cJSON *o, const char *key, double value)
+{
+    p->ok = p->ok && cJSON_AddNumberToObject(o, key, value);
+}
+static void flag(struct page *p, cJSON *o, const char *key, bool value)
+{
+    p->ok = p->ok && cJSON_AddBoolToObject(o, key, value);
+}
+static void null(struct page *p, cJSON *o, const char *key)
+{
+    p->ok = p->ok && cJSON_AddNullToObject(o, key);
+}
+/* A time, or null for none. */
+static void when(struct page *p, cJSON *o, const char *key, time_t t)
+{
+    char out[32];
+    if (t == 0) {
+        null(p, o, key);
+        return;
+    }
+    manifest_time(t, out);
+    text(p, o, key, out);
+}
+/* How long ago, never negative. */
+static void age(struct page *p, cJSON *o, const char *key, time_t since)
+{
+    number(p, o, key, p->now > since ? (double)(p->now - since) : 0);
+}
+static cJSON *object(struct page *p, cJSON *o, const char *key)
+{
+    cJSON *new = p->ok ? cJSON_AddObjectToObject(o, key) : NULL;
+    p->ok = new != NULL;
+    return new;
+}
+static cJSON *array(struct page *p, cJSON *o, const char *key)
+{
+    cJSON *new = p->ok ? cJSON_AddArrayToObject(o, key) : NULL;
+    p->ok = new != NULL;
+    return new;
+}
+static cJSON *element(struct page *p, cJSON *list)
+{
+    cJSON *new = p->ok ? cJSON_CreateObject() : NULL;
+    p->ok = new &&cJSON_AddItemToArray(list, new);
+    if (p->ok)
+        return new;
+    cJSON_Delete(new);
+    return NULL;
+}
+static void adopt(struct page *p, cJSON *o, const char *key, cJSON *item)
+{
+    if (p->ok && item && cJSON_AddItemToObject(o, key, item))
+        return;
+    cJSON_Delete(item);
+    p->ok = false;
+}
+
+static void add_head(struct page *p, cJSON *o)
+{
+    text(p, o, "version", VERSION);
+    when(p, o, "now", p->now);
+    when(p, o, "started", p->s->started);
+    age(p, o, "uptime_seconds", p->s->started);
+    cJSON *node = object(p, o, "node");
+    text(p, node, "name", p->s->node);
+    text(p, node, "task_arn", p->s->task_arn);
+    text(p, node, "zone", p->s->zone);
+    text(p, node, "family", p->s->family);
+}
+
+static void add_efs(struct page *p, cJSON *o)
+{
+    const struct ledger_state *s = p->s;
+    cJSON *efs = object(p, o, "efs");
+    text(p, efs, "base", s->base);
+    if (s->efs_checked)
+        flag(p, efs, "usable", s->usable);
+    else
+        null(p, efs, "usable");
+    text(p, efs, "why", s->efs_why);
+    when(p, efs, "checked", s->efs_checked);
+    cJSON *busy = array(p, efs, "busy");
+    for (int i = 0; i < LEDGER_WORKERS; i++) {
+        const struct ledger_job *j = &s->job[i];
+        if (!j->what[0])
+            continue;
+        cJSON *one = element(p, busy);
+        number(p, one, "worker", i);
+        text(p, one, "what", j->what);
+        age(p, one, "seconds", j->begun);
+        number(p, one, "silent_seconds", (double)ledger_silence(j, p->now));
+    }
+    flag(p, efs, "hangs", ledger_hangs(s, p->now));
+}
+
+static void add_qdrant(struct page *p, cJSON *o)
+{
+    const struct ledger_state *s = p->s;
+    cJSON *q = object(p, o, "qdrant");
+    text(p, q, "url", s->qdrant_url);
+    if (s->qdrant_checked)
+        flag(p, q, "reachable", s->reachable);
+    else
+        null(p, q, "reachable");
+    flag(p, q, "recovery_mode", s->recovery_mode);
+    text(p, q, "version", s->qdrant_version);
+    when(p, q, "checked", s->qdrant_checked);
+}
+
+static void add_run(struct page *p, cJSON *o, const char *key, const struct ledger_run *r)
+{
+    if (r->begun == 0) {
+        null(p, o, key);
+        return;
+    }
+    cJSON *run = object(p, o, key);
+    when(p, run, "slot", r->slot);
+    when(p, run, "begun", r->begun);
+    when(p, run, "ended", r->ended);
+    number(p, run, "collections", r->collections);
+    number(p, run, "made", r->made);
+    number(p, run, "failed", r->failed);
+    number(p, run, "skipped", r->skipped);
+    number(p, run, "bytes", (double)r->bytes);
+}
+
+static void add_schedule(struct page *p, cJSON *o)
+{
+    const struct ledger_state *s = p->s;
+    cJSON *schedule = object(p, o, "schedule");
+    number(p, schedule, "interval_seconds", s->interval);
+    number(p, schedule, "offset_seconds", s->offset);
+    when(p, schedule, "next", s->next);
+    add_run(p, schedule, "running", &s->running);
+    add_run(p, schedule, "last", &s->last);
+    number(p, schedule, "slots_missed", (double)s->slots_missed);
+    cJSON *queue = object(p, o, "queue");
+    number(p, queue, "waiting", s->queue.waiting);
+    number(p, queue, "publishing", s->queue.publishing);
+    number(p, queue, "s3", s->queue.s3);
+    number(p, queue, "oldest_seconds", s->queue.oldest);
+}
+
+static void add_objectives(struct page *p, cJSON *o)
+{
+    number(p, o, "rpo_seconds", p->s->rpo_seconds);
+    cJSON *retention = object(p, o, "retention");
+    for (int t = 0; t < TIER_COUNT;
+         t++) { /* what each tier keeps: so many, or those so young; the other is 0 */
+        cJSON *keep = object(p, retention, tier_text((enum tier)t));
+        number(p, keep, "count", p->s->retention.keep[t].count);
+        number(p, keep, "seconds", (double)p->s->retention.keep[t].age);
+    }
+}
+
+static void add_newest(struct page *p, cJSON *o, const struct ledger_folder *f)
+{
+    struct ledger_backup b;
+    if (!ledger_newest_of(f, TIER_15MIN, p->now, &b)) {
+        null(p, o, "newest");
+        null(p, o, "age_seconds");
+        return;
+    }
+    cJSON *newest = object(p, o, "newest");
+    when(p, newest, "slot", b.slot);
+    when(p, newest, "taken", b.taken);
+    text(p, newest, "frequency", tier_text(b.tier));
+    if (b.snapshot[0]) {
+        text(p, newest, "snapshot", b.snapshot);
+        number(p, newest, "size", (double)b.size);
+        number(p, newest, "stored_size", (double)b.stored);
+        number(p, newest, "ratio", b.stored ? (double)b.size / (double)b.stored : 0);
+    } else { /* only its time is known so far */
+        null(p, newest, "snapshot");
+        null(p, newest, "size");
+        null(p, newest, "stored_size");
+        null(p, newest, "ratio");
+    }
+    age(p, o, "age_seconds", b.taken);
+}
+
+static void add_tiers(struct page *p, cJSON *o, const struct ledger_folder *f)
+{
+    struct ledger_backup b;
+    cJSON *tiers = object(p, o, "tiers");
+    for (int t = 0; t < TIER_COUNT; t++) {
+        const struct ledger_tier *in = &f->tier[t];
+        cJSON *tier = object(p, tiers, tier_text((enum tier)t));
+        number(p, tier, "count", in->count);
+        when(p, tier, "newest_slot", in->newest_slot);
+        if (ledger_newest_of(f, (enum tier)t, p->now,
+                             &b)) /* of this tier or a higher one, which serves it too */
+            age(p, tier, "age_seconds", b.taken);
+        else
+            null(p, tier, "age_seconds");
+        number(p, tier, "objective_seconds", (double)ledger_objective(p->s, (enum tier)t));
+        number(p, tier, "stored_bytes", (double)in->stored_bytes);
+    }
+}
+
+/* Printed already: as items of cJSON, 96 of these for each of many collections would take megabytes. */
+static void add_sizes(struct page *p, cJSON *o, const struct ledger_folder *f)
+{
+    enum { ONE = 3 * 20 + 5 };
+    char out[LEDGER_SIZES * ONE + 3];
+    size_t at = 0;
+    out[at++] = '[';
+    for (unsigned i = 0; i < f->sizes; i++) {
+        const struct ledger_size *z = &f->size[i];
+        at += (size_t)snprintf(out + at, ONE + 1, "%s[%lld,%" PRIu64 ",%" PRIu64 "]", i ? "," : "",
+                               (long long)z->slot, z->size, z->stored);
+    }
+    out[at++] = ']';
+    out[at] = 0;
+    p->ok = p->ok && cJSON_AddRawToObject(o, "sizes", out);
+}
+
+static void add_backup(struct page *p, cJSON *list, const struct ledger_folder *f)
+{
+    cJSON *o = element(p, list);
+    text(p, o, "kind", kind_text(f->kind));
+    text(p, o, "collection", f->collection);
+    text(p, o, "shard", f->shard);
+    flag(p, o, "wanted", f->wanted);
+    when(p, o, "wanted_since", f->wanted_since);
+    add_newest(p, o, f);
+    flag(p, o, "late", ledger_late(p->s, f, p->now));
+    add_tiers(p, o, f);
+    add_sizes(p, o, f);
+    if (f->failed == 0) {
+        null(p, o, "last_failure");
+        return;
+    }
+    cJSON *failure = object(p, o, "last_failure");
+    when(p, failure, "time", f->failed);
+    text(p, failure, "why", f->failure);
+}
+
+static void add_publications(struct page *p, cJSON *o)
+{
+    const struct ledger_state *s = p->s;
+    cJSON *list = array(p, o, "published");
+    for (unsigned long long i = 0; i < s->publications && i < LEDGER_PUBLICATIONS; i++) {
+        unsigned long long n = s->publications - i; /* from 1 */
+        const struct ledger_publication *b = &s->publication[(n - 1) % LEDGER_PUBLICATIONS];
+        cJSON *one = element(p, list);
+        number(p, one, "n", (double)n);
+        when(p, one, "time", b->when);
+        text(p, one, "kind", kind_text(b->kind));
+        text(p, one, "collection", b->collection);
+        text(p, one, "shard", b->shard);
+        text(p, one, "frequency", tier_text(b->tier));
+        text(p, one, "snapshot", b->snapshot);
+        number(p, one, "size", (double)b->size);
+        number(p, one, "stored_size", (double)b->stored);
+        number(p, one, "seconds", b->delay);
+    }
+}
+
+static void add_counts(struct page *p, cJSON *o)
+{
+    const struct ledger_state *s = p->s;
+    const struct counts *c = &s->counts;
+    const struct {
+        const char *key;
+        unsigned long long n;
+    } all[] = {{"published", c->published},
+               {"bytes", c->bytes},
+               {"stored", c->stored},
+               {"same", c->same},
+               {"expired", c->expired},
+               {"vanished", c->vanished},
+               {"mismatch", c->mismatch},
+               {"conflict", c->conflict},
+               {"failed", c->failed},
+               {"pruned", c->pruned},
+               {"deleted", c->deleted},
+               {"runs", s->run_count},
+               {"snapshots_made", s->runs.made},
+               {"snapshots_failed", s->snapshot_failures},
+               {"snapshots_skipped", s->runs.skipped},
+               {"snapshot_bytes", s->runs.bytes},
+               {"slots_missed", s->slots_missed},
+               {"s3_uploaded", s->s3_uploaded},
+               {"s3_failed", s->s3_failed},
+               {"drills", s->drills},
+               {"drills_failed", s->drills_failed}};
+    cJSON *counts = object(p, o, "counts");
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        number(p, counts, all[i].key, (double)all[i].n);
+    cJSON *tiers = object(p, counts, "tiers");
+    for (int t = 0; t < TIER_COUNT; t++) {
+        cJSON *tier = object(p, tiers, tier_text((enum tier)t));
+        number(p, tier, "published", (double)s->sum[t].published);
+        number(p, tier, "bytes", (double)s->sum[t].bytes);
+        number(p, tier, "stored", (double)s->sum[t].stored);
+        number(p, tier, "seconds", s->sum[t].seconds);
+    }
+}
+
+static void add_upload(struct page *p, cJSON *o, const char *key, const struct ledger_upload *u, bool good)
+{
+    if (u->when == 0) {
+        null(p, o, key);
+        return;
+    }
+    cJSON *last = object(p, o, key);
+    when(p, last, "time", u->when);
+    text(p, last, "collection", u->collection);
+    text(p, last, "snapshot", u->snapshot);
+    if (good)
+        number(p, last, "stored_size", (double)u->stored);
+    else
+        text(p, last, "why", u->why);
+}
+
+static void add_s3(struct page *p, cJSON *o)
+{
+    const struct ledger_state *s = p->s;
+    if (!s->has_s3) {
+        null(p, o, "s3");
+        return;
+    }
+    cJSON *s3 = object(p, o, "s3");
+    if (s->s3_good.when || s->s3_bad.when)
+        flag(p, s3, "ok", !s->s3_failing);
+    else
+        null(p, s3, "ok");
+    add_upload(p, s3, "last", &s->s3_good, true);
+    add_upload(p, s3, "last_failure", &s->s3_bad, false);
+}
+
+static void add_drill(struct page *p, cJSON *o)
+{
+    const struct ledger_state *s = p->s;
+    if (s->drill.when == 0) {
+        null(p, o, "drill");
+        return;
+    }
+    cJSON *drill = object(p, o, "drill");
+    when(p, drill, "time", s->drill.when);
+    age(p, drill, "age_seconds", s->drill.when);
+    text(p, drill, "collection", s->drill.collection);
+    text(p, drill, "snapshot", s->drill.snapshot);
+    number(p, drill, "seconds", s->drill.seconds);
+    flag(p, drill, "ok", s->drill.ok);
+    text(p, drill, "why", s->drill.why);
+}
+
+cJSON *ledger_status(struct ledger *l, time_t now)
+{
+    cleanup_ledger_copy struct ledger_state *s = ledger_copy(l);
+    cJSON *o = s ? cJSON_CreateObject() : NULL;
+    struct page p = {.s = s, .now = now, .ok = true};
+    if (!o)
+        return NULL;
+    add_head(&p, o);
+    adopt(&p, o, "health", ledger_judge(s, now));
+    add_efs(&p, o);
+    add_qdrant(&p, o);
+    add_schedule(&p, o);
+    add_objectives(&p, o);
+    cJSON *backups = array(&p, o, "backups");
+    for (size_t i = 0; p.ok && i < s->folders; i++)
+        add_backup(&p, backups, s->folder[i]);
+    add_publications(&p, o);
+    add_counts(&p, o);
+    add_s3(&p, o);
+    add_drill(&p, o);
+    adopt(&p, o, "errors", log_recent());
+    if (!p.ok)
+        cJSON_Delete(o);
+    return p.ok ? o : NULL;
+}

@@ -1,0 +1,41 @@
+/* One run: has Qdrant make a snapshot of each collection that is wanted, a bounded number at once, the one
+ * whose newest is oldest first. What fails is tried again, at growing intervals, until the run's time is
+ * over, and stops none of the others. Remembers the collections between runs. Does not touch EFS. */
+#ifndef REPLICATOR_MAKER_H
+#define REPLICATOR_MAKER_H
+#include "qdrant/client.h"
+#include "replicator/ledger.h"
+#include "replicator/options.h"
+
+struct maker;
+struct maker_options {
+    const struct options *options;
+    const char *snapshots_dir; /* whose disk must keep MIN_FREE */
+    struct qdrant *qdrant;
+    struct ledger *ledger;
+    const atomic_bool *stop;
+};
+struct maker *maker_new(const struct maker_options *o); /* NULL without memory */
+void maker_free(struct maker *m);
+
+struct maker_progress { /* for a person who watches */
+    void (*made)(const char *collection, const struct qdrant_snapshot *snapshot, double seconds, void *arg);
+    void (*failed)(const char *collection, const char *why, void *arg);
+    void *arg;
+};
+struct maker_run {
+    time_t slot; /* for the log and the report */
+    time_t end;  /* wall clock: no snapshot is begun after it; 0: no end, and no second try */
+    bool (*served)(time_t taken,
+                   void *); /* does a snapshot taken then count for this slot? NULL: none does */
+    void *arg;
+    bool look_back;                       /* ask Qdrant what it has: an earlier process may have served this slot */
+    const struct qdrant_names *only; /* these instead of COLLECTIONS' patterns; NULL */
+    const struct maker_progress *progress;
+};
+/* Blocks until the run is over. `out` is also given to the ledger. False when Qdrant never got as far as
+ * telling its collections, with the reason logged. */
+bool maker_run(struct maker *m, const struct maker_run *run, struct ledger_run *out);
+/* Only list the collections, for the ledger: where somebody else has the snapshots made. */
+bool maker_look(struct maker *m);
+#endif

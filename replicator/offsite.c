@@ -1,0 +1,377 @@
+#include "replicator/offsite.h"
+#include "aws/s3.h"
+#include "common/clock.h"
+#include "common/cleanup.h"
+#include "common/files.h"
+#include "common/log.h"
+#include "efs/stream.h"
+#include <cjson/cJSON.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Milliseconds; LOOK_BACK in seconds: what was published longer ago without a receipt is from before there
+ * was a bucket, or has failed for so long that nobody waits for it. */
+enum { TRY_FIRST = 15000, TRY_MAX = 900000, QUEUE_MAX = 10000, LOOK_BACK = 7 * 86400 };
+
+struct upload {
+    struct manifest m;
+    char *local; /* below SNAPSHOTS_DIR, or NULL */
+    struct stamp stamp;
+    unsigned tries;
+    int64_t due;
+    struct upload *next;
+};
+struct offsite {
+    struct context *context;
+    struct credentials *credentials;
+    struct caller *caller;
+    struct s3 *s3;
+    pthread_t thread;
+    pthread_mutex_t mutex; /* for all below */
+    pthread_cond_t more;
+    struct upload *queue; /* the one in work stays in it */
+    unsigned queued;
+    bool full_said;
+};
+
+static void upload_free(struct upload *u)
+{
+    if (u)
+        free(u->local);
+    free(u);
+}
+
+/* With the mutex held. */
+static void tell_queue(const struct offsite *o) { ledger_s3_queue(o->context->ledger, o->queued); }
+
+static bool queue_has(const struct offsite *o, const struct manifest *m)
+{
+    for (const struct upload *u = o->queue; u; u = u->next)
+        if (strcmp(u->m.data, m->data) == 0 && u->m.tier == m->tier)
+            return true;
+    return false;
+}
+
+/* Takes ownership. */
+static void push(struct offsite *o, struct upload *u)
+{
+    struct upload **end;
+    bool known, full;
+    (void)pthread_mutex_lock(&o->mutex);
+    known = queue_has(o, &u->m);
+    full = o->queued >= QUEUE_MAX;
+    if (full && !o->full_said)
+        log_line(LOG_ERROR, "s3_queue_full",
+                 "more than %d backups wait for S3; the rest is looked for again in an hour", QUEUE_MAX);
+    o->full_said = full;
+    if (!known && !full) {
+        for (end = &o->queue; *end; end = &(*end)->next)
+            ;
+        *end = u;
+        o->queued++;
+        tell_queue(o);
+        (void)pthread_cond_signal(&o->more);
+    }
+    (void)pthread_mutex_unlock(&o->mutex);
+    if (known || full)
+        upload_free(u);
+}
+
+void offsite_add(struct offsite *o, const struct manifest *m, const char *local, const struct stamp *stamp)
+{
+    struct upload *u = o ? calloc(1, sizeof *u) : NULL;
+    if (!u)
+        return; /* without memory the hourly look finds it */
+    u->m = *m;
+    u->local = local ? strdup(local) : NULL;
+    if (u->local && stamp)
+        u->stamp = *stamp;
+    push(o, u);
+}
+
+void offsite_look(struct offsite *o, const char *folder)
+{
+    cleanup_entries struct entries list = {0};
+    struct err e = {0};
+    if (!o)
+        return;
+    if (store_list(o->context->settings.base, folder, &list, &e) != 0) {
+        log_line(LOG_WARN, "survey_failed", "%s", e.text);
+        return;
+    }
+    time_t newest = list.n > 0 ? list.v[list.n - 1].m.slot : 0;
+    for (size_t i = 0; i < list.n; i++) {
+        struct backup *b = &list.v[i];
+        if (b->has_manifest && !b->has_receipt && b->m.slot + LOOK_BACK > newest && store_load(b, &e) == 0 &&
+            b->state == ENTRY_COMPLETE)
+            offsite_add(o, &b->m, NULL, NULL);
+    }
+}
+
+/* "{TIER}-{CPU_ARCH}/{frequency}/{collection}/{snapshot}.snapshot": the seed's key, with the name as it is,
+ * since S3 has no folders to climb out of. Shards and full storage stand where they stand on EFS. */
+static bool key_of(const struct offsite *o, const struct manifest *m, char *out, size_t size)
+{
+    char folder[NAME_MAX * 2];
+    const struct settings *s = &o->context->settings;
+    if (m->source.kind == KIND_COLLECTION)
+        (void)snprintf(folder, sizeof folder, "%s", m->source.collection);
+    else if (!name_folder(&m->source, folder, sizeof folder))
+        return false;
+    return (size_t)snprintf(out, size, "%s-%s/%s/%s/%s.snapshot", s->tier, s->cpu_arch, tier_text(m->tier),
+                            folder, m->source.stem) < size;
+}
+
+/* Where the backup is on EFS. */
+static int place(const struct offsite *o, const struct manifest *m, char dir[PATH_MAX], struct err *e)
+{
+    char rel[NAME_MAX * 2 + 32], folder[NAME_MAX * 2];
+    if (!name_folder(&m->source, folder, sizeof folder))
+        return err_set(e, EINVAL, "no place for", m->source.stem, NULL);
+    (void)snprintf(rel, sizeof rel, "%s/%s", tier_text(m->tier), folder);
+    return files_join(dir, PATH_MAX, o->context->settings.base, rel, e);
+}
+
+/* The local file as long as it is there: reading from EFS costs money. */
+static struct stream *open_source(const struct offsite *o, const struct upload *u, struct err *e)
+{
+    char dir[PATH_MAX], path[PATH_MAX];
+    struct stat st;
+    struct stream_source from = {.path = path, .size = u->m.content.size, .sha256 = u->m.content.sha256};
+    if (u->local && files_join(path, sizeof path, o->context->settings.snapshots_dir, u->local, e) == 0 &&
+        lstat(path, &st) == 0 && stamp_is(&u->stamp, &st)) {
+        struct stream *s = stream_open(&from, e);
+        if (s)
+            return s;
+    }
+    if (place(o, &u->m, dir, e) != 0 || files_join(path, sizeof path, dir, u->m.data, e) != 0)
+        return NULL;
+    from.compressed = strcmp(u->m.codec, "none") != 0;
+    return stream_open(&from, e);
+}
+
+struct pull {
+    struct stream *stream;
+    struct err why;
+};
+
+static ssize_t pull(void *arg, void *buf, size_t n)
+{
+    struct pull *p = arg;
+    ssize_t got = stream_read(p->stream, buf, n, &p->why);
+    if (got < 0)
+        errno = p->why.code ? p->why.code : EBADMSG;
+    return got;
+}
+
+/* So that nobody uploads it again, and everybody can see where it is. */
+static int put_receipt(const struct offsite *o, const struct manifest *m, const char *key,
+                       const struct s3_result *r, struct err *e)
+{
+    char dir[PATH_MAX], name[sizeof m->data + 8], now[32];
+    manifest_time(time(NULL), now);
+    cJSON *j = cJSON_CreateObject();
+    bool ok = j && cJSON_AddNumberToObject(j, "format", 1) &&
+              cJSON_AddStringToObject(j, "bucket", o->context->options.s3_bucket) &&
+              cJSON_AddStringToObject(j, "key", key) &&
+              cJSON_AddNumberToObject(j, "size", (double)m->content.size) &&
+              cJSON_AddStringToObject(j, "sha256", m->content.sha256) &&
+              cJSON_AddStringToObject(j, "etag", r->etag) &&
+              cJSON_AddStringToObject(j, "version", r->version) &&
+              cJSON_AddStringToObject(j, "uploaded", now);
+    cleanup_free char *text = ok ? cJSON_Print(j) : NULL;
+    cJSON_Delete(j);
+    (void)snprintf(name, sizeof name, "%s.s3", m->data);
+    if (!text)
+        return err_set(e, ENOMEM, "cannot write", name, NULL);
+    return place(o, m, dir, e) != 0 ? -1 : files_put(dir, name, text, e);
+}
+
+static int send_one(struct offsite *o, const struct upload *u, const char *key, struct s3_result *r,
+                    struct err *e)
+{
+    const struct options *opt = &o->context->options;
+    struct pull from = {.stream = open_source(o, u, e)};
+    struct s3_object what = {.key = key,
+                             .size = u->m.content.size,
+                             .sha256 = u->m.content.sha256,
+                             .read = pull,
+                             .arg = &from,
+                             .lock_mode = opt->s3_lock_mode[0] ? opt->s3_lock_mode : NULL,
+                             .lock_until =
+                                 opt->s3_lock_mode[0] ? time(NULL) + (time_t)opt->s3_lock_seconds : 0};
+    if (!from.stream)
+        return -1;
+    int rc = s3_put(o->s3, &what, r, e);
+    if (rc != 0 && from.why.text[0])
+        *e = from.why; /* it was not S3's fault */
+    stream_close(from.stream);
+    return rc;
+}
+
+/* Pruned in the meantime: then there is nothing left to be sent. */
+static bool gone(const struct offsite *o, const struct manifest *m)
+{
+    char dir[PATH_MAX], stored[NAME_STORED], name[NAME_STORED + 8], path[PATH_MAX];
+    name_stored(m->source.stem, stored);
+    (void)snprintf(name, sizeof name, "%s.json", stored);
+    return place(o, m, dir, NULL) == 0 && files_join(path, sizeof path, dir, name, NULL) == 0 &&
+           access(path, F_OK) != 0 && errno == ENOENT;
+}
+
+static void say(const struct upload *u, const char *bucket, const char *key, const struct s3_result *r,
+                double seconds)
+{
+    cJSON *f = cJSON_CreateObject();
+    if (f) { /* a member that finds no memory is left out */
+        (void)cJSON_AddStringToObject(f, "collection", u->m.source.collection);
+        (void)cJSON_AddNumberToObject(f, "size", (double)u->m.content.size);
+        (void)cJSON_AddNumberToObject(f, "seconds", seconds);
+        (void)cJSON_AddBoolToObject(f, "existed", r->existed);
+        (void)cJSON_AddBoolToObject(f, "resumed", r->resumed);
+    }
+    log_fields(LOG_INFO, "uploaded", f, "s3://%s/%s", bucket, key);
+}
+
+/* Done with it, for better or worse? */
+static bool upload(struct offsite *o, struct upload *u)
+{
+    char key[2048];
+    struct err e = {0};
+    struct s3_result r = {0};
+    const char *bucket = o->context->options.s3_bucket;
+    int64_t begin = clock_ms();
+    if (!key_of(o, &u->m, key, sizeof key))
+        return true;
+    int rc = send_one(o, u, key, &r, &e);
+    if (rc == 0)
+        rc = put_receipt(o, &u->m, key, &r, &e);
+    if (rc == 0) {
+        say(u, bucket, key, &r, (double)(clock_ms() - begin) / 1000);
+        ledger_s3(o->context->ledger, &u->m, NULL, time(NULL));
+        return true;
+    }
+    if (e.code == ECANCELED || gone(o, &u->m))
+        return true;
+    log_line(LOG_ERROR, "s3_failed", "s3://%s/%s: %s; EFS has it, and it is tried again", bucket, key,
+             e.text);
+    ledger_s3(o->context->ledger, &u->m, e.text, time(NULL));
+    return false;
+}
+
+/* The one that is due, oldest first. With the mutex held. */
+static struct upload *next(struct offsite *o, int64_t now, int64_t *wait_until)
+{
+    *wait_until = -1;
+    for (struct upload *u = o->queue; u; u = u->next) {
+        if (u->due <= now)
+            return u;
+        if (*wait_until < 0 || u->due < *wait_until)
+            *wait_until = u->due;
+    }
+    return NULL;
+}
+
+static void take_out(struct offsite *o, const struct upload *u)
+{
+    struct upload **at = &o->queue;
+    while (*at != u)
+        at = &(*at)->next;
+    *at = u->next;
+    o->queued--;
+}
+
+static void put_off(struct upload *u)
+{
+    int64_t wait = (int64_t)TRY_FIRST << (u->tries < 6 ? u->tries : 6);
+    u->tries++;
+    u->due = clock_ms() + (wait < TRY_MAX ? wait : TRY_MAX);
+}
+
+static void *loop(void *arg)
+{
+    struct offsite *o = arg;
+    int64_t until;
+    (void)pthread_mutex_lock(&o->mutex);
+    while (!atomic_load(&o->context->stop)) {
+        struct upload *u = next(o, clock_ms(), &until);
+        struct timespec end = clock_spec(until);
+        if (!u && until < 0)
+            (void)pthread_cond_wait(&o->more, &o->mutex);
+        else if (!u)
+            (void)pthread_cond_timedwait(&o->more, &o->mutex, &end);
+        if (!u)
+            continue;
+        (void)pthread_mutex_unlock(&o->mutex);
+        bool done = upload(o, u);
+        (void)pthread_mutex_lock(&o->mutex);
+        if (done) {
+            take_out(o, u);
+            upload_free(u);
+        } else {
+            put_off(u);
+        }
+        tell_queue(o);
+    }
+    (void)pthread_mutex_unlock(&o->mutex);
+    return NULL;
+}
+
+static bool connect_s3(struct offsite *o, struct err *e)
+{
+    const struct options *opt = &o->context->options;
+    struct s3_bucket b = {
+        .name = opt->s3_bucket,
+        .endpoint = opt->s3_endpoint[0] ? opt->s3_endpoint : NULL,
+        .storage_class = opt->s3_class[0] ? opt->s3_class : NULL,
+        .kms = opt->s3_kms_key[0] != 0,
+        .kms_key = strcmp(opt->s3_kms_key, "aws:kms") != 0 && opt->s3_kms_key[0] ? opt->s3_kms_key : NULL};
+    o->credentials = credentials_new(&(struct credentials_options){.stop = &o->context->stop}, e);
+    o->caller = o->credentials
+                    ? caller_new(o->credentials, &(struct caller_options){.stop = &o->context->stop})
+                    : NULL;
+    o->s3 = o->caller ? s3_new(o->caller, &b, e) : NULL;
+    return o->s3 != NULL;
+}
+
+struct offsite *offsite_start(struct context *x)
+{
+    struct err e = {0};
+    struct offsite *o = calloc(1, sizeof *o);
+    if (!o)
+        return NULL;
+    o->context = x;
+    if (!connect_s3(o, &e)) {
+        log_line(LOG_ERROR, "no_s3", "no copies go to S3: %s", e.text[0] ? e.text : "no memory");
+        ledger_s3(x->ledger, NULL, e.text, time(NULL));
+    } else if (pthread_mutex_init(&o->mutex, NULL) == 0 && clock_cond_init(&o->more) &&
+               pthread_create(&o->thread, NULL, loop, o) == 0) {
+        return o;
+    }
+    offsite_free(o);
+    return NULL;
+}
+
+bool offsite_stop(struct offsite *o, int64_t end)
+{
+    (void)pthread_mutex_lock(&o->mutex);
+    (void)pthread_cond_broadcast(&o->more);
+    (void)pthread_mutex_unlock(&o->mutex);
+    return clock_join(o->thread, end);
+}
+
+void offsite_free(struct offsite *o)
+{
+    if (!o)
+        return;
+    while (o->queue) {
+        struct upload *u = o->queue;
+        o->queue = u->next;
+        upload_free(u);
+    }
+    s3_free(o->s3);
+    caller_free(o->caller);
+    credentials_free(o->credentials);
+    free(o);
+}

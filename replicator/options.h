@@ -1,0 +1,35 @@
+/* What the replicator alone is told: the schedule, what to report where, and the second target. */
+#ifndef REPLICATOR_OPTIONS_H
+#define REPLICATOR_OPTIONS_H
+#include "common/config.h"
+#include "efs/tier.h"
+#include <stdint.h>
+#include <time.h>
+struct options {
+    unsigned interval, offset; /* SNAPSHOT_INTERVAL, SNAPSHOT_OFFSET in seconds; interval 0: no schedule */
+    char collections[4096];    /* COLLECTIONS: patterns */
+    unsigned parallel;         /* SNAPSHOT_PARALLEL */
+    unsigned timeout;          /* SNAPSHOT_TIMEOUT in seconds */
+    uint64_t min_free;         /* MIN_FREE in bytes */
+    bool full;                 /* FULL_SNAPSHOT is not off: once in each period of ... */
+    enum tier full_tier;       /* ... this tier */
+    unsigned rpo;              /* RPO_SECONDS */
+    char status_listen[128];   /* STATUS_LISTEN; empty: off */
+    bool emf;                  /* CloudWatch metrics on stdout */
+    char emf_namespace[256];   /* EMF_NAMESPACE */
+    char s3_bucket[64];        /* SNAPSHOT_S3_BUCKET_NAME; empty: no second target */
+    char s3_class[32];         /* SNAPSHOT_S3_STORAGE_CLASS; empty: the bucket's */
+    char s3_kms_key[2048];     /* SNAPSHOT_S3_KMS_KEY: a key id or ARN, "aws:kms" for AWS's own; empty: the
+                                  bucket's */
+    char s3_lock_mode[16];     /* SNAPSHOT_S3_OBJECT_LOCK=GOVERNANCE:30d; empty: none */
+    unsigned s3_lock_seconds;
+    char s3_endpoint[512]; /* SNAPSHOT_S3_ENDPOINT */
+};
+extern const struct config_row option_rows[];
+extern const size_t option_row_count;
+int options_read(struct options *o, struct err *e);
+
+/* Does a list of patterns such as "docs*,!docs_tmp" mean `collection`? As fnmatch(3), separated by commas;
+ * "!" in front excludes, and that wins. Nothing but exclusions means all others. */
+bool options_wanted(const char *patterns, const char *collection);
+#endif

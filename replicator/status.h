@@ -1,0 +1,21 @@
+/* What people and probes ask the replicator over HTTP: / is a page for people, /status the document, /metrics
+ * Prometheus' text, /health 200 or 503. Read-only and without a password: it listens on the loopback, and
+ * whoever opens it to others (STATUS_LISTEN) shows them the names of the collections. Answers come from
+ * memory alone, so that a hung EFS or Qdrant delays none. */
+#ifndef REPLICATOR_STATUS_H
+#define REPLICATOR_STATUS_H
+#include "common/err.h"
+#include "replicator/ledger.h"
+
+struct status;
+struct status_options {
+    const char *listen; /* STATUS_LISTEN: "127.0.0.1:6336", "[::1]:6336", "localhost:6336", "0.0.0.0:6336".
+                           Without a host: the loopback. Port 0: any that is free. */
+};
+/* Is that an address to listen on? Opens nothing. */
+int status_check(const char *listen, struct err *e);
+/* NULL with the reason; the caller goes on without. The ledger must outlive it. */
+struct status *status_start(const struct status_options *o, struct ledger *l, struct err *e);
+unsigned status_port(const struct status *s); /* that it listens on */
+void status_stop(struct status *s);           /* NULL is fine */
+#endif

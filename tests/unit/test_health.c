@@ -1,0 +1,380 @@
+/* The health check's decisions: what is asked where, what the answers mean, what the lines say. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <cmocka.h>
+#include "entrypoint/health.h"
+
+enum { GOOD = HEALTH_GOOD, BAD = HEALTH_BAD };
+
+/* The environment of the test that runs: names and values in turn, NULL at the end. */
+static const char *const *environment;
+
+static const char *look_up(const char *name)
+{
+    for (const char *const *e = environment; *e; e += 2)
+        if (strcmp(e[0], name) == 0)
+            return e[1];
+    return NULL;
+}
+
+#define ENV(...) ((const char *const[]){__VA_ARGS__ __VA_OPT__(, ) NULL})
+
+static struct health_plan plan(const char *const *env)
+{
+    struct health_plan p;
+    char error[256] = "";
+    environment = env;
+    if (!health_plan(&p, look_up, error, sizeof error))
+        fail_msg("%s", error);
+    return p;
+}
+
+static const char *error_of(const char *const *env)
+{
+    static char error[256];
+    struct health_plan p;
+    environment = env;
+    error[0] = '\0';
+    assert_false(health_plan(&p, look_up, error, sizeof error));
+    return error;
+}
+
+/* An answer of the server at this plan's address. */
+static struct ask answer(const struct address *at, enum ask_end end, int number)
+{
+    struct ask a = {.at = *at, .end = end, .ms = 4};
+    if (end == ASK_ANSWERED)
+        a.status = number;
+    else
+        a.error = number;
+    return a;
+}
+
+static void says(struct ask *a, const char *reply)
+{
+    a->length = strlen(reply);
+    memcpy(a->reply, reply, a->length);
+}
+
+static void nothing_set_asks_qdrant_at_its_standard_port_and_not_the_replicator(void **st)
+{
+    struct health_plan p = plan(ENV());
+    (void)st;
+    assert_string_equal(p.qdrant.text, "127.0.0.1:6333");
+    assert_false(p.qdrant_tls || p.ask_replicator || p.replicator_lost || p.strict);
+    assert_int_equal(p.start_seconds, 0);
+    assert_string_equal(p.why_not, "not asked: EFS_ROOT is not set, no backups are made");
+}
+
+static void efs_root_has_the_replicator_asked_at_its_standard_port(void **st)
+{
+    (void)st;
+    assert_string_equal(plan(ENV("EFS_ROOT", "/efs")).replicator.text, "127.0.0.1:6336");
+    assert_true(plan(ENV("EFS_ROOT", "/efs")).ask_replicator);
+    assert_string_equal(plan(ENV("EFS_ROOT", "/efs", "STATUS_LISTEN", "")).replicator.text, "127.0.0.1:6336");
+    assert_false(plan(ENV("EFS_ROOT", "/efs", "STATUS_LISTEN", "off")).ask_replicator);
+}
+
+static void an_empty_variable_counts_as_unset(void **st)
+{
+    struct health_plan p = plan(ENV("HEALTH_QDRANT", "", "HEALTH_STRICT", "", "HEALTH_START_SECONDS", "",
+                                    "QDRANT__SERVICE__HOST", "", "QDRANT__SERVICE__HTTP_PORT", "",
+                                    "QDRANT__SERVICE__ENABLE_TLS", "", "EFS_ROOT", ""));
+    (void)st;
+    assert_string_equal(p.qdrant.text, "127.0.0.1:6333");
+    assert_false(p.qdrant_tls || p.ask_replicator || p.strict);
+}
+
+static void addresses_are_numbers_and_wildcards_mean_loopback(void **st)
+{
+    static const struct {
+        const char *text, *is;
+    } table[] = {{"127.0.0.1:1", "127.0.0.1:1"},
+                 {"10.1.2.3:65535", "10.1.2.3:65535"},
+                 {"0.0.0.0:80", "127.0.0.1:80"},
+                 {"localhost:80", "127.0.0.1:80"},
+                 {"[::1]:80", "[::1]:80"},
+                 {"[::]:80", "[::1]:80"},
+                 {"[0:0::0]:80", "[::1]:80"},
+                 {"[fd00:ec2::254]:80", "[fd00:ec2::254]:80"},
+                 {"[::ffff:255.255.255.255]:65535", "[::ffff:255.255.255.255]:65535"},
+                 {"", NULL},
+                 {":", NULL},
+                 {":80", "127.0.0.1:80"},
+                 {"LocalHost:80", "127.0.0.1:80"},
+                 {"::80", NULL},
+                 {"80", NULL},
+                 {"::1:80", NULL},
+                 {"[::1]", NULL},
+                 {"[::1]80", NULL},
+                 {"[]:80", NULL},
+                 {"[127.0.0.1]:80", NULL},
+                 {"[localhost]:80", NULL},
+                 {"127.0.0.1:", NULL},
+                 {"127.0.0.1:0", NULL},
+                 {"127.0.0.1:65536", NULL},
+                 {"127.0.0.1:99999999999999999999999", NULL},
+                 {"127.0.0.1:-1", NULL},
+                 {"127.0.0.1:8x", NULL},
+                 {"127.1:80", NULL},
+                 {"0x7f000001:80", NULL},
+                 {"name:80", NULL},
+                 {"[fe80::1%lo]:80", NULL}};
+    (void)st;
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        struct address a;
+        bool good = address_parse(&a, table[i].text);
+        if (good != (table[i].is != NULL) || (good && strcmp(a.text, table[i].is) != 0))
+            fail_msg("%s became %s", table[i].text, good ? a.text : "nothing");
+    }
+}
+
+static void only_two_colons_stand_for_ipv4_as_well(void **st)
+{
+    struct address a;
+    (void)st;
+    assert_true(address_make(&a, "::", 1) && a.dual);
+    assert_true(address_make(&a, "[::]", 1) && a.dual);
+    assert_true(address_make(&a, "::1", 1) && !a.dual);
+    assert_true(address_make(&a, "0.0.0.0", 1) && !a.dual);
+}
+
+static void the_scheme_of_health_qdrant_wins_over_qdrants_tls_setting(void **st)
+{
+    (void)st;
+    assert_true(plan(ENV("QDRANT__SERVICE__ENABLE_TLS", "True")).qdrant_tls);
+    assert_true(plan(ENV("QDRANT__SERVICE__ENABLE_TLS", "true", "HEALTH_QDRANT", "127.0.0.1:1")).qdrant_tls);
+    assert_false(
+        plan(ENV("QDRANT__SERVICE__ENABLE_TLS", "true", "HEALTH_QDRANT", "http://127.0.0.1:1")).qdrant_tls);
+    assert_true(plan(ENV("HEALTH_QDRANT", "https://127.0.0.1:1/")).qdrant_tls);
+}
+
+static void a_wrong_setting_is_named_with_its_value_and_what_is_allowed(void **st)
+{
+    (void)st;
+    assert_string_equal(error_of(ENV("HEALTH_STRICT", "yes")),
+                        "HEALTH_STRICT=yes is not allowed; use 0 or 1");
+    assert_string_equal(error_of(ENV("HEALTH_START_SECONDS", "86401")),
+                        "HEALTH_START_SECONDS=86401 is not allowed; use a whole number from 0 to 86400");
+    assert_string_equal(error_of(ENV("QDRANT__SERVICE__HTTP_PORT", "0")),
+                        "QDRANT__SERVICE__HTTP_PORT=0 is not allowed; use a number from 1 to 65535");
+    assert_non_null(strstr(error_of(ENV("QDRANT__SERVICE__HOST", "a.name")), "HEALTH_QDRANT=host:port"));
+    assert_non_null(strstr(error_of(ENV("HEALTH_QDRANT", "\033[2J")), "HEALTH_QDRANT=?[2J is not allowed"));
+}
+
+static void a_wrong_setting_of_the_backups_is_not_qdrants_fault(void **st)
+{
+    struct health_plan p = plan(ENV("EFS_ROOT", "/efs", "STATUS_LISTEN", "a.name:6336"));
+    (void)st;
+    assert_true(p.replicator_lost && !p.ask_replicator);
+    assert_non_null(strstr(p.why_not, "STATUS_LISTEN=a.name:6336 is not allowed"));
+}
+
+static int judge(const char *const *env, struct ask qdrant, struct ask replicator, int64_t age, char *lines)
+{
+    struct health_plan p = plan(env);
+    qdrant.at = p.qdrant;
+    replicator.at = p.replicator;
+    return health_judge(&p, &qdrant, &replicator, age, lines, HEALTH_LINES_MAX);
+}
+
+/* Every pair of answers, with and without HEALTH_STRICT. */
+static void qdrant_decides_and_the_replicator_only_when_strict(void **st)
+{
+    static const struct {
+        enum ask_end end;
+        int number;
+        bool good;
+    } answers[] = {{ASK_ANSWERED, 200, true},
+                   {ASK_ANSWERED, 503, false},
+                   {ASK_ANSWERED, 201, false},
+                   {ASK_FAILED, ECONNREFUSED, false},
+                   {ASK_FAILED, EHOSTUNREACH, false},
+                   {ASK_NO_PEER, 0, false},
+                   {ASK_SILENT, 0, false},
+                   {ASK_CLOSED, 0, false},
+                   {ASK_NOT_HTTP, 0, false}};
+    enum { N = sizeof answers / sizeof *answers };
+    (void)st;
+    for (size_t i = 0; i < (size_t)N * N; i++) {
+        char lines[HEALTH_LINES_MAX];
+        const size_t q = i / N, r = i % N;
+        struct ask qdrant = answer(&(struct address){0}, answers[q].end, answers[q].number);
+        struct ask replicator = answer(&(struct address){0}, answers[r].end, answers[r].number);
+        assert_int_equal(judge(ENV("EFS_ROOT", "/efs"), qdrant, replicator, -1, lines),
+                         answers[q].good ? GOOD : BAD);
+        assert_int_equal(judge(ENV("EFS_ROOT", "/efs", "HEALTH_STRICT", "1"), qdrant, replicator, -1, lines),
+                         answers[q].good && answers[r].good ? GOOD : BAD);
+        assert_int_equal(judge(ENV("HEALTH_STRICT", "1"), qdrant, replicator, -1, lines),
+                         answers[q].good ? GOOD : BAD);
+    }
+}
+
+static void a_start_is_a_refused_connection_or_a_503_within_health_start_seconds(void **st)
+{
+    static const struct {
+        enum ask_end end;
+        int number;
+        const char *seconds;
+        int64_t age;
+        int code;
+    } table[] = {{ASK_FAILED, ECONNREFUSED, "60", 0, GOOD},
+                 {ASK_FAILED, ECONNREFUSED, "60", 59, GOOD},
+                 {ASK_FAILED, ECONNREFUSED, "60", 60, BAD},
+                 {ASK_FAILED, ECONNREFUSED, "60", -1, BAD},
+                 {ASK_FAILED, ECONNREFUSED, "0", 0, BAD},
+                 {ASK_ANSWERED, 503, "60", 59, GOOD},
+                 {ASK_ANSWERED, 503, "60", 60, BAD},
+                 {ASK_ANSWERED, 503, "0", 0, BAD},
+                 {ASK_ANSWERED, 500, "60", 0, BAD},
+                 {ASK_FAILED, ECONNRESET, "60", 0, BAD},
+                 {ASK_NO_PEER, 0, "60", 0, BAD},
+                 {ASK_SILENT, 0, "60", 0, BAD},
+                 {ASK_CLOSED, 0, "60", 0, BAD},
+                 {ASK_ANSWERED, 200, "60", 600, GOOD}};
+    (void)st;
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        char lines[HEALTH_LINES_MAX];
+        struct ask qdrant = answer(&(struct address){0}, table[i].end, table[i].number);
+        int code = judge(ENV("HEALTH_START_SECONDS", table[i].seconds), qdrant, qdrant, table[i].age, lines);
+        if (code != table[i].code)
+            fail_msg("row %zu: %d, %s", i, code, lines);
+    }
+}
+
+static void the_lines_say_what_was_found(void **st)
+{
+    char lines[HEALTH_LINES_MAX];
+    struct address none = {0};
+    struct ask qdrant = answer(&none, ASK_ANSWERED, 200), replicator = answer(&none, ASK_ANSWERED, 503);
+    (void)st;
+    says(&replicator, "HTTP/1.1 503 x\r\na: b\r\n\r\n{\"status\":\"failing\"}\n");
+    (void)judge(ENV("EFS_ROOT", "/efs"), qdrant, replicator, -1, lines);
+    assert_string_equal(
+        lines, "qdrant: ready (4 ms)\n"
+               "replicator: failing: 127.0.0.1:6336 answered 503 (4 ms): {\"status\":\"failing\"}\n");
+    qdrant = answer(&none, ASK_FAILED, ECONNREFUSED);
+    replicator = answer(&none, ASK_SILENT, 0);
+    (void)judge(ENV("EFS_ROOT", "/efs", "HEALTH_START_SECONDS", "60"), qdrant, replicator, 7, lines);
+    assert_string_equal(
+        lines, "qdrant: starting: connection refused at 127.0.0.1:6333; for 7 s of HEALTH_START_SECONDS=60\n"
+               "replicator: no heartbeat: no answer from 127.0.0.1:6336 within 4 ms\n");
+}
+
+static void whatever_is_answered_the_lines_are_two_and_fit_a_pipe(void **st)
+{
+    static const char head[] = "HTTP/1.1 503 x\r\n\r\n";
+    char lines[HEALTH_LINES_MAX];
+    struct ask a = answer(&(struct address){0}, ASK_ANSWERED, 503);
+    (void)st;
+    for (int byte = 0; byte < 256; byte++) {
+        memset(a.reply, byte, sizeof a.reply);
+        memcpy(a.reply, head, sizeof head - 1);
+        a.length = sizeof a.reply;
+        (void)judge(ENV("EFS_ROOT", "/efs", "HEALTH_START_SECONDS", "86400"), a, a, 86399, lines);
+        size_t n = strlen(lines), newlines = 0;
+        for (size_t i = 0; i < n; i++) {
+            newlines += lines[i] == '\n';
+            assert_true(lines[i] == '\n' || (lines[i] >= 0x20 && lines[i] < 0x7f));
+        }
+        assert_true(newlines == 2 && lines[n - 1] == '\n' && n < sizeof lines - 1);
+    }
+}
+
+static void lines_without_room_are_cut_not_overrun(void **st)
+{
+    struct health_plan p = plan(ENV());
+    struct ask a = answer(&p.qdrant, ASK_ANSWERED, 200);
+    (void)st;
+    for (size_t room = 1; room < 100; room++) {
+        char lines[101];
+        memset(lines, 'x', sizeof lines);
+        (void)health_judge(&p, &a, &a, -1, lines, room);
+        assert_true(strlen(lines) < room);
+        assert_int_equal(lines[room], 'x');
+    }
+}
+
+static void a_status_line_is_known_as_soon_as_it_is_complete_and_not_before(void **st)
+{
+    static const char line[] = "HTTP/1.1 503 Service Unavailable\r\nServer: x\r\n";
+    const size_t complete = (size_t)(strchr(line, '\n') - line) + 1;
+    (void)st;
+    for (size_t n = 0; n < sizeof line; n++)
+        assert_int_equal(ask_status(line, n), n < complete ? 0 : 503);
+}
+
+static void what_is_no_status_line_is_known_at_the_first_byte_that_differs(void **st)
+{
+    static const char *const wrong[] = {"HTTP/1.x",      "HTTP/2.0",      "HTTP/1.1 20x", "HTTP/1.1200",
+                                        "HTTP/1.1 2000", "HTTP/1.1 200x", "http",         "\r"};
+    char endless[300];
+    (void)st;
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        assert_int_equal(ask_status(wrong[i], strlen(wrong[i])), -1);
+    assert_int_equal(ask_status("HTTP/1.1 099 x\r\n", 16), -1);
+    memset(endless, 'x', sizeof endless);
+    memcpy(endless, "HTTP/1.1 200 ", 13);
+    assert_int_equal(ask_status(endless, 255), 0);
+    assert_int_equal(ask_status(endless, 256), -1);
+}
+
+static void the_body_is_what_follows_the_empty_line(void **st)
+{
+    struct ask a = {0};
+    size_t n = 99;
+    (void)st;
+    says(&a, "HTTP/1.1 200 OK\r\na: b\r\n");
+    assert_null(ask_body(&a, &n));
+    says(&a, "HTTP/1.1 200 OK\r\na: b\r\n\r\n");
+    assert_non_null(ask_body(&a, &n));
+    assert_int_equal(n, 0);
+    says(&a, "HTTP/1.1 200 OK\r\na: b\r\n\r\nx\r\n\r\ny");
+    assert_memory_equal(ask_body(&a, &n), "x\r\n\r\ny", 6);
+    assert_int_equal(n, 6);
+}
+
+static void the_start_of_a_process_is_found_whatever_its_name(void **st)
+{
+    static const char rest[] =
+        " S 0 1 1 0 -1 4194560 3 4 5 6 7 8 9 10 20 0 1 0 4711 99999 12 18446744073709551615\n";
+    static const char *const names[] = {"qdrant-entrypoi", "a b", ") R 1 2", "((", "", ")))"};
+    char stat[256];
+    (void)st;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        (void)snprintf(stat, sizeof stat, "1 (%s)%s", names[i], rest);
+        assert_int_equal(health_start_ticks(stat), 4711);
+    }
+    assert_int_equal(health_start_ticks(""), -1);
+    assert_int_equal(health_start_ticks("1 (x) S 0 1 1"), -1);
+    assert_int_equal(health_start_ticks("1 (x) S 0 1 1 0 -1 4194560 3 4 5 6 7 8 9 10 20 0 1 0 "), -1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(nothing_set_asks_qdrant_at_its_standard_port_and_not_the_replicator),
+        cmocka_unit_test(efs_root_has_the_replicator_asked_at_its_standard_port),
+        cmocka_unit_test(an_empty_variable_counts_as_unset),
+        cmocka_unit_test(addresses_are_numbers_and_wildcards_mean_loopback),
+        cmocka_unit_test(only_two_colons_stand_for_ipv4_as_well),
+        cmocka_unit_test(the_scheme_of_health_qdrant_wins_over_qdrants_tls_setting),
+        cmocka_unit_test(a_wrong_setting_is_named_with_its_value_and_what_is_allowed),
+        cmocka_unit_test(a_wrong_setting_of_the_backups_is_not_qdrants_fault),
+        cmocka_unit_test(qdrant_decides_and_the_replicator_only_when_strict),
+        cmocka_unit_test(a_start_is_a_refused_connection_or_a_503_within_health_start_seconds),
+        cmocka_unit_test(the_lines_say_what_was_found),
+        cmocka_unit_test(whatever_is_answered_the_lines_are_two_and_fit_a_pipe),
+        cmocka_unit_test(lines_without_room_are_cut_not_overrun),
+        cmocka_unit_test(a_status_line_is_known_as_soon_as_it_is_complete_and_not_before),
+        cmocka_unit_test(what_is_no_status_line_is_known_at_the_first_byte_that_differs),
+        cmocka_unit_test(the_body_is_what_follows_the_empty_line),
+        cmocka_unit_test(the_start_of_a_process_is_found_whatever_its_name),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
