@@ -49,6 +49,8 @@ $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
 	@echo "  CC $<"
 	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
+# .incbin, which no compiler lists.
+$(BUILD)/replicator/page.o: replicator/page.html
 $(BUILD)/qdrant-entrypoint: $(EP_OBJ)
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) $^ -o $@
 $(BUILD)/qdrant-replicator: $(REP_OBJ) $(LIB_OBJ)
@@ -60,13 +62,17 @@ $(BUILD)/unit/%: tests/unit/%.c $(TEST_OBJ)
 	@echo "  CC $<"
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -MMD -MP $< $(TEST_OBJ) -o $@ $(LIBS) -lcmocka
 
+# What tests/aws asks the library by.
+$(BUILD)/aws_driver: $(BUILD)/tests/aws/aws_driver.o $(filter $(BUILD)/common/%.o $(BUILD)/aws/%.o,$(LIB_OBJ))
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) $^ -o $@ $(LIBS)
+
 # One virtual environment for all builds of a tree.
 $(BUILD)/venv/ok: tests/requirements.txt
 	python3 -m venv $(BUILD)/venv
 	$(PYTHON) -m pip install -q --disable-pip-version-check -r $<
 	@touch $@
 
-tests: all $(UNIT) $(BUILD)/venv/ok ## build all that `check` runs
+tests: all $(UNIT) $(BUILD)/aws_driver $(BUILD)/venv/ok ## build all that `check` runs
 check: ## every suite; the last line sums them up (TESTS=tests/system for one, ARGS="-k name" for pytest)
 	$(Q)sh tests/need.sh
 	$(Q)$(MAKE) --no-print-directory tests
@@ -81,7 +87,7 @@ bench: all $(BUILD)/venv/ok ## how fast, beside cp, sha256sum and zstd
 	BUILD_DIR=$(abspath $(BUILD)) $(PYTHON) tests/bench/bench.py
 # A tar of what the build needs: the older builder does not read Dockerfile.dockerignore and would take all.
 image: ## build the container image (IMAGE=name QDRANT_IMAGE=base BUILD_IMAGE=builder)
-	$(Q)tar -c Makefile LICENSE common efs replicator entrypoint docker | docker build -t $(or $(IMAGE),qdrant-efs) \
+	$(Q)tar -c Makefile LICENSE common aws qdrant efs replicator entrypoint docker | docker build -t $(or $(IMAGE),qdrant-efs) \
 	    -f docker/Dockerfile $(if $(QDRANT_IMAGE),--build-arg QDRANT_IMAGE=$(QDRANT_IMAGE)) \
 	    $(if $(BUILD_IMAGE),--build-arg BUILD_IMAGE=$(BUILD_IMAGE)) -
 demo: ## install what it needs, build, and show a backup's way from Qdrant to EFS
@@ -99,4 +105,4 @@ clean: ## remove the build folder
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
--include $(TEST_OBJ:.o=.d) $(EFS_OBJ:.o=.d) $(REP_OBJ:.o=.d) $(EP_OBJ:.o=.d) $(UNIT:=.d)
+-include $(TEST_OBJ:.o=.d) $(EFS_OBJ:.o=.d) $(REP_OBJ:.o=.d) $(EP_OBJ:.o=.d) $(UNIT:=.d) $(BUILD)/tests/aws/aws_driver.d

@@ -10,6 +10,7 @@
 #include <time.h>
 
 enum { PAUSE_MS = 200, PAUSE_MAX_MS = 5000, LOOK_MS = 100, CONNECT_MS = 3000 };
+enum { SKEW_MIN = 60 }; /* seconds; AWS allows 300 and more */
 
 struct caller {
     struct http *http;
@@ -78,7 +79,7 @@ static int send_signed(struct caller *c, const struct call *call, const struct a
                              .body = call->body,
                              .body_size = call->body_size,
                              .ca_file = c->ca_file,
-                             .connect_ms = CONNECT_MS,
+                             .connect_ms = at_most(CONNECT_MS, c->patience_s * 1000),
                              .total_ms = at_most(call->total_ms, c->patience_s * 1000),
                              .stall_s = at_most(call->stall_s, c->patience_s),
                              .reply_max = call->reply_max,
@@ -165,15 +166,17 @@ static enum verdict judge_fault(const struct fault *f)
 
 bool call_may_pass(int code) { return code == ETIMEDOUT || code == ECONNREFUSED || code == EPROTO; }
 
-/* The reply's Date; false when it does not say anything new. */
+/* By the reply's Date. False when that does not say anything new. */
 static bool set_clock(struct caller *c, const struct http_reply *reply)
 {
     char date[64];
     time_t theirs = http_header(reply, "Date", date, sizeof date) ? curl_getdate(date, NULL) : -1;
     time_t skew = theirs > 0 ? theirs - time(NULL) : c->skew;
-    bool news = skew != c->skew;
+    time_t change = skew > c->skew ? skew - c->skew : c->skew - skew;
+    if (change < SKEW_MIN)
+        return false;
     c->skew = skew;
-    return news;
+    return true;
 }
 
 bool call_stopped(const struct caller *c) { return c->stop && atomic_load(c->stop); }
@@ -203,6 +206,8 @@ static bool again(struct caller *c, const struct call *call, struct retries *r, 
     enum verdict v = rc >= 0 ? judge_fault(f) : call_may_pass(e->code) ? AGAIN : FINAL;
     if (rc < 0 && call->no_resend)
         return false;
+    if (v == NEW_KEYS && !f->code[0] && !r->clock && set_clock(c, reply))
+        return r->clock = true; /* a bare 403 may be about that too */
     if (v == NEW_KEYS && !r->keys)
         return r->keys = true, credentials_refused(c->credentials, keys, NULL) == 0;
     if (v == NEW_CLOCK && !r->clock)
@@ -217,10 +222,18 @@ static void drop(struct http_reply *reply)
     http_reply_free(reply);
 }
 
+/* What a task in a private subnet most often lacks. */
+static int unreachable(const struct err *why, struct err *e)
+{
+    bool no_way = why->code == ETIMEDOUT || why->code == ECONNREFUSED;
+    return fault_error(e, why->code, no_way ? "is there a way to it, a NAT gateway or a VPC endpoint?" : NULL,
+                       "%s", why->text);
+}
+
 int call_do(struct caller *c, const struct call *call, struct http_reply *reply, struct fault *f,
             struct err *e)
 {
-    struct aws_keys keys cleanup_keys;
+    struct aws_keys keys cleanup_keys = {0};
     struct retries r = {0};
     struct err why = {0};
     *reply = (struct http_reply){0};
@@ -231,9 +244,7 @@ int call_do(struct caller *c, const struct call *call, struct http_reply *reply,
         if (rc == 0)
             return 0;
         if (!again(c, call, &r, rc, f, &keys, reply, &why)) {
-            if (rc < 0 && e)
-                *e = why;
-            return rc;
+            return rc < 0 ? unreachable(&why, e) : rc;
         }
         drop(reply);
     }

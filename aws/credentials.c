@@ -22,8 +22,9 @@ enum {
 };
 
 struct credentials {
-    bool fixed;  /* from the environment */
-    char *url;   /* where to ask */
+    bool fixed; /* from the environment */
+    char *url;  /* where to ask; not for messages, since whoever knows it gets the keys */
+    char host[256];
     char *token; /* what to show there, or in which file that is; may be NULL */
     char *token_file;
     char *ca_file;
@@ -81,6 +82,7 @@ static int from_relative(struct credentials *c, const char *path, const char *ho
         return fault_error(e, EINVAL, NULL,
                            "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI=%.100s is no path that begins with '/'",
                            path);
+    (void)snprintf(c->host, sizeof c->host, "%s", host ? host : "169.254.170.2");
     if (asprintf(&c->url, "%s%s", host ? host : "http://169.254.170.2", path) < 0)
         return c->url = NULL, err_set(e, ENOMEM, "AWS credentials", NULL, NULL);
     return 0;
@@ -99,6 +101,7 @@ static int from_full(struct credentials *c, const char *url, struct err *e)
                            "keys are asked for over plain HTTP only on this machine, 169.254.170.2, "
                            "169.254.170.23 and [fd00:ec2::23]: use https",
                            "%s=%.200s", NAME, url);
+    (void)snprintf(c->host, sizeof c->host, "%s", uri.host);
     if (!copy(&c->url, url) || !copy(&c->token_file, env("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE")) ||
         !copy(&c->token, env("AWS_CONTAINER_AUTHORIZATION_TOKEN")))
         return err_set(e, ENOMEM, "AWS credentials", NULL, NULL);
@@ -173,12 +176,12 @@ static int authorization(const struct credentials *c, char **line, struct err *e
     if (c->token_file && !file)
         return -1;
     const char *token = file ? file : c->token;
-    if (file)
-        file[strcspn(file, "\r\n")] = 0;
+    for (size_t n = file ? strlen(file) : 0; n && (file[n - 1] == '\n' || file[n - 1] == '\r');)
+        file[--n] = 0;
     if (!token)
         return 0;
     if (!*token || !sane(token))
-        return fault_error(e, EINVAL, NULL, "the token in %s is empty or has spaces in it",
+        return fault_error(e, EINVAL, NULL, "the token in %s is empty, or has spaces or line breaks in it",
                            file ? c->token_file : "AWS_CONTAINER_AUTHORIZATION_TOKEN");
     if (asprintf(line, "Authorization: %s", token) < 0)
         return *line = NULL, err_set(e, ENOMEM, "AWS credentials", NULL, NULL);
@@ -229,13 +232,13 @@ static int understand(const struct credentials *c, const struct http_reply *repl
     if (reply->status != 200)
         return fault_error(e, reply->status >= 500 || reply->status == 429 ? EAGAIN : EACCES,
                            "does the task have a task role (taskRoleArn) that ECS may assume?",
-                           "no AWS credentials from %.200s: HTTP status %ld", c->url, reply->status);
+                           "no AWS credentials from %.200s: HTTP status %ld", c->host, reply->status);
     if (strlen(reply->body) != reply->size || !parse(reply->body, k))
         return fault_error(e, EAGAIN, NULL, "no AWS credentials from %.200s: the reply is not what ECS sends",
-                           c->url);
+                           c->host);
     if (k->expires <= time(NULL))
         return fault_error(e, EAGAIN, "is the clock right?",
-                           "AWS credentials from %.200s are expired already", c->url);
+                           "AWS credentials from %.200s are expired already", c->host);
     return 0;
 }
 
@@ -254,9 +257,14 @@ static int ask_once(struct credentials *c, struct aws_keys *k, struct err *e)
                              .total_ms = WAIT_MS,
                              .reply_max = 64 << 10,
                              .stop = c->stop};
-    int rc = http_do(c->http, &r, &reply, e);
+    struct err why = {0};
+    char reason[100];
+    int rc = http_do(c->http, &r, &reply, &why);
     if (rc == 0)
         rc = understand(c, &reply, k, e);
+    else
+        (void)fault_error(e, why.code, NULL, "no AWS credentials from %.200s: %s", c->host,
+                          strerror_r(why.code, reason, sizeof reason));
     if (reply.body)
         OPENSSL_cleanse(reply.body, reply.size);
     return rc;
@@ -304,7 +312,7 @@ static enum age look(struct credentials *c, struct aws_keys *out)
 
 static int renew(struct credentials *c, enum age age, struct aws_keys *out, struct err *e)
 {
-    struct aws_keys fresh cleanup_keys;
+    struct aws_keys fresh cleanup_keys = {0};
     int rc = ask(c, &fresh, age == GONE ? TRIES : 1, e);
     time_t now = time(NULL);
     (void)pthread_mutex_lock(&c->state);
@@ -335,7 +343,7 @@ int credentials_get(struct credentials *c, struct aws_keys *out, struct err *e)
 
 int credentials_refused(struct credentials *c, const struct aws_keys *used, struct err *e)
 {
-    struct aws_keys now cleanup_keys;
+    struct aws_keys now cleanup_keys = {0};
     if (c->fixed)
         return 1;
     (void)pthread_mutex_lock(&c->asking);

@@ -170,8 +170,10 @@ int s3_do(struct s3 *s, const struct s3_request *r, struct http_reply *reply, st
                         .no_resend = r->no_resend,
                         .explain = explain,
                         .doubt_200 = r->doubt_200};
-    if (r->doubt_200)
+    if (r->doubt_200) {
         call.total_ms = COMPLETE_MS;
+        call.stall_s = 4 * STALL_S;
+    }
     if (r->write)
         call.total_ms = 24L * 3600 * 1000; /* of any size: only standing still counts */
     return call_do(s->caller, &call, reply, f, e);
@@ -215,6 +217,8 @@ static const char *advice_for(const struct s3 *s, const struct s3_request *r, co
         return "create the bucket, or correct its name";
     if (fault_is(f, "InvalidAccessKeyId") || fault_is(f, "SignatureDoesNotMatch"))
         return "the keys are not of this account or endpoint";
+    if (fault_is(f, "ExpiredToken"))
+        return "set new AWS_ keys, or none, so that the task role's are used";
     if (fault_is(f, "RequestTimeTooSkewed"))
         return "set this machine's clock";
     if (fault_is(f, "InvalidStorageClass"))

@@ -1,7 +1,8 @@
 /* Objects in a bucket of S3: put one there that must not be there yet, read one back. An object is whole or
  * not there at all; its x-amz-meta-sha256 says what is in it, and whoever finds his own there has found it
  * done. One that is larger than a part goes in parts, and an upload that broke off, also with its process,
- * goes on where it stopped. Not for listing, deleting, or overwriting. */
+ * goes on where it stopped. Not for listing, deleting, or overwriting.
+ * A program with threads calls libxml2's xmlInitParser() before it starts them. */
 #ifndef AWS_S3_H
 #define AWS_S3_H
 #include "aws/call.h"
@@ -50,7 +51,7 @@ int s3_put(struct s3 *s, const struct s3_object *o, struct s3_result *r, struct 
 
 struct s3_info {
     uint64_t size;
-    char sha256[65], etag[80]; /* empty: not said */
+    char sha256[65], etag[80]; /* `sha256` is empty when the object does not say */
 };
 /* 0 it is there, 1 not there, -1. */
 int s3_head(struct s3 *s, const char *key, struct s3_info *info, struct err *e);

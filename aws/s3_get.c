@@ -4,13 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NO_PROGRESS = 4 }; /* tries without a byte */
+enum { TRIES = 4, PROGRESS = 1 << 20 }; /* so many tries without so many bytes end it */
 
 static int understand(const struct http_reply *reply, struct s3_info *info)
 {
     char length[24], *end = NULL;
     if (!http_header(reply, "ETag", info->etag, sizeof info->etag))
-        info->etag[0] = 0;
+        return -1;
     if (!http_header(reply, "x-amz-meta-sha256", info->sha256, sizeof info->sha256))
         info->sha256[0] = 0;
     if (!http_header(reply, "Content-Length", length, sizeof length))
@@ -68,8 +68,7 @@ static int fetch(struct s3 *s, const char *key, const struct s3_info *info, stru
                            .no_resend = true,
                            .write = pass_on,
                            .write_arg = st};
-    if (info->etag[0])
-        lines_add(&l, "If-Match: %s", info->etag);
+    lines_add(&l, "If-Match: %s", info->etag);
     if (st->done)
         lines_add(&l, "Range: bytes=%llu-", (unsigned long long)st->done);
     int rc = s3_do(s, &r, &reply, &f, e);
@@ -91,8 +90,8 @@ static int fetch_all(struct s3 *s, const char *key, const struct s3_info *info, 
         uint64_t before = st->done;
         if (fetch(s, key, info, st, &why) == 0)
             break;
-        idle = st->done > before ? 1 : idle + 1;
-        if (!call_may_pass(why.code) || st->too_much || idle >= NO_PROGRESS || !call_pause(s->caller, idle)) {
+        idle = st->done - before >= PROGRESS ? 1 : idle + 1;
+        if (!call_may_pass(why.code) || st->too_much || idle >= TRIES || !call_pause(s->caller, idle)) {
             if (e)
                 *e = why;
             return -1;

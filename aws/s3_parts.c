@@ -22,6 +22,7 @@ struct upload {
     uint64_t part_size;
     unsigned count;
     struct part *parts; /* number n is parts[n - 1] */
+    char *buf;          /* one part */
     char id[ID_MAX];    /* empty: none */
 };
 
@@ -96,7 +97,7 @@ static char *next_page(const xmlNode *page, const char *first)
 static int list(struct upload *u, const struct s3_request *q, const char *root, xmlDoc **doc, struct err *e)
 {
     cleanup_reply struct http_reply reply = {0};
-    struct fault f;
+    struct fault f = {0};
     int rc = s3_do(u->s, q, &reply, &f, e);
     if (rc == 1 && (f.status >= 500 || f.status == 429))
         return s3_refused(u->s, q, &f, e);
@@ -187,7 +188,7 @@ static void give_up(struct upload *u)
 {
     cleanup_free char *query = query_of(u, "");
     cleanup_reply struct http_reply reply = {0};
-    struct fault f;
+    struct fault f = {0};
     struct s3_request q = {
         .what = "AbortMultipartUpload", .method = "DELETE", .key = u->o->key, .query = query};
     if (query && u->id[0])
@@ -201,7 +202,7 @@ static int create(struct upload *u, struct err *e)
     cleanup_lines struct lines l = {0};
     cleanup_reply struct http_reply reply = {0};
     cleanup_xml xmlDoc *doc = NULL;
-    struct fault f;
+    struct fault f = {0};
     struct s3_request q = {.what = "CreateMultipartUpload",
                            .method = "POST",
                            .key = u->o->key,
@@ -247,14 +248,13 @@ static int gone(struct upload *u, struct err *e)
 }
 
 /* 0 sent, 1 the object is there already, -1. */
-static int send_part(struct upload *u, unsigned number, const char *body, size_t n, const unsigned char *raw,
-                     struct err *e)
+static int send_part(struct upload *u, unsigned number, size_t n, const unsigned char *raw, struct err *e)
 {
     char hex[DIGEST_HEX], before[40];
     struct part *p = &u->parts[number - 1];
     cleanup_lines struct lines l = {0};
     cleanup_reply struct http_reply reply = {0};
-    struct fault f;
+    struct fault f = {0};
     digest_hex(raw, hex);
     digest_base64(raw, p->sum);
     (void)snprintf(before, sizeof before, "partNumber=%u&", number);
@@ -264,7 +264,7 @@ static int send_part(struct upload *u, unsigned number, const char *body, size_t
                            .key = u->o->key,
                            .query = query,
                            .lines = &l,
-                           .body = body,
+                           .body = u->buf,
                            .body_size = n,
                            .body_sha256 = hex};
     lines_add(&l, "Content-Type: application/octet-stream");
@@ -291,7 +291,7 @@ static int other_content(struct upload *u, unsigned number, struct err *e)
 }
 
 /* 0, 1 the object is there already, -1. */
-static int one_part(struct upload *u, struct source *src, unsigned number, char *buf, struct err *e)
+static int one_part(struct upload *u, struct source *src, unsigned number, struct err *e)
 {
     unsigned char raw[DIGEST_SIZE];
     char sum[DIGEST_BASE64];
@@ -299,9 +299,9 @@ static int one_part(struct upload *u, struct source *src, unsigned number, char 
     struct part *p = &u->parts[number - 1];
     if (call_stopped(u->s->caller))
         return fault_error(e, ECANCELED, NULL, "the upload of %.300s: asked to stop", u->o->key);
-    if (source_read(src, buf, n, e) != 0)
+    if (source_read(src, u->buf, n, e) != 0)
         return -1;
-    if (!digest_sha256(buf, n, raw))
+    if (!digest_sha256(u->buf, n, raw))
         return err_set(e, ENOMEM, "SHA-256", NULL, NULL);
     digest_base64(raw, sum);
     if (p->there && strcmp(p->sum, sum) == 0) {
@@ -310,19 +310,16 @@ static int one_part(struct upload *u, struct source *src, unsigned number, char 
     }
     if (p->there && other_content(u, number, e) != 0)
         return -1;
-    return send_part(u, number, buf, n, raw, e);
+    return send_part(u, number, n, raw, e);
 }
 
 static int all_parts(struct upload *u, struct err *e)
 {
-    cleanup_free char *buf = malloc((size_t)u->part_size);
     cleanup_source struct source src = {0};
-    if (!buf)
-        return err_set(e, ENOMEM, "the upload of", u->o->key, NULL);
     if (source_open(&src, u->o, e) != 0)
         return -1;
     for (unsigned number = 1; number <= u->count; number++) {
-        int rc = one_part(u, &src, number, buf, e);
+        int rc = one_part(u, &src, number, e);
         if (rc != 0)
             return rc;
     }
@@ -384,8 +381,8 @@ static int not_ended(struct upload *u, const struct s3_request *q, const struct 
     if (f->status != 412 && f->status != 409 && !fault_is(f, "NoSuchUpload"))
         return s3_refused(u->s, q, f, e);
     int rc = f->status == 412 ? s3_taken(u->s, u->o, u->r, &why) : s3_compare(u->s, u->o, u->r, &why);
-    if (rc == 0 || f->status == 412)
-        give_up(u); /* it is of no use any more */
+    if (rc == 0 || f->status == 412 || f->status == 409)
+        give_up(u); /* it is of no use any more; after a 409 S3 wants a new one (API reference) */
     if (rc != 0 && e)
         *e = why;
     if (rc != 0 && why.code == EAGAIN)
@@ -401,7 +398,7 @@ static int end(struct upload *u, struct err *e)
     cleanup_free char *query = query_of(u, "");
     cleanup_lines struct lines l = {0};
     cleanup_reply struct http_reply reply = {0};
-    struct fault f;
+    struct fault f = {0};
     struct s3_request q = {.what = "CompleteMultipartUpload",
                            .method = "POST",
                            .key = u->o->key,
@@ -438,13 +435,17 @@ int s3_put_parts(struct s3 *s, const struct s3_object *o, uint64_t part_size, st
     struct upload u = {.s = s, .o = o, .r = r, .part_size = part_size};
     u.count = (unsigned)((o->size + part_size - 1) / part_size);
     u.parts = calloc(u.count, sizeof *u.parts);
-    if (!u.parts)
-        return err_set(e, ENOMEM, "the upload of", o->key, NULL);
-    int rc = there_already(&u, e);
+    u.buf = malloc((size_t)part_size);
+    int rc = -1;
+    if (u.parts && u.buf)
+        rc = there_already(&u, e);
+    else
+        (void)err_set(e, ENOMEM, "the upload of", o->key, NULL);
     if (rc == 0)
         rc = begin(&u, e);
     if (rc == 0 && (rc = all_parts(&u, e)) == 0)
         rc = end(&u, e);
     free(u.parts);
+    free(u.buf);
     return rc == 1 ? 0 : rc;
 }

@@ -64,6 +64,8 @@ static int refused(const char *arn, const struct fault *f, struct err *e)
         {"AccessDeniedException", EACCES, "the task role needs secretsmanager:GetSecretValue on it"},
         {"AccessDenied", EACCES, "the task role needs secretsmanager:GetSecretValue on it"},
         {"DecryptionFailure", EACCES, "the task role needs kms:Decrypt on the secret's own KMS key"},
+        {"ExpiredTokenException", EACCES, "set new AWS_ keys, or none, so that the task role's are used"},
+        {"UnrecognizedClientException", EACCES, "the keys are not of this account or endpoint"},
         {"InvalidRequestException", EINVAL, "is the secret marked for deletion?"},
     };
     char text[512];
@@ -192,7 +194,7 @@ static char *value_of(const struct http_reply *reply, const char *arn, const cha
 {
     cleanup_secret_json cJSON *o = cJSON_ParseWithOpts(reply->body, NULL, 1);
     const cJSON *s = cJSON_GetObjectItemCaseSensitive(o, "SecretString");
-    if (strlen(reply->body) != reply->size || !cJSON_IsObject(o))
+    if (!reply->body || strlen(reply->body) != reply->size || !cJSON_IsObject(o))
         return (void)fault_error(e, EPROTO, "is it Secrets Manager's endpoint?",
                                  "secret %.200s: the reply is not Secrets Manager's", arn),
                NULL;

@@ -252,20 +252,28 @@ static char *authorization(const struct sign_with *w, const char *scope, char *c
     return NULL;
 }
 
+static bool canonical_hash(const struct sign_request *r, const char *service, char *const *headers,
+                           char hex[DIGEST_HEX])
+{
+    unsigned char raw[DIGEST_SIZE];
+    cleanup_free char *canonical = sign_canonical(r, service, headers);
+    if (!canonical || !digest_sha256(canonical, strlen(canonical), raw))
+        return false;
+    digest_hex(raw, hex);
+    return true;
+}
+
 static char *sign_it(const struct sign_request *r, const struct sign_with *w, const char *when,
                      char *const *headers)
 {
-    char day[9], scope[160], hash[DIGEST_HEX], hex[DIGEST_HEX], *line = NULL;
-    unsigned char raw[DIGEST_SIZE];
-    cleanup_free char *canonical = sign_canonical(r, w->service, headers), *text = NULL, *head = NULL;
+    char day[9], scope[160], hex[DIGEST_HEX], *line = NULL;
     (void)snprintf(day, sizeof day, "%.8s", when);
     (void)snprintf(scope, sizeof scope, "%s/%s/%s/aws4_request", day, w->region, w->service);
-    if (!canonical || !digest_sha256(canonical, strlen(canonical), raw))
+    if (!canonical_hash(r, w->service, headers, hex))
         return NULL;
-    digest_hex(raw, hash);
-    if (asprintf(&text, "%s\n%s\n%s\n%s", ALGORITHM, when, scope, hash) < 0)
+    cleanup_free char *head = authorization(w, scope, headers), *text = NULL;
+    if (asprintf(&text, "%s\n%s\n%s\n%s", ALGORITHM, when, scope, hex) < 0)
         return text = NULL;
-    head = authorization(w, scope, headers);
     if (!head || !signature(w, day, text, hex) || asprintf(&line, "%s, Signature=%s", head, hex) < 0)
         return NULL;
     return line;

@@ -19,6 +19,7 @@ struct options {
     time_t newer, older; /* slots; 0 for no limit */
     bool json, dry_run, deep;
     struct restore_options restore;
+    bool keep_report; /* drill */
     const char *operand;
 };
 int cmd_ls(const struct options *o);
@@ -26,6 +27,7 @@ int cmd_show(const struct options *o);
 int cmd_verify(const struct options *o);
 int cmd_prune(const struct options *o);
 int cmd_restore(const struct options *o);
+int cmd_drill(const struct options *o);
 
 /* Visit each folder of each tree {TIER}-{CPU_ARCH} below the root that --collection lets through. */
 typedef int folder_visit(const struct options *o, const char *base, const char *folder, void *arg,

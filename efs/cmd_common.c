@@ -146,7 +146,7 @@ struct cJSON *cmd_json(const struct backup *b)
         cmd_json_text(o, "stored_sha256", b->m.content.stored_sha256) &&
         cmd_json_text(o, "codec", b->m.codec) &&
         add_size(o, "points", known && b->m.points >= 0, (uint64_t)b->m.points) &&
-        cmd_json_text(o, "qdrant_version", b->m.qdrant_version) &&
+        cmd_json_text(o, "qdrant_version", b->m.qdrant_version) && manifest_add_content(o, &b->m) &&
         cmd_json_text(o, "state", entry_state_text(b->state)) &&
         cmd_json_text(o, "reason", b->reason ? b->reason : "") && cmd_json_text(o, "path", path))
         return o;

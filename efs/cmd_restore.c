@@ -114,6 +114,7 @@ static struct restore into(const struct job *j, const struct copy_watch *watch)
     return (struct restore){.qdrant = j->qdrant,
                             .target = j->target,
                             .force = j->o->restore.force,
+                            .aliases = !j->o->restore.rename,
                             .green_ms = (long)j->o->restore.wait * 1000,
                             .watch = watch ? *watch : (struct copy_watch){0},
                             .stop = j->stop};
@@ -150,13 +151,13 @@ static enum restore_outcome attempt(struct backup *b, void *arg, struct err *e)
 
 /* --- one collection */
 
-static bool none(struct job *j, const struct options *o, const struct err *why)
+static bool none(struct job *j, const struct err *why)
 {
     struct err e = {0};
     if (why->text[0])
         e = *why;
     else
-        (void)err_set(&e, 0, "no backup that fits below", o->root, "`qdrant-efs ls` lists them");
+        (void)err_set(&e, 0, "no backup that fits below", j->o->root, "`qdrant-efs ls` lists them");
     return say_end(j, NULL, RESTORE_FAILED, &e, 0);
 }
 
@@ -173,7 +174,7 @@ static bool restore_one(struct job *j, struct entries *list)
     say_begin(j);
     size_t n = order ? restore_choose(list, &j->wish, order, &e) : 0;
     if (n == 0)
-        return none(j, j->o, &e);
+        return none(j, &e);
     enum restore_outcome outcome = restore_first_good(list, order, n, &a, &which, &e);
     return say_end(j, &list->v[which], outcome, &e, (double)(clock_ms() - begin) / 1000);
 }

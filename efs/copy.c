@@ -150,6 +150,8 @@ int copy_store(int in, const char *in_path, int out, const char *out_path, const
             return -1;
         if (n == 0)
             break;
+        if (o->watch && o->watch->bytes)
+            o->watch->bytes((size_t)n, o->watch->arg);
         (void)posix_fadvise(in, (off_t)r->size, n, POSIX_FADV_DONTNEED);
         r->size += (uint64_t)n;
     }

@@ -8,10 +8,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Who watches a long copy or check. */
+struct copy_watch {
+    void (*bytes)(size_t n, void *arg); /* `n` bytes more were read, of what is read: the source, or what is
+                                           stored; may be NULL */
+    void *arg;
+};
 struct copy_options {
-    int level;               /* zstd level, 0 stores as is */
-    int threads;             /* zstd workers, 0 for none */
-    const atomic_bool *stop; /* set: give up with ECANCELED; may be NULL */
+    int level;                      /* zstd level, 0 stores as is */
+    int threads;                    /* zstd workers, 0 for none */
+    const atomic_bool *stop;        /* set: give up with ECANCELED; may be NULL */
+    const struct copy_watch *watch; /* who watches; may be NULL */
 };
 struct copy_result {
     uint64_t size, stored_size;
@@ -21,11 +28,6 @@ struct copy_result {
  * Qdrant's page cache survives. Paths are for messages. Does not sync or close. */
 int copy_store(int in, const char *in_path, int out, const char *out_path, const struct copy_options *o,
                struct copy_result *r, struct err *e);
-/* Who watches a long check. */
-struct copy_watch {
-    void (*bytes)(size_t n, void *arg); /* `n` stored bytes more were read; may be NULL */
-    void *arg;
-};
 /* Read stored bytes back: fills `r`, decoding zstd if `compressed`; writes the original to `out` unless
  * it is -1. A bad frame or one cut short is an error. `watch` may be NULL. */
 int copy_check(int in, const char *in_path, int out, bool compressed, const struct copy_watch *watch,

@@ -75,6 +75,7 @@ struct feed {
     struct deep *deep;
     struct restore_stream *stream;
     struct archive *outer;
+    bool bare; /* without a mark of its end, as Qdrant writes the tars of segments into its own */
     char *buf;
     const char *block; /* of `outer`: what libarchive gave, and was not taken yet */
     size_t block_size;
@@ -176,7 +177,7 @@ static bool to_the_end(struct archive *a, struct feed *f)
     const void *ignored;
     while (!f->failed.text[0] && feed_read(a, f, &ignored) > 0)
         ;
-    return !f->failed.text[0] && f->total % BLOCK == 0 && f->zeros >= (size_t)2 * BLOCK;
+    return !f->failed.text[0] && f->total % BLOCK == 0 && (f->bare || f->zeros >= (size_t)2 * BLOCK);
 }
 
 /* One member of a tar: read it, or leave it to be read through. */
@@ -345,7 +346,7 @@ static void segment_member(struct deep *d, const char *where, const char *path, 
 static void check_segment(struct deep *d, const char *where, struct archive *a)
 {
     struct segment s = {0};
-    struct feed f = {.outer = a};
+    struct feed f = {.outer = a, .bare = true};
     if (!walk(d, where, &f, segment_member, &s))
         return; /* what is missing may only not have been read */
     if (!s.json)

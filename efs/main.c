@@ -8,7 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { LS = 1, SHOW = 2, VERIFY = 4, PRUNE = 8, RESTORE = 16, ALL = LS | SHOW | VERIFY | PRUNE | RESTORE };
+enum { LS = 1, SHOW = 2, VERIFY = 4, PRUNE = 8, RESTORE = 16, DRILL = 32,
+       ALL = LS | SHOW | VERIFY | PRUNE | RESTORE | DRILL };
 static const struct command {
     const char *name, *operand, *help;
     int (*run)(const struct options *);
@@ -19,6 +20,8 @@ static const struct command {
     {"verify", NULL, "read every byte and recompute every hash; exit 1 and name each defect", cmd_verify,
      VERIFY},
     {"restore", NULL, "the newest good backup, or another, into Qdrant or a file", cmd_restore, RESTORE},
+    {"drill", NULL, "prove that backups restore: into a second Qdrant, and compare what it then holds", cmd_drill,
+     DRILL},
     {"prune", NULL, "apply RETENTION; --dry-run only says what would go", cmd_prune, PRUNE},
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
@@ -47,10 +50,11 @@ static const struct flag {
     {"--newer", FLAG_AGO, ALL, offsetof(struct options, newer)},
     {"--older", FLAG_AGO, ALL, offsetof(struct options, older)},
     {"--dry-run", FLAG_ON, PRUNE | RESTORE, offsetof(struct options, dry_run)},
+    {"--keep-report", FLAG_ON, DRILL, offsetof(struct options, keep_report)},
     {"--deep", FLAG_ON, VERIFY, offsetof(struct options, deep)},
-    {"--at", FLAG_TIME, RESTORE, offsetof(struct options, restore.at)},
-    {"--snapshot", FLAG_TEXT, RESTORE, offsetof(struct options, restore.snapshot)},
-    {"--node", FLAG_TEXT, RESTORE, offsetof(struct options, restore.node)},
+    {"--at", FLAG_TIME, RESTORE | DRILL, offsetof(struct options, restore.at)},
+    {"--snapshot", FLAG_TEXT, RESTORE | DRILL, offsetof(struct options, restore.snapshot)},
+    {"--node", FLAG_TEXT, RESTORE | DRILL, offsetof(struct options, restore.node)},
     {"--shard", FLAG_TEXT, RESTORE, offsetof(struct options, restore.shard)},
     {"--storage-snapshot", FLAG_ON, RESTORE, offsetof(struct options, restore.storage)},
     {"--strict", FLAG_ON, RESTORE, offsetof(struct options, restore.strict)},
@@ -101,6 +105,9 @@ static int usage(void)
                "AK_ARN\n"
                "  --wait AGE          for the collection to be green afterwards (10m)\n"
                "  --location URL      have Qdrant fetch it itself; with --collection, and --checksum SHA256\n"
+               "drill: --at, --snapshot and --node as above; QDRANT_BIN, DRILL_DIR, DRILL_TIMEOUT (1h) in the "
+               "environment\n"
+               "  --keep-report       on EFS, too, in {TIER}-{CPU_ARCH}/drills\n"
                "Exit codes: 0 good; 1 a defect was found, or it failed; 64 wrong use.\n") < 0;
 }
 

@@ -3,7 +3,10 @@
 #include "common/files.h"
 #include <cjson/cJSON.h>
 #include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static void json_free(cJSON **j) { cJSON_Delete(*j); }
@@ -28,6 +31,39 @@ static bool when(cJSON *o, const char *key, time_t t)
     return text(o, key, buf);
 }
 
+static bool add_print(cJSON *o, const char *key, const struct print *p)
+{
+    cJSON *of = cJSON_AddObjectToObject(o, key);
+    return of && cJSON_AddNumberToObject(of, "points", (double)p->points) &&
+           cJSON_AddBoolToObject(of, "counted", p->counted) && text(of, "config", p->config) &&
+           text(of, "content", p->content) && cJSON_AddNumberToObject(of, "looked_at", p->looked_at) &&
+           cJSON_AddBoolToObject(of, "all", p->all);
+}
+
+static bool add_fingerprint(cJSON *o, const struct fingerprint *f)
+{
+    char seed[20]; /* as text: a JSON number holds 53 bits */
+    cJSON *of = cJSON_AddObjectToObject(o, "fingerprint");
+    (void)snprintf(seed, sizeof seed, "%016" PRIx64, f->seed);
+    return of && cJSON_AddBoolToObject(of, "exact", f->exact) && text(of, "seed", seed) &&
+           add_print(of, "before", &f->before) && add_print(of, "after", &f->after);
+}
+
+static bool add_aliases(cJSON *o, const struct aliases *a)
+{
+    cJSON *list = cJSON_AddArrayToObject(o, "aliases");
+    for (const char *name = NULL; list && (name = aliases_next(a, name));)
+        if (!cJSON_AddItemToArray(list, cJSON_CreateString(name)))
+            return false;
+    return list && (a->left_out == 0 || cJSON_AddNumberToObject(o, "aliases_left_out", a->left_out));
+}
+
+bool manifest_add_content(cJSON *o, const struct manifest *m)
+{
+    return (!m->fingerprint.known || add_fingerprint(o, &m->fingerprint)) &&
+           (!m->aliases.known || add_aliases(o, &m->aliases));
+}
+
 char *manifest_print(const struct manifest *m)
 {
     cleanup_json cJSON *o = cJSON_CreateObject();
@@ -47,7 +83,7 @@ char *manifest_print(const struct manifest *m)
               text(o, "qdrant_version", m->qdrant_version) &&
               (m->points < 0 ? cJSON_AddNullToObject(o, "points")
                              : cJSON_AddNumberToObject(o, "points", (double)m->points)) &&
-              text(o, "written_by", m->written_by) && cJSON_AddNumberToObject(o, "seconds", m->seconds);
+              manifest_add_content(o, m) && text(o, "written_by", m->written_by) && cJSON_AddNumberToObject(o, "seconds", m->seconds);
     char *json = ok ? cJSON_Print(o) : NULL, *line = NULL;
     if (json && asprintf(&line, "%s\n", json) < 0)
         line = NULL;
@@ -90,6 +126,48 @@ static bool get_kind(const cJSON *o, enum kind *out)
     return false;
 }
 
+static bool get_print(const cJSON *o, struct print *p)
+{
+    uint64_t points = 0, looked_at = 0;
+    p->counted = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(o, "counted"));
+    p->all = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(o, "all"));
+    bool good = get_size(o, "points", &points) && get(o, "config", p->config, 65) && is_hash(p->config) &&
+                get(o, "content", p->content, 65) && is_hash(p->content) &&
+                get_size(o, "looked_at", &looked_at) && looked_at <= UINT_MAX;
+    p->points = (int64_t)points;
+    p->looked_at = (unsigned)looked_at;
+    return good;
+}
+
+/* Not needed for a restore: a garbled one is as good as none. */
+static void get_fingerprint(const cJSON *o, struct fingerprint *out)
+{
+    struct fingerprint f = {.known = true};
+    const cJSON *from = cJSON_GetObjectItemCaseSensitive(o, "fingerprint");
+    char seed[20], *end = seed;
+    if (!get(from, "seed", seed, sizeof seed) || strlen(seed) != 16)
+        return;
+    f.seed = strtoull(seed, &end, 16);
+    f.exact = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(from, "exact"));
+    if (!*end && get_print(cJSON_GetObjectItemCaseSensitive(from, "before"), &f.before) &&
+        get_print(cJSON_GetObjectItemCaseSensitive(from, "after"), &f.after))
+        *out = f;
+}
+
+static void get_aliases(const cJSON *o, struct aliases *a)
+{
+    const cJSON *list = cJSON_GetObjectItemCaseSensitive(o, "aliases"), *name;
+    uint64_t left_out = 0;
+    a->known = cJSON_IsArray(list);
+    cJSON_ArrayForEach(name, list)
+    {
+        if (cJSON_IsString(name))
+            (void)aliases_add(a, name->valuestring);
+    }
+    if (get_size(o, "aliases_left_out", &left_out) && left_out < UINT_MAX - a->left_out)
+        a->left_out += (unsigned)left_out;
+}
+
 static bool fields(const cJSON *o, struct manifest *m)
 {
     char tier[16];
@@ -104,6 +182,8 @@ static bool fields(const cJSON *o, struct manifest *m)
     (void)get(node, "task_arn", m->task_arn, sizeof m->task_arn);
     (void)get(node, "zone", m->zone, sizeof m->zone);
     (void)get(node, "family", m->family, sizeof m->family);
+    get_fingerprint(o, &m->fingerprint);
+    get_aliases(o, &m->aliases);
     return get(o, "collection", m->source.collection, sizeof m->source.collection) &&
            get(o, "snapshot", m->source.stem, sizeof m->source.stem) && get_kind(o, &m->source.kind) &&
            get(o, "shard", m->source.shard, sizeof m->source.shard) &&

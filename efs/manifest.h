@@ -6,6 +6,7 @@
 #include "efs/copy.h"
 #include "efs/name.h"
 #include "efs/tier.h"
+#include "qdrant/fingerprint.h"
 enum { MANIFEST_FORMAT = 1, MANIFEST_MAX = 1 << 20 };
 struct manifest {
     struct source source;
@@ -19,9 +20,15 @@ struct manifest {
     bool qdrant_checksum;    /* the original's hash equals Qdrant's own .checksum */
     char qdrant_version[32]; /* empty when not known */
     int64_t points;          /* count at the time, -1 when not known */
+    struct fingerprint fingerprint; /* what must come back */
+    struct aliases aliases;
     char written_by[128];
     double seconds; /* from first read to last fsync of the data */
 };
+/* The members "fingerprint" and "aliases", for whoever shows a manifest; left out where not known. False without
+ * memory. */
+struct cJSON;
+bool manifest_add_content(struct cJSON *o, const struct manifest *m);
 /* JSON text with a final newline, caller frees; NULL without memory. */
 char *manifest_print(const struct manifest *m);
 /* -1 with the reason when `text` is no manifest of this format. `path` is for the message. */

@@ -4,9 +4,11 @@
  * no rights to its folders, and a half one leaves nothing behind: actix drops it with the connection. */
 #include "efs/restore.h"
 #include "common/clock.h"
+#include "efs/restore_alias.h"
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { WEEK_MS = 7 * 86400 * 1000, POLL_MS = 250, POLL_MAX_MS = 2000, STALE_SECONDS = 3600 };
@@ -226,17 +228,34 @@ static enum restore_outcome look_after(const struct restore *r, int64_t expected
     return RESTORE_DONE;
 }
 
+static enum restore_outcome put_aliases(const struct restore *r, const struct backup *b,
+                                        struct restore_report *out, struct err *e)
+{
+    char note[sizeof out->note];
+    if (!r->aliases || b->m.source.kind != KIND_COLLECTION)
+        return RESTORE_DONE;
+    if (restore_aliases(r->qdrant, r->target, &b->m.aliases, note, sizeof note, e) != 0)
+        return RESTORE_FAILED;
+    if (*note)
+        add(out->note, sizeof out->note, note);
+    return RESTORE_DONE;
+}
+
+/* "1.18.2" as 1018; 0 when it is no version. */
+static unsigned long minor_version(const char *text)
+{
+    char *end = NULL;
+    unsigned long major = strtoul(text, &end, 10);
+    return end != text && *end == '.' ? major * 1000 + strtoul(end + 1, NULL, 10) : 0;
+}
+
 /* Qdrant reads what older versions wrote, one minor version after the other; not the reverse. */
 static void compare_versions(const struct restore *r, const struct backup *b, struct restore_report *out)
 {
     char here[32], note[200];
     struct err ignored;
-    unsigned major[2], minor[2];
-    if (qdrant_version(r->qdrant, here, sizeof here, &ignored) != 0 ||
-        sscanf(here, "%u.%u", &major[0], &minor[0]) != 2 ||
-        sscanf(b->m.qdrant_version, "%u.%u", &major[1], &minor[1]) != 2)
-        return;
-    if (major[1] < major[0] || (major[1] == major[0] && minor[1] <= minor[0]))
+    if (qdrant_version(r->qdrant, here, sizeof here, &ignored) != 0 || !minor_version(here) ||
+        minor_version(b->m.qdrant_version) <= minor_version(here))
         return;
     (void)snprintf(note, sizeof note, "the backup is of Qdrant %.31s, and this is the older %.31s",
                    b->m.qdrant_version, here);
@@ -255,7 +274,8 @@ enum restore_outcome restore_run(const struct restore *r, const struct backup *b
     outcome = upload(r, b, out, e);
     if (outcome != RESTORE_DONE)
         return outcome;
-    return look_after(r, b->m.source.kind == KIND_COLLECTION ? b->m.points : -1, out, e);
+    outcome = look_after(r, b->m.source.kind == KIND_COLLECTION ? b->m.points : -1, out, e);
+    return outcome == RESTORE_DONE ? put_aliases(r, b, out, e) : outcome;
 }
 
 /* A location may be signed: its query is as good as a key. What Qdrant said may be cut off in the middle of

@@ -16,6 +16,7 @@ struct restore_wish {
     const char *snapshot;   /* its name, with or without ".snapshot"; NULL: any */
     time_t at;              /* taken at that time or before; 0: any time */
     int tier;               /* -1: any */
+    bool any_node;          /* with `node` NULL: all nodes count as one, whatever that mixes */
 };
 /* Indices into `list` (whose entries were read) of what fits, the newest first, into `order`, with room for
  * all; also of those that are incomplete or corrupt. Returns how many. `e`, else untouched, says why nothing
@@ -54,6 +55,7 @@ struct restore {
     struct qdrant *qdrant;
     const char *target;      /* collection, which is made if it is not there */
     bool force;              /* replace one that has points */
+    bool aliases;            /* put those back that its manifest tells; of a collection alone */
     long timeout_ms;         /* for Qdrant to take the bytes and restore them; 0: a week */
     long green_ms;           /* for the collection to be green afterwards */
     struct copy_watch watch; /* stored bytes that were read and sent */
@@ -68,8 +70,8 @@ struct restore_report {
 /* What is in Qdrant now, and whether restore_run would refuse. */
 enum restore_outcome restore_look(const struct restore *r, const struct backup *b, struct restore_report *out,
                                   struct err *e);
-/* Look, send, wait until the collection is green, count. A collection's or a shard's snapshot only: one of
- * the whole storage can be restored at Qdrant's start alone. */
+/* Look, send, wait until the collection is green, count, put aliases back. A collection's or a shard's
+ * snapshot only: one of the whole storage can be restored at Qdrant's start alone. */
 enum restore_outcome restore_run(const struct restore *r, const struct backup *b, struct restore_report *out,
                                  struct err *e);
 /* The same by way of Qdrant alone: it fetches `location` (http, https or file). `sha256` may be NULL. */

@@ -131,7 +131,7 @@ static int one_source(const struct entries *list, const struct restore_wish *w, 
         const struct backup *newest = &list->v[order[0]], *b = &list->v[order[i]];
         if (!same_tree(b, newest))
             return ambiguous(b, newest, true, e);
-        if (!w->node && w->kind != KIND_STORAGE && beside(list, order, n, b, newest))
+        if (!w->node && !w->any_node && w->kind != KIND_STORAGE && beside(list, order, n, b, newest))
             return ambiguous(b, newest, false, e);
     }
     return 0;

@@ -155,7 +155,7 @@ static ssize_t pull(struct restore_stream *s, char *out, size_t n)
 /* All original bytes are there: is that the end, and are they what the manifest says? */
 static int prove(struct restore_stream *s)
 {
-    char more;
+    char more = 0;
     ssize_t got = pull(s, &more, 1);
     if (got < 0)
         return -1;

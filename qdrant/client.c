@@ -83,7 +83,7 @@ static int send_once(struct qdrant *q, const struct question *ask, const char *k
                              .stop = q->stop};
     int rc = http_do(h, &r, reply, e);
     explicit_bzero(header, sizeof header);
-    if (rc != 0 && e && e->code == EKEYREJECTED && !q->settings->ca_file[0])
+    if (rc != 0 && e && e->code == EKEYREJECTED)
         (void)snprintf(e->text + strlen(e->text), sizeof e->text - strlen(e->text), " (QDRANT_CA_FILE)");
     return rc;
 }
@@ -296,9 +296,10 @@ int qdrant_collections(struct qdrant *q, struct qdrant_names *out, struct err *e
     cJSON_ArrayForEach(c, list)
     {
         const char *name = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(c, "name"));
-        if (!name || !names_add(out, name)) {
+        out->odd += !name;
+        if (name && !names_add(out, name)) {
             qdrant_names_free(out);
-            return name ? err_set(e, ENOMEM, "cannot list collections", NULL, NULL) : garbled(&what, e);
+            return err_set(e, ENOMEM, "cannot list collections", NULL, NULL);
         }
     }
     names_sort(out);

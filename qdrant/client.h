@@ -27,6 +27,7 @@ enum {
 struct qdrant_names {
     char **v; /* sorted, unique */
     size_t n;
+    size_t odd; /* entries of a list that were no names */
 };
 void qdrant_names_free(struct qdrant_names *names);
 bool qdrant_names_have(const struct qdrant_names *names, const char *name);

@@ -210,7 +210,8 @@ static bool make(struct show *s)
                                                         .ledger = x->ledger,
                                                         .stop = &x->stop});
     bool good = m && maker_run(m, &run, &report) && report.made == s->names->n;
-    maker_free(m);
+    if (m && maker_stop(m, clock_ms() + 1000))
+        maker_free(m);
     return good;
 }
 

@@ -10,6 +10,7 @@
 
 struct identity;
 struct offsite;
+struct prints;
 struct context {
     struct settings settings;
     struct qdrant_settings qdrant_settings;
@@ -19,6 +20,8 @@ struct context {
     struct ledger *ledger;
     struct identity *identity; /* who we are on ECS, once that is known */
     struct offsite *offsite;   /* the second target; NULL: none */
+    struct prints *prints;     /* of the snapshots just made; NULL: FINGERPRINT=off */
+    atomic_bool surveyed; /* the ledger knows what is on EFS */
     atomic_bool stop;
 };
 #endif

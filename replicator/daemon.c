@@ -1,6 +1,7 @@
 #include "replicator/daemon.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "replicator/drills.h"
 #include "replicator/offsite.h"
 #include "replicator/reporter.h"
 #include "replicator/schedule.h"
@@ -22,6 +23,7 @@ struct program {
     struct workers *workers;
     struct schedule *schedule;
     struct reporter *reporter;
+    struct drills *drills;
     struct status *status;
     pthread_t watcher;
     int wake_fd;
@@ -133,7 +135,9 @@ static bool start_rest(struct program *p)
                                  .snapshots_dir = x->settings.snapshots_dir,
                                  .qdrant = x->qdrant,
                                  .ledger = x->ledger,
-                                 .stop = &x->stop};
+                                 .prints = x->prints,
+                                 .stop = &x->stop,
+                                 .known = &x->surveyed};
     struct status_options page = {.listen = x->options.status_listen};
     struct err e = {0};
     if (p->once)
@@ -143,6 +147,8 @@ static bool start_rest(struct program *p)
         log_line(LOG_ERROR, "no_status", "%s; backups are made, but nobody can ask how they do", e.text);
     p->reporter = reporter_start(x);
     p->schedule = schedule_start(&what);
+    if (x->options.drills.period > 0 && !(p->drills = drills_start(x)))
+        return false;
     return p->reporter && p->schedule;
 }
 
@@ -169,6 +175,7 @@ static bool stop(struct program *p)
     clean = workers_stop(p->workers, end) && clean;
     clean = (!p->context->offsite || offsite_stop(p->context->offsite, end)) && clean;
     clean = (!p->schedule || schedule_stop(p->schedule, end)) && clean;
+    clean = (!p->drills || drills_stop(p->drills, end)) && clean;
     return (!p->reporter || reporter_stop(p->reporter, end)) && clean;
 }
 
@@ -198,6 +205,7 @@ int daemon_run(struct context *x, bool once, const sigset_t *stops)
         _exit(1); /* not exit(): that thread must not be waited for, nor what it holds be freed */
     }
     reporter_free(p->reporter);
+    drills_free(p->drills);
     schedule_free(p->schedule);
     workers_free(p->workers);
     offsite_free(x->offsite);

@@ -72,7 +72,7 @@ struct ledger_state *ledger_copy(struct ledger *l)
         return NULL;
     *to = *lock(l);
     if (to->folders > 0) {
-        list = malloc(to->folders * sizeof *list);
+        list = malloc(to->folders * sizeof(struct ledger_folder *));
         all = malloc(to->folders * sizeof *all);
     }
     bool ok = to->folders == 0 || (list && all);
@@ -135,11 +135,9 @@ static size_t place(const struct ledger_state *s, enum kind kind, const char *co
 static bool make_room(struct ledger *l)
 {
     size_t room = l->room ? l->room * 2 : 16;
-    if (l->s.folders < l->room)
-        return true;
-    if (l->s.folders >= LEDGER_FOLDERS)
-        return false;
-    struct ledger_folder **more = realloc(l->s.folder, room * sizeof *more);
+    if (l->s.folders >= LEDGER_FOLDERS || l->s.folders < l->room)
+        return l->s.folders < LEDGER_FOLDERS;
+    struct ledger_folder **more = realloc(l->s.folder, room * sizeof(struct ledger_folder *));
     if (!more)
         return false;
     l->s.folder = more;
@@ -166,7 +164,7 @@ static struct ledger_folder *find(struct ledger *l, enum kind kind, const char *
     f->kind = kind;
     memcpy(f->collection, name, sizeof name);
     memcpy(f->shard, number, sizeof number);
-    memmove(&l->s.folder[at + 1], &l->s.folder[at], (l->s.folders - at) * sizeof f);
+    memmove(&l->s.folder[at + 1], &l->s.folder[at], (l->s.folders - at) * sizeof(struct ledger_folder *));
     l->s.folder[at] = f;
     l->s.folders++;
     return f;

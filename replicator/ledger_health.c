@@ -86,18 +86,25 @@ static void say(struct judge *j, bool failing, const char *code, const char *col
     j->ok = j->ok && add_reason(j->reasons, code, failing, collection, text);
 }
 
-/* "2 min", "3 h 5 min", "12 d 4 h" */
+/* "2 min", "3 h 5 min", "12 d" */
 static const char *span(time_t seconds, char out[32])
 {
-    long long n = seconds > 0 ? (long long)seconds : 0;
-    if (n < 60)
-        (void)snprintf(out, 32, "%lld s", n);
-    else if (n < HOUR)
-        (void)snprintf(out, 32, "%lld min", n / 60);
-    else if (n < DAY)
-        (void)snprintf(out, 32, "%lld h %lld min", n / HOUR, n % HOUR / 60);
-    else
-        (void)snprintf(out, 32, "%lld d %lld h", n / DAY, n % DAY / HOUR);
+    static const struct {
+        time_t large, small;
+        const char *name, *small_name;
+    } units[] = {{DAY, HOUR, "d", "h"}, {HOUR, 60, "h", "min"}, {60, 60, "min", ""}};
+    for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
+        long long n = (long long)(seconds / units[i].large);
+        long long rest = (long long)(seconds % units[i].large / units[i].small);
+        if (n == 0)
+            continue;
+        if (rest > 0)
+            (void)snprintf(out, 32, "%lld %s %lld %s", n, units[i].name, rest, units[i].small_name);
+        else
+            (void)snprintf(out, 32, "%lld %s", n, units[i].name);
+        return out;
+    }
+    (void)snprintf(out, 32, "%lld s", (long long)seconds);
     return out;
 }
 
@@ -131,6 +138,10 @@ static void judge_qdrant(struct judge *j)
             "the "
             "API key",
             s->qdrant_url);
+    else if (s->first_listed == 0 && j->now - s->started > (time_t)s->rpo_seconds)
+        say(j, true, "collections_unknown", NULL,
+            "Qdrant has not told which collections there are since the start, so nobody knows what is to be "
+            "backed up; see the errors in the log, and the API key");
 }
 
 static void warn_recovery(struct judge *j)

@@ -5,8 +5,10 @@
 #include "replicator/by_hand.h"
 #include "replicator/daemon.h"
 #include "replicator/identity.h"
+#include "replicator/prints.h"
 #include "replicator/status.h"
 #include <curl/curl.h>
+#include <libxml/parser.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -110,13 +112,16 @@ static bool set_up(struct context *x)
                                .offset = x->options.offset,
                                .retention = &x->settings.retention,
                                .s3 = x->options.s3_bucket[0] != 0};
+    xmlInitParser(); /* before there are threads */
     return curl_global_init(CURL_GLOBAL_DEFAULT) == 0 && (x->ledger = ledger_new(&l, time(NULL))) &&
            (x->key = key_new(&x->qdrant_settings, &x->stop)) &&
-           (x->qdrant = qdrant_new(&x->qdrant_settings, x->key, &x->stop)) && (x->identity = identity_new());
+           (x->qdrant = qdrant_new(&x->qdrant_settings, x->key, &x->stop)) && (x->identity = identity_new()) &&
+           (!x->options.fingerprint || (x->prints = prints_new()));
 }
 
 static void clean_up(struct context *x)
 {
+    prints_free(x->prints);
     identity_free(x->identity);
     qdrant_free(x->qdrant);
     key_free(x->key);

@@ -2,7 +2,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/text.h"
-#include "efs/name.h"
+#include "replicator/roster.h"
 #include <cjson/cJSON.h>
 #include <errno.h>
 #include <stdio.h>
@@ -10,33 +10,36 @@
 #include <string.h>
 #include <sys/statvfs.h>
 
-/* Milliseconds. */
-enum { LOOK_MS = 250, TRY_FIRST = 5000, TRY_MAX = 300000, STATE_OLD = 5000, NAMES_SAID = 5 };
-
-enum item_state { ITEM_OUT, ITEM_PENDING, ITEM_MAKING, ITEM_MADE, ITEM_SKIPPED, ITEM_FAILED };
-struct item {
-    char *name; /* NULL: the whole storage */
-    enum item_state state;
-    bool listed;   /* its snapshots were looked at once */
-    time_t newest; /* when the newest known snapshot was taken, 0: none */
-    uint64_t size; /* of that one, 0: unknown */
-    unsigned tries;
-    int64_t due; /* next try, monotonic milliseconds */
+/* Milliseconds. STATE: how old what /metrics told may be; LATER: when it did not answer. KNOW: how long the
+ * first run waits for what is on EFS to be known; a hung EFS keeps no snapshot from being made. */
+enum {
+    LOOK_MS = 500,
+    TRY_FIRST = 5000,
+    TRY_MAX = 300000,
+    STATE_MS = 5000,
+    STATE_LATER = 60000,
+    KNOW_MS = 10000,
+    FULL_LATER = 1100,
+    NAMES_SAID = 5,
+    THREADS_MAX = 16
 };
+
 struct maker {
     struct maker_options o;
-    struct item *items; /* sorted by name */
-    size_t n;
-    struct item storage;
-    bool recovery_said;
-    /* Of one run. */
-    const struct maker_run *run;
+    pthread_t threads[THREADS_MAX];
+    unsigned n_threads;
+    bool recovery_said, waited; /* of the thread that runs */
+    pthread_mutex_t mutex;      /* for all below */
+    pthread_cond_t work, done;
+    bool quit;
+    struct roster roster;
+    const struct maker_run *run; /* NULL between runs */
+    unsigned run_number;
     int64_t end_ms; /* the run's end, monotonic */
     struct ledger_run report;
-    pthread_mutex_t mutex; /* for all below, and the items, while the run's threads are at work */
     struct qdrant_state state;
-    int64_t state_at;
-    int64_t pause; /* monotonic: nobody asks Qdrant before, since it refused us or was not there */
+    int64_t state_due; /* when to ask again */
+    int64_t pause;     /* nobody asks Qdrant before, since it refused us or was not there */
     unsigned pauses;
     bool refused_said;
 };
@@ -45,29 +48,6 @@ static int64_t backoff(unsigned tries)
 {
     int64_t wait = (int64_t)TRY_FIRST << (tries < 7 ? tries : 7);
     return wait < TRY_MAX ? wait : TRY_MAX;
-}
-
-struct maker *maker_new(const struct maker_options *o)
-{
-    struct maker *m = calloc(1, sizeof *m);
-    if (!m)
-        return NULL;
-    m->o = *o;
-    if (pthread_mutex_init(&m->mutex, NULL) != 0)
-        return free(m), NULL;
-    return m;
-}
-
-void maker_free(struct maker *m)
-{
-    if (!m)
-        return;
-    for (size_t i = 0; i < m->n; i++)
-        free(m->items[i].name);
-    free(m->items);
-    qdrant_names_free(&m->state.making);
-    (void)pthread_mutex_destroy(&m->mutex);
-    free(m);
 }
 
 static bool stopped(const struct maker *m) { return m->o.stop && atomic_load(m->o.stop); }
@@ -116,116 +96,28 @@ static bool told(struct maker *m, struct qdrant_names *names)
     return false;
 }
 
-/* Merge what Qdrant has now with what is remembered. Both are sorted. */
-static bool take_names(struct maker *m, const struct qdrant_names *names)
+/* For whoever watches by hand. With the mutex held. */
+static void tell_failure(const struct maker *m, const struct item *it, const char *why)
 {
-    struct item *items = calloc(names->n + 1, sizeof *items);
-    const char **wanted = calloc(names->n + 1, sizeof *wanted);
-    size_t old = 0, n_wanted = 0;
-    if (!items || !wanted)
-        return free(items), free(wanted), false;
-    for (size_t i = 0; i < names->n; i++) {
-        int order = -1;
-        while (old < m->n && (order = strcmp(m->items[old].name, names->v[i])) < 0)
-            free(m->items[old++].name);
-        if (old < m->n && order == 0)
-            items[i] = m->items[old++];
-        else
-            items[i].name = names->v[i], names->v[i] = NULL;
-    }
-    while (old < m->n)
-        free(m->items[old++].name);
-    free(m->items);
-    m->items = items;
-    m->n = names->n;
-    for (size_t i = 0; i < m->n; i++)
-        if (options_wanted(m->o.options->collections, items[i].name))
-            wanted[n_wanted++] = items[i].name;
-    ledger_collections(m->o.ledger, wanted, n_wanted, time(NULL));
-    free(wanted);
-    return true;
+    const struct maker_progress *p = m->run && it->run == m->run_number ? m->run->progress : NULL;
+    ledger_snapshot_failed(m->o.ledger, it->name ? it->name : "", why, time(NULL));
+    if (p)
+        p->failed(it->name, why, p->arg);
 }
 
-/* What a snapshot's own name says; on file systems without a time of creation Qdrant tells none. */
-static time_t taken(const struct item *it, const struct qdrant_snapshot *s)
+static cJSON *about(const struct item *it, const struct qdrant_snapshot *s, double seconds)
 {
-    char path[600];
-    struct source src;
-    (void)snprintf(path, sizeof path, "%s%s%s", it->name ? "x" : "", it->name ? "/" : "", s->name);
-    return name_source(path, &src) == NAME_SOURCE && src.taken ? src.taken : s->created;
-}
-
-/* What Qdrant still has of it: was this slot served by an earlier process, and how much room does one take? A
- * failure here is no reason to make none. */
-static void look_back(struct maker *m, struct item *it)
-{
-    cleanup_snapshots struct qdrant_snapshots list = {0};
-    struct err e = {0};
-    if (qdrant_snapshots(m->o.qdrant, it->name, &list, &e) != 0) {
-        log_line(LOG_DEBUG, "no_listing", "%s", e.text);
-        return;
-    }
-    it->listed = true;
-    for (size_t i = 0; i < list.n; i++) {
-        time_t when = taken(it, &list.v[i]);
-        if (when < it->newest || !when)
-            continue;
-        it->newest = when;
-        it->size = list.v[i].size;
-    }
-}
-
-static bool served(const struct maker *m, const struct item *it)
-{
-    const struct maker_run *r = m->run;
-    time_t backed_up = it->name ? ledger_newest(m->o.ledger, it->name) : 0;
-    return r->served && (r->served(it->newest, r->arg) || r->served(backed_up, r->arg));
-}
-
-static void choose(struct maker *m)
-{
-    const struct maker_run *r = m->run;
-    for (size_t i = 0; i < m->n && !stopped(m); i++) {
-        struct item *it = &m->items[i];
-        bool wanted = r->only ? qdrant_names_have(r->only, it->name)
-                              : options_wanted(m->o.options->collections, it->name);
-        it->state = ITEM_OUT;
-        it->tries = 0;
-        it->due = 0;
-        if (!wanted)
-            continue;
-        if (!it->listed || r->look_back)
-            look_back(m, it);
-        if (!served(m, it)) {
-            it->state = ITEM_PENDING;
-            m->report.collections++;
-        }
-    }
-}
-
-/* With the mutex held. Returns false when there is nothing left; else *found may still be NULL: later. */
-static bool next_item(struct maker *m, struct item **found, int64_t now)
-{
-    bool left = false;
-    *found = NULL;
-    for (size_t i = 0; i < m->n; i++) {
-        struct item *it = &m->items[i];
-        if (it->state != ITEM_PENDING)
-            continue;
-        left = true;
-        if (it->due <= now && (!*found || it->tries < (*found)->tries ||
-                               (it->tries == (*found)->tries && it->newest < (*found)->newest)))
-            *found = it;
-    }
-    if (m->pause > now)
-        *found = NULL;
-    return left;
-}
-
-static void skip(struct maker *m, struct item *it)
-{
-    it->state = ITEM_SKIPPED;
-    m->report.skipped++;
+    cJSON *f = cJSON_CreateObject();
+    if (!f)
+        return NULL;
+    if (it->name) /* a member that finds no memory is left out */
+        (void)cJSON_AddStringToObject(f, "collection", it->name);
+    if (!s)
+        return f;
+    (void)cJSON_AddStringToObject(f, "snapshot", s->name);
+    (void)cJSON_AddNumberToObject(f, "size", (double)s->size);
+    (void)cJSON_AddNumberToObject(f, "seconds", seconds);
+    return f;
 }
 
 /* The disk must hold one more of these, and it is Qdrant's disk, too. */
@@ -248,55 +140,48 @@ static bool room(struct maker *m, struct item *it, uint64_t size)
     if (f && it->name)
         (void)cJSON_AddStringToObject(f, "collection", it->name);
     log_fields(LOG_ERROR, "disk_low", f, "%s", text);
-    ledger_snapshot_failed(m->o.ledger, it->name ? it->name : "", text, time(NULL));
-    if (m->run->progress)
-        m->run->progress->failed(it->name, text, m->run->progress->arg);
+    tell_failure(m, it, text);
     return false;
 }
 
-/* Not while somebody else is at it. With the mutex held, since the answer is shared. */
+/* Is somebody else at it? Lets go of the mutex while it asks. */
 static bool being_made(struct maker *m, const struct item *it)
 {
+    struct qdrant_state state = {0};
     struct err e = {0};
-    int64_t now = clock_ms();
-    if (!m->state_at || now - m->state_at > STATE_OLD) {
+    if (clock_ms() >= m->state_due) {
+        m->state_due = clock_ms() + STATE_LATER; /* the others need not ask meanwhile */
+        (void)pthread_mutex_unlock(&m->mutex);
+        int rc = qdrant_state(m->o.qdrant, &state, &e);
+        (void)pthread_mutex_lock(&m->mutex);
+        m->state_due = clock_ms() + (rc == 0 ? STATE_MS : STATE_LATER);
         qdrant_names_free(&m->state.making);
-        m->state_at = now;
-        if (qdrant_state(m->o.qdrant, &m->state, &e) != 0)
+        m->state = state;
+        if (rc != 0)
             log_line(LOG_DEBUG, "no_metrics", "%s", e.text);
     }
     return it->name && qdrant_names_have(&m->state.making, it->name);
 }
 
-static cJSON *about(const struct item *it, const struct qdrant_snapshot *s, double seconds)
+/* Does it still count for the run that is going? */
+static bool in_run(const struct maker *m, const struct item *it)
 {
-    cJSON *f = cJSON_CreateObject();
-    if (!f)
-        return NULL;
-    if (it->name) /* a member that finds no memory is left out */
-        (void)cJSON_AddStringToObject(f, "collection", it->name);
-    if (!s)
-        return f;
-    (void)cJSON_AddStringToObject(f, "snapshot", s->name);
-    (void)cJSON_AddNumberToObject(f, "size", (double)s->size);
-    (void)cJSON_AddNumberToObject(f, "seconds", seconds);
-    return f;
+    return m->run && it->run == m->run_number;
 }
 
 static void made(struct maker *m, struct item *it, const struct qdrant_snapshot *s, double seconds)
 {
     char name[300];
-    const struct maker_progress *p = m->run->progress;
-    time_t when = taken(it, s);
-    it->state = ITEM_MADE;
-    it->newest = when ? when : time(NULL);
-    it->size = s->size;
-    m->report.made++;
-    m->report.bytes += s->size;
+    roster_made(it, s);
     m->pauses = 0;
     log_fields(LOG_INFO, "snapshot_made", about(it, s, seconds), "%s: %s", shown(it, name), s->name);
-    if (p)
-        p->made(it->name, s, seconds, p->arg);
+    if (in_run(m, it)) {
+        m->report.made++;
+        m->report.bytes += s->size;
+        if (m->run->progress)
+            m->run->progress->made(it->name, s, seconds, m->run->progress->arg);
+    }
+    roster_settle(it, ITEM_OUT);
 }
 
 /* Refused, or not there at all: that would be the answer for each of the others, too. */
@@ -310,18 +195,16 @@ static void not_made(struct maker *m, struct item *it, const struct err *e)
 {
     char name[300];
     int64_t now = clock_ms();
-    const struct maker_progress *p = m->run->progress;
-    bool all = concerns_all(e), again = m->run->end && e->code != QDRANT_MISSING;
+    bool here = in_run(m, it), all = concerns_all(e),
+         again = here && m->run->end && e->code != QDRANT_MISSING;
     if (e->code == ECANCELED) {
-        it->state = ITEM_PENDING; /* stopped: said by the run's end */
+        roster_settle(it, ITEM_OUT);
         return;
     }
     it->due = now + backoff(it->tries++);
-    it->state = again ? ITEM_PENDING : ITEM_FAILED;
-    m->report.failed += !again;
+    m->report.failed += here && !again;
     if (all)
         m->pause = now + backoff(m->pauses++);
-    ledger_snapshot_failed(m->o.ledger, it->name ? it->name : "", e->text, time(NULL));
     if (!all || !m->refused_said)
         log_fields(LOG_ERROR,
                    e->code == QDRANT_REFUSED || e->code == QDRANT_NO_KEY ? "qdrant_unauthorized"
@@ -329,190 +212,387 @@ static void not_made(struct maker *m, struct item *it, const struct err *e)
                    about(it, NULL, 0), "no snapshot of %s: %s%s", shown(it, name), e->text,
                    again ? "; it is tried again" : "");
     m->refused_said = m->refused_said || all;
-    if (p)
-        p->failed(it->name, e->text, p->arg);
+    tell_failure(m, it, e->text);
+    roster_settle(it, again ? ITEM_PENDING : ITEM_OUT);
 }
 
-/* Takes and gives back the mutex around the request. */
+/* With a look at what it holds before and after, where that is wanted. */
+static int ask_for(struct maker *m, const struct item *it, struct qdrant_snapshot *s, double *seconds,
+                   struct err *e)
+{
+    struct print_pair *pair =
+        m->o.prints && it->name ? prints_begin(m->o.prints, m->o.qdrant, it->name) : NULL;
+    int64_t begin = clock_ms();
+    int rc = qdrant_snapshot_make(m->o.qdrant, it->name, (long)m->o.options->timeout * 1000, s, e);
+    *seconds = (double)(clock_ms() - begin) / 1000;
+    prints_end(m->o.prints, m->o.qdrant, pair, rc == 0 ? s->name : NULL);
+    return rc;
+}
+
+/* Not begun, for a reason that another try would not change. */
+static bool skipped(struct maker *m, struct item *it)
+{
+    char name[300], text[400];
+    bool running = being_made(m, it);
+    if (running) {
+        (void)snprintf(text, sizeof text, "a snapshot of %s is being made already", shown(it, name));
+        log_fields(LOG_INFO, "already_running", about(it, NULL, 0), "%s", text);
+        if (in_run(m, it) && m->run->progress)
+            m->run->progress->failed(it->name, text, m->run->progress->arg);
+    }
+    if (!running && room(m, it, it->size))
+        return false;
+    m->report.skipped += in_run(m, it);
+    roster_settle(it, ITEM_OUT);
+    return true;
+}
+
+/* Gives the mutex back while Qdrant is at work. */
 static void make(struct maker *m, struct item *it)
 {
     struct qdrant_snapshot s = {0};
     struct err e = {0};
-    char name[300];
-    if (being_made(m, it)) {
-        log_fields(LOG_INFO, "already_running", about(it, NULL, 0), "a snapshot of %s is being made already",
-                   shown(it, name));
-        skip(m, it);
+    double seconds = 0;
+    it->state = ITEM_MAKING; /* from here on it stays, whatever Qdrant has */
+    it->run = m->run_number;
+    if (skipped(m, it))
         return;
-    }
-    if (!room(m, it, it->size)) {
-        skip(m, it);
-        return;
-    }
-    it->state = ITEM_MAKING;
     (void)pthread_mutex_unlock(&m->mutex);
-    int64_t begin = clock_ms();
-    int rc = qdrant_snapshot_make(m->o.qdrant, it->name, (long)m->o.options->timeout * 1000, &s, &e);
+    int rc = ask_for(m, it, &s, &seconds, &e);
     (void)pthread_mutex_lock(&m->mutex);
     if (rc == 0)
-        made(m, it, &s, (double)(clock_ms() - begin) / 1000);
+        made(m, it, &s, seconds);
     else
         not_made(m, it, &e);
+}
+
+static void wait_for_work(struct maker *m, int64_t until)
+{
+    if (until < 0) {
+        (void)pthread_cond_wait(&m->work, &m->mutex);
+        return;
+    }
+    struct timespec end = clock_spec(until);
+    (void)pthread_cond_timedwait(&m->work, &m->mutex, &end);
 }
 
 static void *work(void *arg)
 {
     struct maker *m = arg;
-    struct item *it;
     (void)pthread_mutex_lock(&m->mutex);
-    while (!over(m) && next_item(m, &it, clock_ms())) {
-        if (it) {
-            make(m, it);
+    while (!m->quit) {
+        int64_t now = clock_ms(), wait;
+        struct item *it = roster_next(&m->roster, now, &wait);
+        if (it && m->pause > now) {
+            it = NULL;
+            wait = m->pause;
+        }
+        if (!it) {
+            wait_for_work(m, wait);
             continue;
         }
-        (void)pthread_mutex_unlock(&m->mutex);
-        sleep_until(m, clock_ms() + LOOK_MS);
-        (void)pthread_mutex_lock(&m->mutex);
+        make(m, it);
+        (void)pthread_cond_broadcast(&m->done);
     }
     (void)pthread_mutex_unlock(&m->mutex);
     return NULL;
 }
 
-/* This thread is one of them, so that the run goes on when no other can be started. */
-static void work_together(struct maker *m)
+/* Until nothing of this run is left. With the mutex held. */
+static void wait_for_run(struct maker *m)
 {
-    pthread_t threads[16];
-    unsigned n = 0;
-    while (n + 1 < m->o.options->parallel && n < 16 && pthread_create(&threads[n], NULL, work, m) == 0)
-        n++;
-    (void)work(m);
-    while (n > 0)
-        (void)pthread_join(threads[--n], NULL); /* ours, and joinable */
+    (void)pthread_cond_broadcast(&m->work);
+    while (!over(m)) {
+        struct roster_left left = roster_left(&m->roster);
+        struct timespec end = clock_spec(clock_ms() + LOOK_MS);
+        if (left.pending + left.making == 0)
+            return;
+        (void)pthread_cond_timedwait(&m->done, &m->mutex, &end);
+    }
 }
 
-/* After the collections, whose own snapshots must not be missed for it. */
-static void make_full(struct maker *m)
+/* What Qdrant still has of it: was this slot served by an earlier process, and how much room does one take? A
+ * failure here is no reason to make none. */
+static void look_back(struct maker *m, struct item *it)
+{
+    cleanup_snapshots struct qdrant_snapshots list = {0};
+    struct err e = {0};
+    if (qdrant_snapshots(m->o.qdrant, it->name, &list, &e) != 0) {
+        log_line(LOG_DEBUG, "no_listing", "%s", e.text);
+        return;
+    }
+    it->listed = true;
+    for (size_t i = 0; i < list.n; i++) {
+        time_t when = roster_taken(it, &list.v[i]);
+        if (when < it->newest || !when)
+            continue;
+        it->newest = when;
+        it->size = list.v[i].size;
+    }
+}
+
+static bool is_served(const struct maker *m, const struct item *it, time_t on_efs)
+{
+    const struct maker_run *r = m->run;
+    return r->served && (r->served(it->newest, r->arg) || r->served(on_efs, r->arg));
+}
+
+static bool is_wanted(const struct maker *m, const struct item *it)
+{
+    return m->run->only ? qdrant_names_have(m->run->only, it->name)
+                        : options_wanted(m->o.options->collections, it->name);
+}
+
+/* An item that nobody is at is the running thread's alone; the threads take it once it is pending. */
+static bool is_idle(struct maker *m, const struct item *it)
+{
+    (void)pthread_mutex_lock(&m->mutex);
+    bool idle = it->state == ITEM_OUT;
+    (void)pthread_mutex_unlock(&m->mutex);
+    return idle;
+}
+
+/* First look at all, then let the threads begin: which is oldest is known at the end. */
+static void choose(struct maker *m)
+{
+    struct roster *r = &m->roster;
+    for (size_t i = 0; i < r->n && !over(m); i++)
+        if (is_idle(m, r->v[i]) && (!r->v[i]->listed || m->run->look_back) && is_wanted(m, r->v[i]))
+            look_back(m, r->v[i]);
+    (void)pthread_mutex_lock(&m->mutex);
+    for (size_t i = 0; i < r->n; i++) {
+        struct item *it = r->v[i];
+        time_t on_efs = ledger_newest(m->o.ledger, it->name);
+        if (it->state != ITEM_OUT || !is_wanted(m, it) || is_served(m, it, on_efs))
+            continue;
+        if (it->newest < on_efs)
+            it->newest = on_efs;
+        it->state = ITEM_PENDING;
+        it->tries = 0;
+        it->due = 0;
+        m->report.collections++;
+    }
+    (void)pthread_mutex_unlock(&m->mutex);
+}
+
+/* Once in each period, and after the collections, whose own snapshots must not be missed for it. */
+static bool full_is_due(struct maker *m)
 {
     const struct options *o = m->o.options;
-    struct item *it = &m->storage;
-    time_t now = m->run->slot;
-    uint64_t all = 0;
-    if (!o->full || !m->run->served || over(m))
-        return;
+    struct item *it = &m->roster.storage;
+    if (!o->full || !m->run->served || !is_idle(m, it) || over(m))
+        return false;
     if (!it->listed)
         look_back(m, it);
-    if (it->newest &&
-        tier_period(o->full_tier, tier_slot(it->newest)) >= tier_period(o->full_tier, tier_slot(now)))
-        return;
-    for (size_t i = 0; i < m->n; i++)
-        all += m->items[i].size;
-    m->report.collections++;
-    it->tries = 0;
-    it->state = ITEM_PENDING;
-    while (it->state == ITEM_PENDING && !over(m)) {
-        sleep_until(m, it->due);
-        if (over(m))
-            break;
-        if (it->size < all)
-            it->size = all; /* it holds one of each collection */
-        (void)pthread_mutex_lock(&m->mutex);
-        make(m, it);
-        (void)pthread_mutex_unlock(&m->mutex);
-    }
-    it->due = 0;
+    return !it->newest || tier_period(o->full_tier, tier_slot(it->newest)) <
+                              tier_period(o->full_tier, tier_slot(m->run->slot));
 }
 
-static void say_overrun(struct maker *m)
+static void make_full(struct maker *m)
 {
-    char names[600] = "", name[300];
-    unsigned left = 0, failed = 0;
-    for (size_t i = 0; i <= m->n; i++) {
-        struct item *it = i < m->n ? &m->items[i] : &m->storage;
-        size_t n = strlen(names);
-        if (it->state != ITEM_PENDING)
-            continue;
-        failed += it->tries > 0;
-        if (left++ < NAMES_SAID)
-            (void)snprintf(names + n, sizeof names - n, "%s%.100s", n ? ", " : "", shown(it, name));
-        it->state = ITEM_OUT;
+    struct item *it = &m->roster.storage;
+    uint64_t all = 0;
+    if (!full_is_due(m))
+        return;
+    /* Qdrant names a snapshot by the second, and moves those of the collections that it makes for this one
+     * into it: not in the second of one that we had made. */
+    sleep_until(m, clock_ms() + FULL_LATER);
+    (void)pthread_mutex_lock(&m->mutex);
+    for (size_t i = 0; i < m->roster.n; i++)
+        all += m->roster.v[i]->size;
+    it->size = it->size > all ? it->size : all; /* it holds one of each collection */
+    it->state = ITEM_PENDING;
+    it->tries = 0;
+    it->due = 0;
+    m->report.collections++;
+    wait_for_run(m);
+    (void)pthread_mutex_unlock(&m->mutex);
+}
+
+static void add_name(char *names, size_t size, const struct item *it)
+{
+    char name[300];
+    size_t n = strlen(names);
+    (void)snprintf(names + n, size - n, "%s%.100s%s", n ? ", " : "", shown(it, name),
+                   it->state == ITEM_MAKING ? " (being made)" : "");
+}
+
+/* With the mutex held. */
+static void give_up_rest(struct maker *m)
+{
+    char names[800] = "";
+    struct roster_left left = roster_left(&m->roster);
+    unsigned said = 0;
+    for (size_t i = 0; i <= m->roster.n; i++) {
+        struct item *it = i < m->roster.n ? m->roster.v[i] : &m->roster.storage;
+        if (it->state != ITEM_OUT && said++ < NAMES_SAID)
+            add_name(names, sizeof names, it);
+        if (it->state == ITEM_PENDING)
+            it->state = ITEM_OUT;
     }
-    m->report.failed += failed;
-    m->report.skipped += left - failed;
-    if (left > 0 && !stopped(m))
+    m->report.failed += left.tried;
+    m->report.skipped += left.pending - left.tried;
+    if (said > 0 && !stopped(m))
         log_line(LOG_WARN, "slot_overrun",
-                 "the slot is over and %u of %u collections have no snapshot in it: %s%s; they "
-                 "come first in the next one",
-                 left, m->report.collections, names, left > NAMES_SAID ? " ..." : "");
+                 "the slot is over, and %u collections have no snapshot in it: %s%s; they come first in the "
+                 "next one",
+                 said, names, said > NAMES_SAID ? " ..." : "");
 }
 
 static bool recovery_mode(struct maker *m)
 {
     struct err e = {0};
-    qdrant_names_free(&m->state.making);
-    m->state_at = clock_ms();
-    if (qdrant_state(m->o.qdrant, &m->state, &e) != 0)
+    struct qdrant_state state = {0};
+    int rc = qdrant_state(m->o.qdrant, &state, &e);
+    if (rc != 0)
         log_line(LOG_DEBUG, "no_metrics", "%s", e.text);
-    if (m->state.recovery_mode && !m->recovery_said)
+    if (state.recovery_mode && !m->recovery_said)
         log_line(LOG_WARN, "recovery_mode",
                  "Qdrant is in recovery mode and its collections are not loaded: no snapshots are made");
-    m->recovery_said = m->state.recovery_mode;
-    return m->state.recovery_mode;
+    m->recovery_said = state.recovery_mode;
+    (void)pthread_mutex_lock(&m->mutex);
+    qdrant_names_free(&m->state.making);
+    m->state = state;
+    m->state_due = clock_ms() + (rc == 0 ? STATE_MS : STATE_LATER);
+    (void)pthread_mutex_unlock(&m->mutex);
+    return state.recovery_mode;
 }
 
 static void begin(struct maker *m, const struct maker_run *run)
 {
+    (void)pthread_mutex_lock(&m->mutex);
     m->run = run;
+    m->run_number++;
     m->report = (struct ledger_run){.slot = run->slot, .begun = time(NULL)};
     m->end_ms = clock_ms() + (int64_t)(run->end - m->report.begun) * 1000;
-    m->state_at = m->pause = 0;
+    m->pause = 0;
     m->pauses = 0;
     m->refused_said = false;
-    m->storage.state = ITEM_OUT;
-    m->storage.due = 0;
+    (void)pthread_mutex_unlock(&m->mutex);
 }
 
-static bool told_and_taken(struct maker *m)
+/* The collections that Qdrant has, taken over, and told to the ledger. */
+static bool take(struct maker *m)
 {
     cleanup_names struct qdrant_names names = {0};
-    return told(m, &names) && take_names(m, &names);
+    size_t n = 0;
+    if (!told(m, &names))
+        return false;
+    (void)pthread_mutex_lock(&m->mutex);
+    bool good = roster_take(&m->roster, &names);
+    const char **wanted = calloc(m->roster.n + 1, sizeof(char *));
+    for (size_t i = 0; wanted && i < m->roster.n; i++)
+        if (options_wanted(m->o.options->collections, m->roster.v[i]->name))
+            wanted[n++] = m->roster.v[i]->name;
+    if (names.odd > 0)
+        log_line(LOG_ERROR, "collections_failed",
+                 "%zu entries of Qdrant's list of collections have no name; the others are served",
+                 names.odd);
+    if (wanted && good)
+        ledger_collections(m->o.ledger, wanted, n, time(NULL));
+    free(wanted);
+    (void)pthread_mutex_unlock(&m->mutex);
+    if (!good)
+        log_line(LOG_ERROR, "internal", "no memory for the list of collections");
+    return good;
 }
 
-static void note_qdrant(struct maker *m)
+static void note_qdrant(struct maker *m, bool recovery)
 {
     char version[64];
     struct err e = {0};
     (void)qdrant_version(m->o.qdrant, version, sizeof version, &e); /* empty then */
-    ledger_qdrant(m->o.ledger, true, m->state.recovery_mode, version, time(NULL));
+    ledger_qdrant(m->o.ledger, true, recovery, version, time(NULL));
+}
+
+/* Once: which slots are served, and which collection's backup is oldest, may be known on EFS alone. */
+static void wait_for_knowledge(struct maker *m)
+{
+    int64_t end = clock_ms() + KNOW_MS;
+    if (m->waited || !m->o.known)
+        return;
+    m->waited = true;
+    while (!atomic_load(m->o.known) && clock_ms() < end && !over(m))
+        clock_sleep(LOOK_MS / 5);
 }
 
 bool maker_look(struct maker *m)
 {
     struct maker_run run = {.end = 0};
     begin(m, &run);
-    bool good = told_and_taken(m);
+    bool good = take(m);
     if (good)
-        (void)recovery_mode(m);
-    if (good)
-        note_qdrant(m);
+        note_qdrant(m, recovery_mode(m));
+    (void)pthread_mutex_lock(&m->mutex);
+    m->run = NULL;
+    (void)pthread_mutex_unlock(&m->mutex);
     return good;
 }
 
 bool maker_run(struct maker *m, const struct maker_run *run, struct ledger_run *out)
 {
     begin(m, run);
-    bool good = told_and_taken(m);
-    if (good && !recovery_mode(m)) {
+    bool good = take(m), recovery = good && recovery_mode(m);
+    if (good && !recovery) {
+        wait_for_knowledge(m);
         choose(m);
+        (void)pthread_mutex_lock(&m->mutex);
         ledger_run(m->o.ledger, &m->report);
-        work_together(m);
+        wait_for_run(m);
+        (void)pthread_mutex_unlock(&m->mutex);
         make_full(m);
     }
     if (good)
-        note_qdrant(m);
-    say_overrun(m);
+        note_qdrant(m, recovery);
+    (void)pthread_mutex_lock(&m->mutex);
+    give_up_rest(m);
     m->report.ended = time(NULL);
-    if (m->report.collections > 0)
-        ledger_run(m->o.ledger, &m->report);
     *out = m->report;
+    m->run = NULL;
+    (void)pthread_mutex_unlock(&m->mutex);
+    if (out->collections > 0)
+        ledger_run(m->o.ledger, out);
     return good;
+}
+
+struct maker *maker_new(const struct maker_options *o)
+{
+    struct maker *m = calloc(1, sizeof *m);
+    if (!m)
+        return NULL;
+    m->o = *o;
+    if (pthread_mutex_init(&m->mutex, NULL) != 0 || !clock_cond_init(&m->work) || !clock_cond_init(&m->done))
+        return free(m), NULL;
+    while (m->n_threads < o->options->parallel && m->n_threads < THREADS_MAX &&
+           pthread_create(&m->threads[m->n_threads], NULL, work, m) == 0)
+        m->n_threads++;
+    if (m->n_threads > 0)
+        return m; /* fewer than wanted will do */
+    maker_free(m);
+    return NULL;
+}
+
+bool maker_stop(struct maker *m, int64_t end)
+{
+    bool all = true;
+    (void)pthread_mutex_lock(&m->mutex);
+    m->quit = true;
+    (void)pthread_cond_broadcast(&m->work);
+    (void)pthread_cond_broadcast(&m->done);
+    (void)pthread_mutex_unlock(&m->mutex);
+    for (unsigned i = 0; i < m->n_threads; i++)
+        all = clock_join(m->threads[i], end) && all;
+    return all;
+}
+
+void maker_free(struct maker *m)
+{
+    if (!m)
+        return;
+    roster_free(&m->roster);
+    qdrant_names_free(&m->state.making);
+    (void)pthread_cond_destroy(&m->work);
+    (void)pthread_cond_destroy(&m->done);
+    (void)pthread_mutex_destroy(&m->mutex);
+    free(m);
 }

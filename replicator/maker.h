@@ -1,11 +1,13 @@
-/* One run: has Qdrant make a snapshot of each collection that is wanted, a bounded number at once, the one
- * whose newest is oldest first. What fails is tried again, at growing intervals, until the run's time is
- * over, and stops none of the others. Remembers the collections between runs. Does not touch EFS. */
+/* Runs: has Qdrant make a snapshot of each collection that is wanted, a bounded number at once, the one whose
+ * newest is oldest first. What fails is tried again, at growing intervals, until the run's time is over, and
+ * stops none of the others. A snapshot that outlasts its run does not keep the next one from beginning, as
+ * long as another thread is free. Does not touch EFS. */
 #ifndef REPLICATOR_MAKER_H
 #define REPLICATOR_MAKER_H
 #include "qdrant/client.h"
 #include "replicator/ledger.h"
 #include "replicator/options.h"
+#include "replicator/prints.h"
 
 struct maker;
 struct maker_options {
@@ -14,13 +16,19 @@ struct maker_options {
     struct qdrant *qdrant;
     struct ledger *ledger;
     const atomic_bool *stop;
+    const atomic_bool *known; /* set: the ledger knows what is on EFS; NULL: it never will */
+    struct prints *prints;    /* NULL: no fingerprints are taken */
 };
-struct maker *maker_new(const struct maker_options *o); /* NULL without memory */
-void maker_free(struct maker *m);
+/* Starts SNAPSHOT_PARALLEL threads. NULL without memory or threads. */
+struct maker *maker_new(const struct maker_options *o);
+/* After *stop was set, or when no run is going. False: a thread still runs at the monotonic millisecond
+ * `end`. */
+bool maker_stop(struct maker *m, int64_t end);
+void maker_free(struct maker *m); /* only after maker_stop was true */
 
 struct maker_progress { /* for a person who watches */
     void (*made)(const char *collection, const struct qdrant_snapshot *snapshot, double seconds, void *arg);
-    void (*failed)(const char *collection, const char *why, void *arg);
+    void (*failed)(const char *collection, const char *why, void *arg); /* or was not even begun */
     void *arg;
 };
 struct maker_run {
@@ -29,7 +37,7 @@ struct maker_run {
     bool (*served)(time_t taken,
                    void *); /* does a snapshot taken then count for this slot? NULL: none does */
     void *arg;
-    bool look_back;                       /* ask Qdrant what it has: an earlier process may have served this slot */
+    bool look_back; /* ask Qdrant what it has: an earlier process may have served this slot */
     const struct qdrant_names *only; /* these instead of COLLECTIONS' patterns; NULL */
     const struct maker_progress *progress;
 };

@@ -232,7 +232,7 @@ static void print_folders(FILE *to, const cJSON *backups)
         print_backup(to, backups, &of_backup[i]);
     for (size_t i = 0; i < COUNT(of_tier); i++) {
         head(to, &of_tier[i]);
-        cJSON_ArrayForEach(b, backups) print_tiers(to, member(b, "tiers"), b, &of_tier[i]);
+        cJSON_ArrayForEach(b, backups) { print_tiers(to, member(b, "tiers"), b, &of_tier[i]); }
     }
 }
 

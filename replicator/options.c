@@ -25,6 +25,9 @@ const struct config_row option_rows[] = {
     {"SNAPSHOT_S3_KMS_KEY", "id or ARN of a KMS key; aws:kms for AWS's own", "the bucket's", false},
     {"SNAPSHOT_S3_OBJECT_LOCK", "such as GOVERNANCE:30d or COMPLIANCE:1d", "the bucket's", false},
     {"SNAPSHOT_S3_ENDPOINT", "another S3 service", "AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, else AWS", false},
+    {"FINGERPRINT", "look at what a snapshot holds before and after it is made: on or off", "on", false},
+    {"DRILL_SCHEDULE", "prove by a restore: never, hourly, daily, weekly, or daily@03:30 (UTC)", "daily",
+     false},
 };
 const size_t option_row_count = sizeof option_rows / sizeof *option_rows;
 
@@ -120,10 +123,24 @@ static int second_target(struct options *o, struct err *e)
     return 0;
 }
 
+static int proof(struct options *o, struct err *e)
+{
+    static const char *const when[] = {"on", "off", NULL};
+    unsigned n = 0;
+    const char *plan = config_env("DRILL_SCHEDULE", "daily");
+    if (config_choice("FINGERPRINT", "on", when, &n, e) != 0)
+        return -1;
+    o->fingerprint = n == 0;
+    return drill_plan_parse(plan, &o->drills)
+               ? 0
+               : config_wrong(e, "DRILL_SCHEDULE", plan,
+                              "never, hourly, daily, weekly, or a time of day (UTC) such as daily@03:30");
+}
+
 int options_read(struct options *o, struct err *e)
 {
     memset(o, 0, sizeof *o);
-    return schedule(o, e) || reports(o, e) || second_target(o, e) ? -1 : 0;
+    return proof(o, e) || schedule(o, e) || reports(o, e) || second_target(o, e) ? -1 : 0;
 }
 
 bool options_wanted(const char *patterns, const char *collection)

@@ -3,6 +3,7 @@
 #define REPLICATOR_OPTIONS_H
 #include "common/config.h"
 #include "efs/tier.h"
+#include "replicator/drill_plan.h"
 #include <stdint.h>
 #include <time.h>
 struct options {
@@ -24,6 +25,8 @@ struct options {
     char s3_lock_mode[16];     /* SNAPSHOT_S3_OBJECT_LOCK=GOVERNANCE:30d; empty: none */
     unsigned s3_lock_seconds;
     char s3_endpoint[512]; /* SNAPSHOT_S3_ENDPOINT */
+    bool fingerprint;      /* FINGERPRINT: look at what a snapshot holds before and after it is made */
+    struct drill_plan drills; /* DRILL_SCHEDULE */
 };
 extern const struct config_row option_rows[];
 extern const size_t option_row_count;

@@ -6,15 +6,14 @@
 /* The assembler takes the file in as it is; the path is from the root of the tree, where the build runs. */
 __asm__(".pushsection .rodata\n"
         ".global page_html_begin\n"
-        ".global page_html_end\n"
         "page_html_begin: .incbin \"replicator/page.html\"\n"
-        "page_html_end: .byte 0\n"
+        ".byte 0\n"
         ".popsection\n");
-extern const char page_html_begin[], page_html_end[];
+extern const char page_html_begin[];
 
 const char *page_html(size_t *size)
 {
-    *size = (size_t)(page_html_end - page_html_begin);
+    *size = strlen(page_html_begin);
     return page_html_begin;
 }
 

@@ -5,6 +5,7 @@
 #include "efs/survey.h"
 #include "replicator/identity.h"
 #include "replicator/offsite.h"
+#include "replicator/prints.h"
 #include "replicator/tarcheck.h"
 #include <cjson/cJSON.h>
 #include <errno.h>
@@ -19,12 +20,24 @@
 
 enum { ASK_AGAIN = 60000 };
 
+/* Not for an upload, or a snapshot that somebody else had made. */
+static void about_content(struct publisher *p, struct manifest *m)
+{
+    struct content found;
+    if (!p->context->prints || m->source.kind != KIND_COLLECTION ||
+        !prints_take(p->context->prints, m->source.collection, m->source.stem, p->stop, &found))
+        return;
+    m->fingerprint = found.fingerprint;
+    m->aliases = found.aliases;
+}
+
 /* A Qdrant that does not answer must not slow down each backup by a time-out. */
 static void about(struct manifest *m, void *arg)
 {
     struct publisher *p = arg;
     struct err e = {0};
     identity_fill(p->context->identity, m);
+    about_content(p, m);
     if (clock_ms() < atomic_load(&p->ask_after))
         return;
     if (qdrant_version(p->context->qdrant, m->qdrant_version, sizeof m->qdrant_version, &e) != 0)
@@ -89,10 +102,29 @@ static void report(const struct job *j, const struct manifest *m, const struct e
     }
 }
 
+struct life {
+    struct ledger *ledger;
+    const struct job *job;
+    time_t said;
+};
+
+/* A copy that goes on is no hung EFS, however long it takes. */
+static void alive(size_t n, void *arg)
+{
+    struct life *l = arg;
+    time_t now = time(NULL);
+    (void)n;
+    if (now != l->said)
+        ledger_busy(l->ledger, l->job->worker, l->job->busy, now);
+    l->said = now;
+}
+
 static enum publish_outcome publish(struct publisher *p, struct job *j, struct manifest *m, struct err *e)
 {
     char path[PATH_MAX];
     const struct settings *s = &p->context->settings;
+    struct life life = {.ledger = p->context->ledger, .job = j};
+    struct copy_watch watch = {alive, &life};
     if (files_join(path, sizeof path, s->snapshots_dir, j->relative, e) != 0)
         return PUBLISH_FAILED;
     if (!j->checksum[0] && !j->sha256[0] && tarcheck(path, p->stop, e) != 0)
@@ -110,7 +142,7 @@ static enum publish_outcome publish(struct publisher *p, struct job *j, struct m
                            .about = about,
                            .about_arg = p,
                            .retention = &s->retention,
-                           .copy = {s->level, s->threads, p->stop}};
+                           .copy = {s->level, s->threads, p->stop, &watch}};
     return store_publish(&what, m, e);
 }
 
@@ -172,18 +204,22 @@ void publisher_survey(struct publisher *p, const char *folder, struct counts *c)
         free(found);
         return;
     }
-    const struct manifest *any = NULL;
+    const struct manifest *any = NULL, *newest = NULL;
     for (int t = 0; t < TIER_COUNT; t++) {
         const struct survey_tier *from = &found->tier[t];
         tiers[t] = (struct ledger_tier){.count = from->count, .stored_bytes = from->stored_bytes};
         if (!from->any)
             continue;
         any = &from->newest;
+        if (!newest || newest->created < any->created)
+            newest = any;
         tiers[t].newest_slot = any->slot;
         tiers[t].newest_taken = any->created;
     }
-    if (any)
+    if (any) {
         ledger_found(p->context->ledger, &any->source, tiers);
+        ledger_found_backup(p->context->ledger, newest);
+    }
     free(found);
     offsite_look(p->context->offsite, folder);
 }

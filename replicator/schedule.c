@@ -106,7 +106,8 @@ struct schedule *schedule_start(const struct maker_options *o)
     if (s->maker && pthread_mutex_init(&s->mutex, NULL) == 0 && clock_cond_init(&s->wake) &&
         pthread_create(&s->thread, NULL, loop, s) == 0)
         return s;
-    maker_free(s->maker);
+    if (!s->maker || maker_stop(s->maker, clock_ms() + 1000))
+        maker_free(s->maker);
     free(s);
     return NULL;
 }
@@ -116,7 +117,8 @@ bool schedule_stop(struct schedule *s, int64_t end)
     (void)pthread_mutex_lock(&s->mutex);
     (void)pthread_cond_broadcast(&s->wake);
     (void)pthread_mutex_unlock(&s->mutex);
-    return clock_join(s->thread, end);
+    bool ended = clock_join(s->thread, end);
+    return maker_stop(s->maker, end) && ended;
 }
 
 void schedule_free(struct schedule *s)

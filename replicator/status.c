@@ -1,5 +1,4 @@
 #include "replicator/status.h"
-#include "common/cleanup.h"
 #include "replicator/metrics.h"
 #include "replicator/page.h"
 #include <arpa/inet.h>
@@ -8,9 +7,11 @@
 #include <microhttpd.h>
 #include <netdb.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 enum {
     CONNECTIONS = 32,
@@ -31,7 +32,14 @@ struct status {
 
 /* ---- where to listen ---- */
 
-static int address_of(const char *listen, struct sockaddr_storage *out, socklen_t *length, struct err *e)
+union address {
+    struct sockaddr_storage room; /* first, so that {0} clears all of it */
+    struct sockaddr any;
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+};
+
+static int address_of(const char *listen, union address *out, socklen_t *length, struct err *e)
 {
     static const char advice[] =
         "use ADDRESS:PORT, such as 127.0.0.1:6336 or [::1]:6336, with the address as numbers";
@@ -63,53 +71,59 @@ static int address_of(const char *listen, struct sockaddr_storage *out, socklen_
 
 int status_check(const char *listen, struct err *e)
 {
-    struct sockaddr_storage address;
+    union address address;
     socklen_t length;
     return address_of(listen, &address, &length, e);
 }
 
 /* What became of the address: the port, whether it is a loopback, how a Host header has it. */
-static void note_address(struct status *s, const struct sockaddr_storage *a)
+static void note_address(struct status *s, const union address *a)
 {
     char text[INET6_ADDRSTRLEN] = "";
-    if (a->ss_family == AF_INET6) {
-        const struct sockaddr_in6 *six = (const struct sockaddr_in6 *)a;
-        s->port = ntohs(six->sin6_port);
-        s->loopback = IN6_IS_ADDR_LOOPBACK(&six->sin6_addr);
-        (void)inet_ntop(AF_INET6, &six->sin6_addr, text, sizeof text);
+    if (a->any.sa_family == AF_INET6) {
+        s->port = ntohs(a->v6.sin6_port);
+        s->loopback = IN6_IS_ADDR_LOOPBACK(&a->v6.sin6_addr);
+        (void)inet_ntop(AF_INET6, &a->v6.sin6_addr, text, sizeof text);
         (void)snprintf(s->bound, sizeof s->bound, "[%s]", text);
     } else {
-        const struct sockaddr_in *four = (const struct sockaddr_in *)a;
-        s->port = ntohs(four->sin_port);
-        s->loopback = ntohl(four->sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
-        (void)inet_ntop(AF_INET, &four->sin_addr, s->bound, sizeof s->bound);
+        s->port = ntohs(a->v4.sin_port);
+        s->loopback = ntohl(a->v4.sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
+        (void)inet_ntop(AF_INET, &a->v4.sin_addr, s->bound, sizeof s->bound);
     }
 }
 
-static int listen_on(struct status *s, const char *listen_at, struct err *e)
+static int bind_to(struct status *s, int fd, union address *a, socklen_t length, const char *listen_at,
+                   struct err *e)
 {
-    struct sockaddr_storage a = {0};
-    socklen_t length = 0;
     const int on = 1;
-    if (address_of(listen_at, &a, &length, e) != 0)
-        return -1;
-    cleanup_close int fd = socket(a.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return err_set(e, errno, "cannot listen on", listen_at, "there is no status page");
     /* Else a restarted task on the same machine would wait for old connections to time out. */
     (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    if (bind(fd, (struct sockaddr *)&a, length) != 0 || listen(fd, CONNECTIONS) != 0)
+    if (bind(fd, &a->any, length) != 0 || listen(fd, CONNECTIONS) != 0)
         return err_set(e, errno, "cannot listen on", listen_at,
                        errno == EADDRINUSE
                            ? "another process has this port: set STATUS_LISTEN to another, or to off"
                            : "there is no status page; set STATUS_LISTEN");
-    length = sizeof a;
-    if (getsockname(fd, (struct sockaddr *)&a, &length) != 0)
-        return err_set(e, errno, "cannot listen on", listen_at, NULL);
-    note_address(s, &a);
-    int mine = fd;
-    fd = -1;
-    return mine;
+    length = sizeof *a;
+    if (getsockname(fd, &a->any, &length) != 0)
+        return err_set(e, errno, "cannot listen on", listen_at, "there is no status page");
+    note_address(s, a);
+    return 0;
+}
+
+/* A socket that listens, or -1. */
+static int listen_on(struct status *s, const char *listen_at, struct err *e)
+{
+    union address a = {0};
+    socklen_t length = 0;
+    if (address_of(listen_at, &a, &length, e) != 0)
+        return -1;
+    int fd = socket(a.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return err_set(e, errno, "cannot listen on", listen_at, "there is no status page");
+    if (bind_to(s, fd, &a, length, listen_at, e) == 0)
+        return fd;
+    (void)close(fd);
+    return -1;
 }
 
 /* ---- answers ---- */
@@ -268,16 +282,16 @@ static int start(struct status *s, const char *listen_at, struct err *e)
         MHD_create_response_from_buffer(sizeof sorry - 1, (void *)(uintptr_t)sorry, MHD_RESPMEM_PERSISTENT);
     if (!s->no_memory)
         return err_set(e, ENOMEM, "the status page cannot be served", NULL, NULL);
-    cleanup_close int fd = listen_on(s, listen_at, e);
+    int fd = listen_on(s, listen_at, e);
     if (fd < 0)
         return -1;
+    /* From here on libmicrohttpd closes the socket, also when it does not start. */
     s->daemon = MHD_start_daemon(
         MHD_USE_EPOLL_INTERNAL_THREAD, 0, NULL, NULL, answer, s, MHD_OPTION_LISTEN_SOCKET, fd,
         MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT,
         (unsigned)IDLE_SECONDS, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_BYTES, MHD_OPTION_END);
     if (!s->daemon)
         return err_set(e, errno, "the HTTP server does not start on", listen_at, "there is no status page");
-    fd = -1; /* closed by MHD_stop_daemon */
     return 0;
 }
 

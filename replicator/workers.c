@@ -28,7 +28,8 @@ struct workers {
     struct worker worker[THREADS];
     struct job *head, **tail; /* queued, oldest first */
     struct job *done;
-    size_t open; /* queued or running */
+    size_t open;    /* queued or running */
+    size_t surveys; /* folders that are still to be looked at since the last look at EFS */
     bool efs_bad;
     struct counts counts;
 };
@@ -110,12 +111,21 @@ static void add_counts(struct counts *to, const struct counts *c)
     to->deleted += c->deleted;
 }
 
+/* Housekeeping counts as one itself, so that none is done before all of its folders are queued. */
+static void survey_done(struct workers *w)
+{
+    if (--w->surveys == 0 && !w->efs_bad)
+        atomic_store(&w->publisher.context->surveyed, true);
+}
+
 static void finish_job(struct worker *me, struct job *j, const struct counts *c)
 {
     struct workers *w = me->all;
     bool comes_back = j->kind == JOB_PUBLISH || j->kind == JOB_DELETE_LOCAL;
     (void)pthread_mutex_lock(&w->mutex);
     me->folder = NULL;
+    if (j->kind == JOB_PRUNE || j->kind == JOB_HOUSEKEEP)
+        survey_done(w);
     add_counts(&w->counts, c);
     ledger_counts(w->publisher.context->ledger, &w->counts);
     w->open--;
@@ -156,15 +166,17 @@ static void housekeep(struct workers *w)
 }
 
 /* A job that goes on and on is how a hung EFS shows. */
-static void tell_busy(const struct worker *me, const struct job *j)
+static void tell_busy(const struct worker *me, struct job *j)
 {
     static const char *const doing[] = {"publish", "delete locally", "prune", "look at EFS"};
     struct workers *w = me->all;
-    char what[300];
-    if (j)
-        (void)snprintf(what, sizeof what, "%s %.250s", doing[j->kind],
+    unsigned number = (unsigned)(me - w->worker);
+    if (j) {
+        j->worker = number;
+        (void)snprintf(j->busy, sizeof j->busy, "%s %.250s", doing[j->kind],
                        j->relative[0] ? j->relative : j->folder);
-    ledger_busy(w->publisher.context->ledger, (unsigned)(me - w->worker), j ? what : NULL, time(NULL));
+    }
+    ledger_busy(w->publisher.context->ledger, number, j ? j->busy : NULL, time(NULL));
 }
 
 static void *run(void *arg)
@@ -217,6 +229,7 @@ void workers_push(struct workers *w, struct job *j)
     (void)pthread_mutex_lock(&w->mutex);
     *w->tail = j;
     w->tail = &j->next;
+    w->surveys += j->kind == JOB_PRUNE || j->kind == JOB_HOUSEKEEP;
     w->open++;
     (void)pthread_cond_signal(&w->more);
     (void)pthread_mutex_unlock(&w->mutex);

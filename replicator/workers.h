@@ -20,6 +20,8 @@ struct job {
     struct stamp stamp;
     enum publish_outcome outcome; /* out */
     bool postponed;               /* out, of JOB_DELETE_LOCAL */
+    unsigned worker;              /* who has it, and what it is called in the ledger */
+    char busy[300];
     struct job *next;
     char *folder;    /* on EFS; jobs of one folder exclude each other */
     char relative[]; /* of the snapshot, below SNAPSHOTS_DIR */

@@ -78,7 +78,7 @@ class Tree:
         self.base = self.efs / "test-cpu"
         self.env = dict(os.environ, EFS_ROOT=str(self.efs), SNAPSHOTS_DIR=str(self.snapshots), TIER="test",
                         CPU_ARCH="cpu", LOCAL_KEEP="100", QDRANT_URL="http://127.0.0.1:1", LOG_FORMAT="json",
-                        SNAPSHOT_INTERVAL="0", STATUS_LISTEN="off")
+                        SNAPSHOT_INTERVAL="0", STATUS_LISTEN="off", DRILL_SCHEDULE="never")
         for name in ("QDRANT_BIN", "RETENTION", "COMPRESSION", "NODE_NAME", "LOG_LEVEL", "NO_COLOR", "COLLECTIONS"):
             self.env.pop(name, None)
         self.running = []

@@ -3,8 +3,8 @@
 # Run from the root of the tree: make lint
 set -u
 failed=0 skipped=0
-sources=$(ls common/*.c efs/*.c replicator/*.c entrypoint/*.c)
-flags="-std=c17 -D_GNU_SOURCE -I. -Wall -Wextra -Wshadow -Wconversion $(pkg-config --cflags libcurl libcjson libzstd libcrypto libarchive)"
+sources=$(ls common/*.c aws/*.c qdrant/*.c efs/*.c replicator/*.c entrypoint/*.c)
+flags="-std=c17 -D_GNU_SOURCE -I. -Wall -Wextra -Wshadow -Wconversion $(pkg-config --cflags libcurl libcjson libzstd libcrypto libarchive libmicrohttpd libxml-2.0)"
 
 look() { # name, command...
     name=$1
@@ -33,7 +33,7 @@ tidy() { clang-tidy --quiet --warnings-as-errors='*' $sources -- $flags 2>/dev/n
 with() { command -v "$1" >/dev/null 2>&1; }
 
 look cppcheck cppcheck --std=c11 --enable=warning,portability,performance --inline-suppr --error-exitcode=1 -q -I. -D_GNU_SOURCE \
-    --suppress=missingIncludeSystem common efs replicator entrypoint
+    --suppress=missingIncludeSystem common aws qdrant efs replicator entrypoint
 with gcc && look 'gcc -fanalyzer' analyse
 if with clang; then look clang compile_clang; else look clang clang; fi
 if with clang-tidy; then look clang-tidy tidy; else look clang-tidy clang-tidy; fi

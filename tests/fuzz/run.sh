@@ -5,8 +5,8 @@ build=$1 only=${2:-} seconds=${FUZZ_SECONDS:-60}
 cd "$(dirname "$0")/../.."
 command -v clang >/dev/null || { echo "fuzz: clang is not installed; make deps-dev installs it" >&2; exit 1; }
 flags="-std=c17 -D_GNU_SOURCE -I. -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all"
-packages="libcurl libcjson libzstd libcrypto libarchive"
-library=$(ls common/*.c efs/*.c replicator/tarcheck.c | grep -v -e efs/main.c -e efs/cmd_)
+packages="libcurl libcjson libzstd libcrypto libarchive libxml-2.0"
+library=$(ls common/*.c aws/*.c qdrant/*.c efs/*.c replicator/tarcheck.c | grep -v -e efs/main.c -e efs/cmd_)
 mkdir -p "$build/fuzz"
 for source in tests/fuzz/fuzz_*.c; do
     name=$(basename "$source" .c)

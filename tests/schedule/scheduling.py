@@ -8,10 +8,10 @@ KEY = "k3y-that-nobody-may-see"
 DAY = "1d"  # one slot from midnight to midnight
 
 
-def attach(tree, server):
+def attach(tree, server, **env):
     """Have the tree's replicator look after this server."""
     tree.snapshots = server.snapshots
-    tree.env |= {"QDRANT_URL": server.url, "SNAPSHOTS_DIR": str(server.snapshots), "MIN_FREE": "0"}
+    tree.env |= {"QDRANT_URL": server.url, "SNAPSHOTS_DIR": str(server.snapshots), "MIN_FREE": "0"} | env
     if getattr(server, "api_key", None):
         tree.env["QDRANT_API_KEY"] = server.api_key
 

@@ -236,6 +236,28 @@ def test_a_restart_serves_no_slot_twice_when_its_snapshots_are_on_efs_alone(bad,
     assert bad.order() == []
 
 
+def test_a_restart_waits_until_it_knows_what_is_on_efs(bad, tree):
+    """An EFS with much on it takes its time to be listed; a Qdrant with little answers at once."""
+    bad.names = [f"z{i}" for i in range(8)]
+    p = tree.start(SNAPSHOT_INTERVAL=DAY)
+    wait_for(lambda: len(tree.complete()) == 8)
+    p.send_signal(signal.SIGTERM)
+    assert p.wait(5) == 0
+    for c in bad.names:
+        shutil.rmtree(tree.snapshots / c)
+    folder = tree.base / "monthly"
+    for i in range(3000):  # as many collections that were there once
+        copy = folder / f"a{i}"
+        copy.mkdir()
+        for f in (folder / "z0").iterdir():
+            (copy / f.name.replace("z0", f"a{i}")).write_bytes(f.read_bytes().replace(b"z0", b"a%d" % i) if f.suffix == ".json" else f.read_bytes())
+    bad.requests.clear()
+    tree.start(SNAPSHOT_INTERVAL=DAY)
+    wait_for(lambda: bad.asked("collections"))
+    time.sleep(5)
+    assert bad.order() == []
+
+
 def test_a_restart_makes_what_a_killed_run_did_not_come_to(bad, tree):
     bad.names, bad.seconds = [f"c{i}" for i in range(6)], 0.5
     p = tree.start(SNAPSHOT_INTERVAL=DAY)

@@ -111,6 +111,11 @@ def list_aliases(r):
                         for alias, collection in sorted(r.storage.aliases.items())]}
 
 
+@route("GET", "/collections/{collection_name}/aliases")
+def list_collection_aliases(r, name):
+    return {"aliases": [a for a in list_aliases(r)["aliases"] if a["collection_name"] == name]}
+
+
 @route("POST", "/collections/aliases")
 def change_aliases(r):
     return r.storage.change_aliases(r.json().get("actions", []))

@@ -1,4 +1,5 @@
-/* Fills a ledger as a test says and shows what operators see of it: a line on stdin is a JSON object, {"do": what,
+/* Fills a ledger as a test says and shows what operators see of it: a line on stdin is a JSON object, {"do":
+ * what,
  * ...}, and is answered by a line on stdout. Times are seconds since 1970. See status_driver.py. */
 #include "common/log.h"
 #include "replicator/emf.h"
@@ -47,11 +48,11 @@ static struct source source_of(const cJSON *o)
 
 static struct manifest manifest_of(const cJSON *o)
 {
-    struct manifest m = {.source = source_of(o),
-                         .created = when(o, "taken"),
-                         .slot = tier_slot(when(o, "taken")),
-                         .content = {.size = (uint64_t)number(o, "size"),
-                                     .stored_size = (uint64_t)number(o, "stored")}};
+    struct manifest m = {
+        .source = source_of(o),
+        .created = when(o, "taken"),
+        .slot = tier_slot(when(o, "taken")),
+        .content = {.size = (uint64_t)number(o, "size"), .stored_size = (uint64_t)number(o, "stored")}};
     (void)tier_parse(word(o, "frequency"), &m.tier);
     return m;
 }
@@ -126,6 +127,7 @@ static void do_queue(const cJSON *o)
     const struct ledger_queue q = {whole(o, "waiting"), whole(o, "publishing"), whole(o, "s3"),
                                    number(o, "oldest")};
     ledger_queue(ledger, &q);
+    ledger_s3_queue(ledger, whole(o, "s3"));
 }
 
 static void do_log(const cJSON *o)
@@ -176,7 +178,8 @@ static bool fill(const char *what, const cJSON *o)
     else if (strcmp(what, "s3") == 0)
         ledger_s3(ledger, &m, text(o, "why"), now);
     else if (strcmp(what, "drill") == 0)
-        ledger_drill(ledger, text(o, "collection"), text(o, "snapshot"), number(o, "seconds"), text(o, "why"), now);
+        ledger_drill(ledger, text(o, "collection"), text(o, "snapshot"), number(o, "seconds"), text(o, "why"),
+                     now);
     else if (strcmp(what, "log") == 0)
         do_log(o);
     else

@@ -3,7 +3,7 @@ import http.client
 import json
 import os
 import pathlib
-import shlex
+import re
 import subprocess
 import time
 
@@ -11,22 +11,27 @@ from harness import BUILD
 
 HERE = pathlib.Path(__file__).parent
 ROOT = HERE.parents[1]
-SOURCES = ["tests/status/driver.c", *(f"common/{n}.c" for n in ("err", "log", "text", "files")),
-           *(f"efs/{n}.c" for n in ("manifest", "name", "tier")),
-           *(f"replicator/{n}.c" for n in ("ledger", "ledger_status", "ledger_health", "metrics", "emf", "emf_writer",
-                                           "status", "page"))]
-PACKAGES = ["libcjson", "libmicrohttpd", "libcrypto"]
 QUARTER, DAY = 900, 86400
+
+
+def objects():
+    """What the build made of the sources, but for the main programs."""
+    for folder in ("common", "aws", "qdrant", "efs", "replicator"):
+        for source in sorted((ROOT / folder).glob("*.c")):
+            built = BUILD / folder / f"{source.stem}.o"
+            if source.name != "main.c" and not source.name.startswith("cmd_") and built.exists():
+                yield built
 
 
 def build():
     program = BUILD / "status-driver"
-    flags = ["-std=c17", "-D_GNU_SOURCE", "-I.", "-O1", "-g", "-pthread", "-Wall", "-Wextra", "-Werror"]
+    packages = re.search(r"^PKGS\s*=(.*)$", (ROOT / "Makefile").read_text(), re.M)[1].split()
+    libraries = subprocess.check_output(["pkg-config", "--cflags", "--libs", *packages], text=True).split()
+    flags = ["-std=c17", "-D_GNU_SOURCE", "-I.", "-O1", "-g", "-fPIE", "-pie", "-pthread"]
     if os.environ.get("SANITIZED"):
-        flags += [f"-fsanitize={os.environ['SANITIZED']}", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer"]
-    packages = shlex.split(subprocess.check_output(["pkg-config", "--cflags", "--libs", *PACKAGES], text=True))
-    program.parent.mkdir(parents=True, exist_ok=True)
-    subprocess.run([os.environ.get("CC", "gcc"), *flags, *SOURCES, "-o", program, *packages], cwd=ROOT, check=True)
+        flags += [f"-fsanitize={os.environ['SANITIZED']}", "-fno-sanitize-recover=all"]
+    subprocess.run([os.environ.get("CC", "gcc"), *flags, HERE / "driver.c", *objects(), "-o", program, *libraries],
+                   cwd=ROOT, check=True)
     return program
 
 

@@ -42,7 +42,7 @@ static void round_trip(size_t n, int level, int threads)
     struct copy_result r, back;
     struct err e = {0};
     int in = file_of(data, n), out = file_of("", 0), again = file_of("", 0);
-    assert_int_equal(copy_store(in, "in", out, "out", &(struct copy_options){level, threads, NULL}, &r, &e),
+    assert_int_equal(copy_store(in, "in", out, "out", &(struct copy_options){.level = level, .threads = threads}, &r, &e),
                      0);
     (void)SHA256((unsigned char *)data, n, raw);
     for (int i = 0; i < 32; i++)
@@ -85,7 +85,7 @@ static void a_full_disk_is_an_error_with_its_path(void **st)
     for (int level = 0; level < 2; level++) {
         assert_int_equal(lseek(in, 0, SEEK_SET), 0);
         assert_int_equal(
-            copy_store(in, "in", out, "/efs/out", &(struct copy_options){level, 0, NULL}, &r, &e), -1);
+            copy_store(in, "in", out, "/efs/out", &(struct copy_options){.level = level}, &r, &e), -1);
         assert_int_equal(e.code, ENOSPC);
         assert_non_null(strstr(e.text, "/efs/out"));
     }
@@ -100,7 +100,7 @@ static void an_unreadable_source_is_an_error_with_its_path(void **st)
     struct err e = {0};
     int in = open("/", O_RDONLY | O_CLOEXEC), out = file_of("", 0);
     (void)st;
-    assert_int_equal(copy_store(in, "/snapshots/in", out, "out", &(struct copy_options){1, 0, NULL}, &r, &e),
+    assert_int_equal(copy_store(in, "/snapshots/in", out, "out", &(struct copy_options){.level = 1}, &r, &e),
                      -1);
     assert_int_equal(e.code, EISDIR);
     assert_non_null(strstr(e.text, "/snapshots/in"));
@@ -115,7 +115,7 @@ static void a_stop_is_obeyed(void **st)
     struct err e = {0};
     int in = file_of("x", 1), out = file_of("", 0);
     (void)st;
-    assert_int_equal(copy_store(in, "in", out, "out", &(struct copy_options){1, 0, &stop}, &r, &e), -1);
+    assert_int_equal(copy_store(in, "in", out, "out", &(struct copy_options){.level = 1, .stop = &stop}, &r, &e), -1);
     assert_int_equal(e.code, ECANCELED);
     (void)close(in);
     (void)close(out);
@@ -129,7 +129,7 @@ static void every_cut_of_the_stored_bytes_is_found(void **st)
     char *data = noise(20000), *cut = malloc(40000);
     int in = file_of(data, 20000), out = file_of("", 0);
     (void)st;
-    assert_int_equal(copy_store(in, "in", out, "out", &(struct copy_options){1, 0, NULL}, &r, &e), 0);
+    assert_int_equal(copy_store(in, "in", out, "out", &(struct copy_options){.level = 1}, &r, &e), 0);
     ssize_t n = pread(out, cut, 40000, 0);
     assert_true(n > 0);
     for (ssize_t i = 0; i < n; i += 97) {

@@ -1,0 +1,111 @@
+#include "efs/scratch.h"
+#include "common/cleanup.h"
+#include "common/clock.h"
+#include "common/files.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+
+/* The kernel lets go of the lock when its holder dies, however: who has it may sweep all that is there. */
+static const char LOCK[] = "lock", PREFIX[] = "drill-";
+enum { DEEP = 32, TRIES = 20, PAUSE_MS = 100 };
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *walk)
+{
+    (void)st;
+    (void)type;
+    return walk->level > 0 && remove(path) != 0 && errno != ENOENT ? -1 : 0;
+}
+
+/* All below `path`. A process that was killed a moment ago may still write there. */
+static int empty(const char *path, struct err *e)
+{
+    for (int i = 0; nftw(path, remove_one, DEEP, FTW_DEPTH | FTW_PHYS | FTW_MOUNT) != 0 && errno != ENOENT;
+         i++) {
+        if (i == TRIES)
+            return err_set(e, errno, "cannot remove what is in", path, "remove it by hand");
+        clock_sleep(PAUSE_MS);
+    }
+    return 0;
+}
+
+static int remove_all(const char *path, struct err *e)
+{
+    if (empty(path, e) != 0)
+        return -1;
+    return rmdir(path) == 0 || errno == ENOENT ? 0 : err_set(e, errno, "cannot remove", path, NULL);
+}
+
+static int sweep(const char *place, struct err *e)
+{
+    cleanup_dir DIR *d = opendir(place);
+    char path[PATH_MAX];
+    if (!d)
+        return err_set(e, errno, "cannot list", place, NULL);
+    for (struct dirent *de; (de = readdir(d));)
+        if (strncmp(de->d_name, PREFIX, sizeof PREFIX - 1) == 0 &&
+            (files_join(path, sizeof path, place, de->d_name, e) != 0 || remove_all(path, e) != 0))
+            return -1;
+    return 0;
+}
+
+/* In /tmp others may have put something else there. */
+static int make_place(const char *place, struct err *e)
+{
+    struct stat st;
+    if (mkdir(place, 0700) != 0 && errno != EEXIST)
+        return err_set(e, errno, "cannot make", place, "set DRILL_DIR to a folder on a local disk with room");
+    if (lstat(place, &st) != 0 || !S_ISDIR(st.st_mode) || st.st_uid != geteuid())
+        return err_set(e, 0, "is not a folder of this user:", place, "set DRILL_DIR to another one");
+    return 0;
+}
+
+static int take_lock(const char *place, struct scratch *s, struct err *e)
+{
+    char path[PATH_MAX], who[64];
+    if (files_join(path, sizeof path, place, LOCK, e) != 0)
+        return -1;
+    s->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (s->lock < 0)
+        return err_set(e, errno, "cannot open", path, NULL);
+    if (flock(s->lock, LOCK_EX | LOCK_NB) != 0)
+        return err_set(e, errno == EWOULDBLOCK ? EBUSY : errno, "another drill runs in", place,
+                       "wait for its end, or set DRILL_DIR");
+    int n = snprintf(who, sizeof who, "%d\n", (int)getpid()); /* for people alone */
+    if (ftruncate(s->lock, 0) != 0 || pwrite(s->lock, who, (size_t)n, 0) != n)
+        return err_set(e, errno, "cannot write", path, NULL);
+    return 0;
+}
+
+static int make_folder(const char *place, struct scratch *s, struct err *e)
+{
+    char name[64];
+    (void)snprintf(name, sizeof name, "%s%d", PREFIX, (int)getpid());
+    if (files_join(s->path, sizeof s->path, place, name, e) != 0)
+        return -1;
+    return mkdir(s->path, 0700) == 0 ? 0 : err_set(e, errno, "cannot make", s->path, NULL);
+}
+
+int scratch_open(const char *place, struct scratch *s, struct err *e)
+{
+    *s = (struct scratch){.lock = -1};
+    int rc = make_place(place, e) || take_lock(place, s, e) || sweep(place, e) || make_folder(place, s, e)
+                 ? -1
+                 : 0;
+    if (rc != 0 && s->lock >= 0)
+        (void)close(s->lock); /* nothing in it matters */
+    return rc;
+}
+
+int scratch_empty(const struct scratch *s, struct err *e) { return empty(s->path, e); }
+
+int scratch_close(struct scratch *s, struct err *e)
+{
+    int rc = remove_all(s->path, e);
+    (void)close(s->lock); /* the last, since it keeps others out */
+    return rc;
+}

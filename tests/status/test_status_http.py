@@ -1,0 +1,158 @@
+"""The HTTP server: what it serves to whom, and that nothing delays it."""
+import json
+import socket
+import time
+
+import pytest
+from status_driver import healthy
+
+
+@pytest.fixture
+def served(driver):
+    healthy(driver)
+    driver.serve()
+    return driver
+
+
+@pytest.mark.parametrize("path, kind", [("/", "text/html; charset=utf-8"), ("/status", "application/json"),
+                                        ("/metrics", "text/plain; version=0.0.4; charset=utf-8"),
+                                        ("/health", "application/json")])
+def test_get_and_head_are_answered_alike(served, path, kind):
+    status, headers, body = served.ask(path)
+    assert status == 200 and body
+    assert headers["Content-Type"] == kind
+    head_status, head, nothing = served.ask(path, method="HEAD")
+    assert (head_status, nothing) == (200, b"")
+    assert head["Content-Type"] == kind and abs(int(head["Content-Length"]) - len(body)) < 100
+
+
+@pytest.mark.parametrize("path", ["/", "/status", "/metrics", "/health", "/nothing"])
+def test_nothing_is_stored_framed_or_guessed(served, path):
+    _, headers, _ = served.ask(path)
+    assert headers["Cache-Control"] == "no-store"
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["X-Frame-Options"] == "DENY"
+    assert "default-src 'none'" in headers["Content-Security-Policy"]
+    assert "unsafe" not in headers["Content-Security-Policy"]
+
+
+def test_status_is_the_document(served):
+    _, _, body = served.ask("/status")
+    told = json.loads(body)
+    assert {b["collection"] for b in told["backups"]} == {"docs", "images", "test_collection"}
+    assert len(told["backups"][0]["sizes"]) == 96
+    assert set(told) >= {"version", "now", "started", "uptime_seconds", "node", "efs", "qdrant", "schedule", "queue",
+                         "rpo_seconds", "backups", "counts", "s3", "drill", "errors", "health"}
+
+
+def test_health_is_503_and_says_what_to_do(served):
+    assert served.ask("/health")[0] == 200
+    served.do("efs", usable=False, why="cannot write /efs/prod-x86_64: Read-only file system")
+    status, _, body = served.ask("/health")
+    told = json.loads(body)
+    assert (status, told["status"]) == (503, "failing")
+    assert told["reasons"][0]["code"] == "efs_unusable"
+    assert "Read-only file system" in told["reasons"][0]["message"]
+    served.do("efs", usable=True)
+    served.do("s3", collection="docs", why="403")  # a warning
+    status, _, body = served.ask("/health")
+    assert status == 200 and json.loads(body)["reasons"][0]["severity"] == "warning"
+
+
+def test_a_query_does_not_matter(served):
+    assert served.ask("/health?verbose=1")[0] == 200
+
+
+@pytest.mark.parametrize("path", ["/nothing", "/status/", "//", "/../status", "/status%2f"])
+def test_all_else_is_not_found(served, path):
+    status, headers, body = served.ask(path)
+    assert status == 404 and headers["Content-Type"] == "application/json"
+    assert "error" in json.loads(body)
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "PATCH"])
+def test_other_methods_are_refused(served, method):
+    status, headers, body = served.ask("/status", method=method)
+    assert status == 405 and headers["Allow"] == "GET, HEAD"
+    assert "error" in json.loads(body)
+
+
+@pytest.mark.parametrize("host, status", [
+    ("localhost", 200), ("localhost:6336", 200), ("LOCALHOST:1", 200), ("127.0.0.1:8080", 200), ("[::1]:6336", 200),
+    ("evil.example", 421), ("evil.example:6336", 421), ("localhost.evil.example", 421), ("127.0.0.1.evil.example", 421),
+    ("[::1", 421), ("", 421)])
+def test_on_the_loopback_only_its_own_names_are_served(served, host, status):
+    """DNS rebinding: a page elsewhere makes its own name point to 127.0.0.1, and a browser here asks us under it."""
+    with socket.create_connection(("127.0.0.1", served.port), timeout=10) as s:
+        s.sendall(f"GET /status HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+        assert int(s.makefile("rb").readline().split()[1]) == status
+
+
+def test_elsewhere_any_name_is_served(driver):
+    healthy(driver)
+    driver.serve("0.0.0.0:0")
+    assert driver.ask("/health", host="qdrant.internal")[0] == 200
+
+
+@pytest.mark.parametrize("listen, address", [("127.0.0.1:0", "127.0.0.1"), ("localhost:0", "127.0.0.1"),
+                                             (":0", "127.0.0.1"), ("[::1]:0", "::1"), ("[::]:0", "::1")])
+def test_it_listens_where_it_is_told(driver, listen, address):
+    healthy(driver)
+    reply = driver.serve(listen)
+    if "port" not in reply and ":" in address:
+        pytest.skip(f"no IPv6 here: {reply['error']}")
+    assert driver.ask("/health", address=address)[0] == 200
+
+
+@pytest.mark.parametrize("listen", ["", "6336", "127.0.0.1", "127.0.0.1:", "127.0.0.1:x", "127.0.0.1:65536", "::1:6336",
+                                    "[::1:6336", "[127.0.0.1]:6336", "a.name:6336", "127.0.0.1:-1", "1.2.3.4.5:1"])
+def test_what_is_no_address_is_refused_by_name(driver, listen):
+    healthy(driver)
+    reply = driver.serve(listen)
+    assert listen in reply["error"] and "127.0.0.1:6336" in reply["error"]
+
+
+def test_a_port_in_use_is_said_and_survived(drivers):
+    first, second = drivers(), drivers()
+    healthy(first), healthy(second)
+    port = first.serve()["port"]
+    reply = second.serve(f"127.0.0.1:{port}")
+    assert f"127.0.0.1:{port}" in reply["error"] and "in use" in reply["error"] and "STATUS_LISTEN" in reply["error"]
+    assert second.serve()["port"] != port
+    assert second.ask("/health")[0] == 200
+
+
+def test_clients_that_dawdle_delay_nobody(served):
+    idle = [socket.create_connection(("127.0.0.1", served.port)) for _ in range(20)]
+    for s in idle:
+        s.sendall(b"GET /status HTTP/1.1\r\nHost: local")  # and no more
+    begin = time.monotonic()
+    for _ in range(20):
+        assert served.ask("/health")[0] == 200
+    assert time.monotonic() - begin < 2
+    for s in idle:
+        s.close()
+
+
+def test_clients_that_dawdle_are_cut_off(served):
+    """More of them than there may be connections: whoever asks then waits until the first ones are cut off."""
+    idle = [socket.create_connection(("127.0.0.1", served.port), timeout=30) for _ in range(40)]
+    begin = time.monotonic()
+    assert idle[0].recv(1) == b""
+    assert 5 < time.monotonic() - begin < 20
+    assert served.ask("/health")[0] == 200
+    for s in idle:
+        s.close()
+
+
+def test_many_askers_at_once_get_whole_answers(served):
+    import concurrent.futures
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        for status, _, body in pool.map(lambda _: served.ask("/status"), range(80)):
+            assert status == 200 and json.loads(body)["backups"]
+
+
+def test_headers_without_end_are_refused(served):
+    status, _, _ = served.ask("/status", cookie="x" * 30000)
+    assert status in (413, 414, 431)
+    assert served.ask("/health")[0] == 200

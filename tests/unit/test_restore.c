@@ -1,0 +1,232 @@
+/* Which backup a restore takes, over lists that no file system has. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include "efs/restore.h"
+#include <stdio.h>
+#include <string.h>
+
+static struct backup v[16];
+static struct entries list;
+
+static void none(void)
+{
+    memset(v, 0, sizeof v);
+    list = (struct entries){.v = v};
+}
+
+static time_t at(const char *text)
+{
+    time_t when = 0;
+    assert_true(restore_when(text, 0, &when));
+    return when;
+}
+
+/* A backup of collection "c". `node` NULL: its peer is its name. */
+static struct backup *add(const char *peer, const char *node, const char *when)
+{
+    struct backup *b = &v[list.n++];
+    b->state = ENTRY_COMPLETE;
+    b->tier = TIER_DAILY;
+    b->dir = "/efs/prod-x86_64/daily/c";
+    b->m.source = (struct source){.kind = KIND_COLLECTION, .collection = "c", .taken = at(when)};
+    (void)snprintf(b->m.source.peer, sizeof b->m.source.peer, "%s", peer);
+    (void)snprintf(b->m.source.stem, sizeof b->m.source.stem, "c-%s-%zu", peer, list.n);
+    memcpy(b->stem, b->m.source.stem, sizeof b->stem);
+    (void)snprintf(b->m.node, sizeof b->m.node, "%s", node ? node : peer);
+    return b;
+}
+
+static struct restore_wish wish(void)
+{
+    return (struct restore_wish){.kind = KIND_COLLECTION, .collection = "c", .tier = -1};
+}
+
+static size_t choose(const struct restore_wish *w, size_t order[16], struct err *e)
+{
+    *e = (struct err){0};
+    return restore_choose(&list, w, order, e);
+}
+
+static void the_newest_comes_first_whatever_the_order_of_the_list(void **s)
+{
+    size_t order[16];
+    struct err e;
+    struct restore_wish w = wish();
+    (void)s;
+    none();
+    (void)add("1", NULL, "2026-11-24T08:15:00Z");
+    (void)add("1", NULL, "2026-11-24T08:45:00Z");
+    (void)add("1", NULL, "2026-11-24T08:30:00Z");
+    assert_int_equal(choose(&w, order, &e), 3);
+    assert_int_equal(order[0], 1);
+    assert_int_equal(order[1], 2);
+    assert_int_equal(order[2], 0);
+}
+
+static void each_wish_narrows_the_choice(void **s)
+{
+    size_t order[16];
+    struct err e;
+    struct restore_wish w = wish();
+    (void)s;
+    none();
+    (void)add("1", NULL, "2026-11-24T08:15:00Z");
+    add("1", NULL, "2026-11-24T08:30:00Z")->tier = TIER_HOURLY;
+    add("1", NULL, "2026-11-24T08:45:00Z")->m.source.kind = KIND_SHARD;
+    (void)snprintf(add("1", NULL, "2026-11-24T09:00:00Z")->m.source.collection, 4, "d");
+    v[1].dir = "/efs/prod-x86_64/hourly/c";
+    assert_int_equal(choose(&w, order, &e), 2);
+    w.tier = TIER_HOURLY;
+    assert_int_equal(choose(&w, order, &e), 1);
+    assert_int_equal(order[0], 1);
+    w = wish();
+    w.at = at("2026-11-24T08:29:59Z");
+    assert_int_equal(choose(&w, order, &e), 1);
+    assert_int_equal(order[0], 0);
+    w = wish();
+    w.snapshot = "c-1-2.snapshot";
+    assert_int_equal(choose(&w, order, &e), 1);
+    assert_int_equal(order[0], 1);
+    w.snapshot = "c-1";
+    assert_int_equal(choose(&w, order, &e), 0);
+    assert_int_equal(e.text[0], 0);
+}
+
+static void named_nodes_are_never_mixed(void **s)
+{
+    size_t order[16];
+    struct err e;
+    struct restore_wish w = wish();
+    (void)s;
+    none();
+    (void)add("1", "a", "2026-01-01T08:15:00Z");
+    (void)add("2", "b", "2026-11-24T08:45:00Z");
+    assert_int_equal(choose(&w, order, &e), 0);
+    assert_non_null(strstr(e.text, "--node"));
+    w.node = "a";
+    assert_int_equal(choose(&w, order, &e), 1);
+    assert_int_equal(order[0], 0);
+    w.node = "2";
+    assert_int_equal(choose(&w, order, &e), 1);
+    assert_int_equal(order[0], 1);
+}
+
+static void a_predecessor_is_the_same_node_and_a_neighbour_is_not(void **s)
+{
+    size_t order[16];
+    struct err e;
+    struct restore_wish w = wish();
+    (void)s;
+    none();
+    (void)add("1", NULL, "2026-11-20T08:00:00Z");
+    (void)add("1", NULL, "2026-11-21T08:00:00Z");
+    (void)add("2", NULL, "2026-11-21T08:15:00Z");
+    assert_int_equal(choose(&w, order, &e), 3);
+    add("1", NULL, "2026-11-21T08:30:00Z"); /* lives on */
+    (void)add("2", NULL, "2026-11-21T08:45:00Z");
+    assert_int_equal(choose(&w, order, &e), 0);
+    (void)add("2", NULL, "2026-11-23T08:45:00Z"); /* it was a deployment, and is over */
+    assert_int_equal(choose(&w, order, &e), 6);
+    assert_int_equal(order[0], 5);
+}
+
+static void trees_are_never_mixed(void **s)
+{
+    size_t order[16];
+    struct err e;
+    struct restore_wish w = wish();
+    (void)s;
+    none();
+    (void)add("1", NULL, "2026-11-20T08:00:00Z");
+    add("1", NULL, "2026-11-21T08:00:00Z")->dir = "/efs/dev-x86_64/daily/c";
+    assert_int_equal(choose(&w, order, &e), 0);
+    assert_non_null(strstr(e.text, "--tier"));
+}
+
+static void times_are_utc_or_an_age(void **s)
+{
+    time_t t = 0;
+    (void)s;
+    assert_true(restore_when("2026-11-24T08:00:00Z", 0, &t));
+    assert_int_equal(t, 1795507200);
+    assert_true(restore_when("2026-11-24", 0, &t));
+    assert_int_equal(t, at("2026-11-24T23:59:59"));
+    assert_true(restore_when("2h", 10000, &t));
+    assert_int_equal(t, 2800);
+    const char *const bad[] = {"",
+                               "now",
+                               "2026",
+                               "2026-02-30",
+                               "2026-11-24T",
+                               "2h30m",
+                               "-2h",
+                               "2026-11-24Z",
+                               "2026-11-24T08:00:00z",
+                               "2026-13-01",
+                               "2026-11-24T08:00:00+01:00",
+                               "2026-11-24T25:00"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        assert_false(restore_when(bad[i], 10000, &t));
+}
+
+struct script {
+    enum restore_outcome next[4];
+    size_t tried, skipped;
+};
+static enum restore_outcome with(struct backup *b, void *arg, struct err *e)
+{
+    struct script *t = arg;
+    (void)b;
+    (void)err_set(e, 0, "as told", NULL, NULL);
+    return t->next[t->tried++];
+}
+static void skipped(struct backup *b, const char *why, void *arg)
+{
+    assert_true(*why && b->m.source.taken);
+    ((struct script *)arg)->skipped++;
+}
+
+static void only_a_defect_lets_the_next_older_be_tried(void **s)
+{
+    size_t order[] = {0, 1, 2}, which = 9;
+    struct err e = {0};
+    struct script t = {.next = {RESTORE_DEFECT, RESTORE_DONE}};
+    struct restore_attempt a = {.with = with, .skipped = skipped, .arg = &t};
+    (void)s;
+    none();
+    for (int i = 0; i < 3; i++)
+        (void)add("1", NULL, "2026-11-20T08:00:00Z");
+    assert_int_equal(restore_first_good(&list, order, 3, &a, &which, &e), RESTORE_DONE);
+    assert_int_equal(which, 1);
+    assert_int_equal(t.skipped, 1);
+    t = (struct script){.next = {RESTORE_FAILED}};
+    assert_int_equal(restore_first_good(&list, order, 3, &a, NULL, &e), RESTORE_FAILED);
+    assert_int_equal(t.tried, 1);
+    assert_string_equal(e.text, "as told");
+    v[0].state = ENTRY_INCOMPLETE;
+    t = (struct script){.next = {RESTORE_REFUSED}};
+    assert_int_equal(restore_first_good(&list, order, 3, &a, NULL, &e), RESTORE_REFUSED);
+    assert_int_equal(t.skipped, 1);
+    a.strict = true;
+    t = (struct script){.next = {RESTORE_DONE}};
+    assert_int_equal(restore_first_good(&list, order, 3, &a, NULL, &e), RESTORE_DEFECT);
+    assert_int_equal(t.tried + t.skipped, 0);
+    assert_int_equal(restore_first_good(&list, order, 0, &a, NULL, &e), RESTORE_FAILED);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_newest_comes_first_whatever_the_order_of_the_list),
+        cmocka_unit_test(each_wish_narrows_the_choice),
+        cmocka_unit_test(named_nodes_are_never_mixed),
+        cmocka_unit_test(a_predecessor_is_the_same_node_and_a_neighbour_is_not),
+        cmocka_unit_test(trees_are_never_mixed),
+        cmocka_unit_test(times_are_utc_or_an_age),
+        cmocka_unit_test(only_a_defect_lets_the_next_older_be_tried),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
