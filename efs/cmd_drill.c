@@ -47,10 +47,11 @@ struct run {
 /* Beside Qdrant's snapshots, whose disk has room for such things; elsewhere than in a task there is none. */
 static int default_place(struct run *r, struct err *e)
 {
-    const char *dir = r->o->settings.snapshots_dir, *slash = strrchr(dir, '/');
+    const char *dir = r->o->settings.snapshots_dir, *slash = strrchr(dir, '/'),
+               *temporary = config_env("TMPDIR", "/tmp");
     (void)snprintf(r->place, sizeof r->place, "%.*s", (int)(slash - dir), dir);
     if (slash == dir || access(r->place, W_OK | X_OK) != 0)
-        (void)snprintf(r->place, sizeof r->place, "%s", config_env("TMPDIR", "/tmp"));
+        (void)snprintf(r->place, sizeof r->place, "%s", *temporary == '/' ? temporary : "/tmp");
     size_t n = strlen(r->place);
     return (size_t)snprintf(r->place + n, sizeof r->place - n, "/qdrant-drill") < sizeof r->place - n
                ? 0
@@ -185,12 +186,33 @@ static void nothing(struct run *r, const char *collection, const char *why)
         cmd_complain("%s: %s", collection, why);
 }
 
+/* Nodes that live side by side are no reason to prove nothing: each backup is proven for itself, and the
+ * newest one comes first. */
+static const char *node_of_newest(const struct entries *list, const struct restore_wish *w)
+{
+    const struct backup *newest = NULL;
+    for (size_t i = 0; i < list->n; i++) {
+        const struct backup *b = &list->v[i];
+        if (b->state == ENTRY_COMPLETE && b->m.source.kind == w->kind &&
+            strcmp(b->m.source.collection, w->collection) == 0 && (!w->at || restore_taken(b) <= w->at) &&
+            (!newest || restore_taken(b) > restore_taken(newest)))
+            newest = b;
+    }
+    return !newest                  ? NULL
+           : *newest->m.node        ? newest->m.node
+           : *newest->m.source.peer ? newest->m.source.peer
+                                    : NULL;
+}
+
 /* Those that are not whole are passed over: a manifest is no backup, and `ls` tells of it. */
-static void prove_newest(struct run *r, const struct entries *list, const struct restore_wish *w)
+static void prove_newest(struct run *r, const struct entries *list, const struct restore_wish *wish)
 {
     struct err e = {0};
+    struct restore_wish one = *wish, *w = &one;
     char passed[600] = "";
     cleanup_free size_t *order = calloc(list->n + 1, sizeof *order);
+    if (!w->node)
+        w->node = node_of_newest(list, w);
     size_t n = order ? restore_choose(list, w, order, &e) : 0;
     for (size_t i = 0; i < n; i++) {
         const struct backup *b = &list->v[order[i]];

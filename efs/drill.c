@@ -15,7 +15,7 @@
  * builds is smaller than they are. Disk: the upload and what is unpacked of it are there at the same time,
  * and for a moment each segment's own archive, too; the write-ahead log of a shard is 64 MiB of holes in the
  * snapshot, but not on the disk. */
-enum { START_MS = 60000, DELETE_MS = 60000, MEMORY_BASE_MIB = 256, DISK_BASE_MIB = 256 };
+enum { START_MS = 60000, GREEN_MS = 600000, DELETE_MS = 60000, MEMORY_BASE_MIB = 256, DISK_BASE_MIB = 256 };
 enum { MEMORY_PERCENT = 130, DISK_PERCENT = 300 };
 
 struct drill {
@@ -98,7 +98,8 @@ static bool start(struct drill *d, struct drill_report *out)
     if (!d->second) {
         add(out->why, sizeof out->why, e.text);
         /* Without a Qdrant to start, nothing is said about the backup. */
-        out->verdict = e.code == 0 || e.code == ETIMEDOUT ? DRILL_FAILED : DRILL_REFUSED;
+        bool tried = e.code == 0 || e.code == ETIMEDOUT, stopped = d->o.stop && atomic_load(d->o.stop);
+        out->verdict = tried && !stopped ? DRILL_FAILED : DRILL_REFUSED;
         return false;
     }
     (void)snprintf(out->engine, sizeof out->engine, "%s", second_version(d->second));
@@ -115,6 +116,16 @@ static void fail(struct drill *d, struct drill_report *out, const char *why)
         add(out->why, sizeof out->why, ended);
 }
 
+/* As Qdrant (1.18.2) says it of a snapshot that lacks some of the collection's shards. */
+static const char PARTIAL[] = "in local mode with missing data at shard";
+
+static bool refuse(struct drill_report *out, const char *why)
+{
+    out->verdict = DRILL_REFUSED;
+    add(out->why, sizeof out->why, why);
+    return false;
+}
+
 /* Its own count was taken when the copy began: with a fingerprint there is a better one. */
 static bool restore(struct drill *d, const struct backup *b, struct drill_report *out)
 {
@@ -124,7 +135,7 @@ static bool restore(struct drill *d, const struct backup *b, struct drill_report
     struct restore r = {.qdrant = second_qdrant(d->second),
                         .target = b->m.source.collection,
                         .timeout_ms = d->o.timeout_ms,
-                        .green_ms = d->o.timeout_ms,
+                        .green_ms = d->o.timeout_ms < GREEN_MS ? d->o.timeout_ms : GREEN_MS,
                         .watch = d->o.watch,
                         .stop = d->o.stop};
     int64_t begin = clock_ms();
@@ -135,6 +146,9 @@ static bool restore(struct drill *d, const struct backup *b, struct drill_report
     add(out->note, sizeof out->note, told.note);
     if (outcome == RESTORE_DONE)
         return out->found.points = told.points, true;
+    if (strstr(e.text, PARTIAL))
+        return refuse(
+            out, "it holds only the shards of one node of a cluster, which a Qdrant alone does not restore");
     fail(d, out, e.text);
     return false;
 }

@@ -83,7 +83,8 @@ char *manifest_print(const struct manifest *m)
               text(o, "qdrant_version", m->qdrant_version) &&
               (m->points < 0 ? cJSON_AddNullToObject(o, "points")
                              : cJSON_AddNumberToObject(o, "points", (double)m->points)) &&
-              manifest_add_content(o, m) && text(o, "written_by", m->written_by) && cJSON_AddNumberToObject(o, "seconds", m->seconds);
+              manifest_add_content(o, m) && text(o, "written_by", m->written_by) &&
+              cJSON_AddNumberToObject(o, "seconds", m->seconds);
     char *json = ok ? cJSON_Print(o) : NULL, *line = NULL;
     if (json && asprintf(&line, "%s\n", json) < 0)
         line = NULL;

@@ -234,8 +234,11 @@ static enum restore_outcome put_aliases(const struct restore *r, const struct ba
     char note[sizeof out->note];
     if (!r->aliases || b->m.source.kind != KIND_COLLECTION)
         return RESTORE_DONE;
-    if (restore_aliases(r->qdrant, r->target, &b->m.aliases, note, sizeof note, e) != 0)
+    if (restore_aliases(r->qdrant, r->target, &b->m.aliases, note, sizeof note, e) != 0) {
+        if (e)
+            add(e->text, sizeof e->text, "the points are restored, the aliases are not");
         return RESTORE_FAILED;
+    }
     if (*note)
         add(out->note, sizeof out->note, note);
     return RESTORE_DONE;

@@ -22,10 +22,10 @@ struct restore_wish {
  * all; also of those that are incomplete or corrupt. Returns how many. `e`, else untouched, says why nothing
  * can be chosen although something fits, and 0 is returned: what fits is of several trees, or of several
  * nodes that live side by side, each of which has shards of its own. A task that was replaced without a
- * NODE_NAME comes back as another node; one whose last backup is older than the first of the newest node, or
- * by RESTORE_APART than the newest backup, is taken for a predecessor, since many deployments run both for a
- * while. */
-enum { RESTORE_APART = 2 * 86400 };
+ * NODE_NAME comes back as another node, and a deployment may run both for a while: one whose last backup is
+ * not RESTORE_OVERLAP younger than the first of the newest node, or by RESTORE_APART older than the newest
+ * backup, is taken for a predecessor. */
+enum { RESTORE_OVERLAP = 2 * 3600, RESTORE_APART = 2 * 86400 };
 size_t restore_choose(const struct entries *list, const struct restore_wish *w, size_t *order, struct err *e);
 /* When it was taken: the time in its name, else that of its manifest. 0: not known. */
 time_t restore_taken(const struct backup *b);

@@ -19,8 +19,8 @@ static const cJSON *member(const cJSON *o, const char *key)
 static void add(char *note, size_t size, const char *alias, const char *why, const char *whose)
 {
     size_t n = strlen(note);
-    (void)snprintf(note + n, size - n, "%sthe alias %.255s %s%.255s and is left alone", n ? "; " : "", alias, why,
-                   whose);
+    (void)snprintf(note + n, size - n, "%sthe alias %.255s %s%.255s and is left alone", n ? "; " : "", alias,
+                   why, whose);
 }
 
 /* Which collection an alias is of; NULL: there is no such alias. It belongs to `list`. */
@@ -72,8 +72,8 @@ static char *wanted(const struct now *now, const char *collection, const struct 
     return cJSON_GetArraySize(actions) > 0 ? cJSON_PrintUnformatted(o) : strdup("");
 }
 
-int restore_aliases(struct qdrant *q, const char *collection, const struct aliases *a, char *note, size_t size,
-                    struct err *e)
+int restore_aliases(struct qdrant *q, const char *collection, const struct aliases *a, char *note,
+                    size_t size, struct err *e)
 {
     cleanup_names struct qdrant_names names = {0};
     struct qdrant_ask list = {.method = "GET", .path = "/aliases"},
@@ -84,13 +84,13 @@ int restore_aliases(struct qdrant *q, const char *collection, const struct alias
     cleanup_json cJSON *now = qdrant_ask(q, &list, e);
     if (!now || qdrant_collections(q, &names, e) != 0)
         return -1;
-    cleanup_text char *json = wanted(&(struct now){member(member(now, "result"), "aliases"), &names}, collection, a,
-                                     note, size);
+    cleanup_text char *json =
+        wanted(&(struct now){member(member(now, "result"), "aliases"), &names}, collection, a, note, size);
     if (!json)
         return err_set(e, ENOMEM, "cannot restore the aliases of", collection, NULL);
     if (a->left_out > 0)
-        (void)snprintf(note + strlen(note), size - strlen(note), "%s%u more aliases had no room in the manifest",
-                       *note ? "; " : "", a->left_out);
+        (void)snprintf(note + strlen(note), size - strlen(note),
+                       "%s%u more aliases had no room in the manifest", *note ? "; " : "", a->left_out);
     change.json = json;
     cleanup_json cJSON *done = *json ? qdrant_ask(q, &change, e) : NULL;
     return done || !*json ? 0 : -1;

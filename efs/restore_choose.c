@@ -105,7 +105,8 @@ static bool beside(const struct entries *list, const size_t *order, size_t n, co
     if (!is_peer(b) && !is_peer(newest))
         return true; /* both have a NODE_NAME, which outlives a task */
     time_t last = end_of(list, order, n, one, true);
-    return last >= end_of(list, order, n, other, false) && last > restore_taken(newest) - RESTORE_APART;
+    return last >= end_of(list, order, n, other, false) + RESTORE_OVERLAP &&
+           last > restore_taken(newest) - RESTORE_APART;
 }
 
 static int ambiguous(const struct backup *b, const struct backup *newest, bool trees, struct err *e)

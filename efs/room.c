@@ -3,6 +3,7 @@
 #include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/statvfs.h>
 
@@ -24,10 +25,12 @@ static bool number(const char *dir, const char *name, const char *key, uint64_t 
         return false;
     cleanup_file FILE *f = fopen(path, "re");
     while (f && fgets(line, sizeof line, f)) {
-        unsigned long long v;
-        if (strncmp(line, key, n) == 0 && (n == 0 || strchr(": \t", line[n])) &&
-            sscanf(line + n + (n > 0 && line[n] == ':'), "%llu", &v) == 1) /* "max" is none */
-            return *out = v, true;
+        if (strncmp(line, key, n) != 0 || (n > 0 && !strchr(": \t", line[n])))
+            continue;
+        const char *from = line + n + strspn(line + n, ": \t");
+        char *end = NULL;
+        *out = strtoull(from, &end, 10); /* of v1's "no limit", near 2^63, too; v2 says "max" */
+        return end != from;
     }
     return false;
 }

@@ -5,10 +5,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 
 /* The kernel lets go of the lock when its holder dies, however: who has it may sweep all that is there. */
 static const char LOCK[] = "lock", PREFIX[] = "drill-";
@@ -57,10 +59,14 @@ static int sweep(const char *place, struct err *e)
 static int make_place(const char *place, struct err *e)
 {
     struct stat st;
+    struct statfs fs;
     if (mkdir(place, 0700) != 0 && errno != EEXIST)
         return err_set(e, errno, "cannot make", place, "set DRILL_DIR to a folder on a local disk with room");
     if (lstat(place, &st) != 0 || !S_ISDIR(st.st_mode) || st.st_uid != geteuid())
         return err_set(e, 0, "is not a folder of this user:", place, "set DRILL_DIR to another one");
+    if (statfs(place, &fs) == 0 && fs.f_type == NFS_SUPER_MAGIC)
+        return err_set(e, 0, "Qdrant does not support storage on NFS:", place,
+                       "set DRILL_DIR to a folder on a local disk");
     return 0;
 }
 

@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { ASK_REPLY_MAX = 4096, ASK_AT_ONCE = 2 };
+enum { ASK_REPLY_MAX = 4096, ASK_AT_ONCE = 3 };
 
 enum ask_end {
     ASK_ANSWERED, /* with `status` */

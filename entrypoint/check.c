@@ -9,14 +9,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { OUTPUT_WITHIN_MS = 100 };
+enum { OUTPUT_WITHIN_MS = 100, MARKER_WITHIN_MS = 100 };
 
 static const char usage[] =
     "usage: qdrant-entrypoint health\n"
-    "Asks Qdrant whether it is ready, and the replicator whether backups are well.\n"
+    "Asks Qdrant whether it is ready, and the replicator whether backups are well and an empty disk is "
+    "restored.\n"
     "Exit code: 0 healthy, 1 unhealthy, 64 a wrong setting or argument. Settings: HEALTH_QDRANT,\n"
     "HEALTH_STRICT, HEALTH_START_SECONDS; see qdrant-entrypoint(8).\n";
 
@@ -50,6 +52,23 @@ static int64_t container_age(void)
     return start < 0 ? -1 : (int64_t)now.tv_sec - start / per_second;
 }
 
+/* The beginning of the marker; NULL when there is none. SNAPSHOTS_DIR may be on a mount that hangs all the
+ * same: then the alarm ends this program, which is a failed check, and in time. */
+static const char *marker(const char *path, char *text, size_t size)
+{
+    const struct itimerval alarm = {.it_value = {.tv_usec = MARKER_WITHIN_MS * 1000}}, off = {0};
+    (void)setitimer(ITIMER_REAL, &alarm, NULL); /* cannot fail with these values */
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
+    ssize_t n = fd < 0 ? -1 : read(fd, text, size - 1);
+    if (fd >= 0)
+        (void)close(fd); /* only read from */
+    (void)setitimer(ITIMER_REAL, &off, NULL);
+    if (n <= 0)
+        return NULL;
+    text[n] = '\0';
+    return text;
+}
+
 static const char *look_up(const char *name) { return getenv(name); }
 
 static int wrong_use(const char *what)
@@ -63,7 +82,7 @@ static int wrong_use(const char *what)
 int check_run(int argc, char **argv)
 {
     struct health_plan plan;
-    char text[HEALTH_LINES_MAX];
+    char text[HEALTH_LINES_MAX], head[128];
     if (argc == 3 && (strcmp(argv[2], "--help") == 0 || strcmp(argv[2], "-h") == 0)) {
         print(STDOUT_FILENO, usage);
         return HEALTH_GOOD;
@@ -73,10 +92,16 @@ int check_run(int argc, char **argv)
     if (!health_plan(&plan, look_up, text, sizeof text))
         return wrong_use(text);
     struct ask asks[ASK_AT_ONCE] = {{.at = plan.qdrant, .path = plan.qdrant_tls ? NULL : "/readyz"},
-                                    {.at = plan.replicator, .path = "/health"}};
-    ask_all(asks, plan.ask_replicator ? 2 : 1, HEALTH_WITHIN_MS);
-    int64_t age = health_wants_age(&plan, &asks[0]) ? container_age() : -1;
+                                    {.at = plan.replicator, .path = "/health"},
+                                    {.at = plan.replicator, .path = "/restored"}};
+    ask_all(asks, !plan.ask_replicator ? 1 : plan.restore ? 3 : 2, HEALTH_WITHIN_MS);
+    bool wants_age = health_wants_age(&plan, &asks[0]) || health_restore_wants_age(&plan, &asks[2]);
+    int64_t age = wants_age ? container_age() : -1;
     int code = health_judge(&plan, &asks[0], &asks[1], age, text, sizeof text);
+    const char *said =
+        health_restore_wants_marker(&plan, &asks[2]) ? marker(plan.marker, head, sizeof head) : NULL;
+    if (!health_judge_restore(&plan, &asks[2], said, age, text, sizeof text))
+        code = HEALTH_BAD;
     print(STDOUT_FILENO, text);
     return code;
 }

@@ -1,6 +1,6 @@
 /* The subcommand `qdrant-entrypoint health`: the container's health check, run beside PID 1 by the container
- * runtime. Touches no file but /proc/1/stat, and is over within a second. What it asks and how it judges is
- * in health. */
+ * runtime. Touches no file but /proc/1/stat and the marker of a restore at boot, and is over within a second.
+ * What it asks and how it judges is in health. */
 #ifndef ENTRYPOINT_CHECK_H
 #define ENTRYPOINT_CHECK_H
 #include <stdbool.h>

@@ -113,6 +113,31 @@ static void plan_replicator(struct health_plan *p, health_lookup *get)
     }
 }
 
+/* Whether `path` is `root` or in it, as text: a look could hang. */
+static bool is_below(const char *path, const char *root)
+{
+    size_t n = strlen(root);
+    while (n > 0 && root[n - 1] == '/')
+        n--;
+    return strncmp(path, root, n) == 0 && (path[n] == '/' || path[n] == '\0');
+}
+
+/* Where the replicator has its marker: in SNAPSHOTS_DIR, as it reads that. */
+static void plan_restore(struct health_plan *p, health_lookup *get)
+{
+    const char *root = value(get, "EFS_ROOT", NULL);
+    const char *dir = value(get, "SNAPSHOTS_DIR", NULL);
+    p->restore = root && strcmp(value(get, "RESTORE_ON_EMPTY", "never"), "never") != 0;
+    if (!p->restore)
+        return;
+    if (!dir)
+        dir = value(get, "QDRANT__STORAGE__SNAPSHOTS_PATH", "/qdrant/snapshots");
+    int n =
+        snprintf(p->marker, sizeof p->marker, "%s%s/.boot-restore.json", *dir == '/' ? "" : "/qdrant/", dir);
+    if (n < 0 || (size_t)n >= sizeof p->marker || is_below(p->marker, root))
+        p->marker[0] = '\0';
+}
+
 bool health_plan(struct health_plan *p, health_lookup *get, char *error, size_t size)
 {
     const char *strict = value(get, "HEALTH_STRICT", "0");
@@ -125,6 +150,7 @@ bool health_plan(struct health_plan *p, health_lookup *get, char *error, size_t 
     if (*start < '0' || *start > '9' || *end || p->start_seconds > START_SECONDS_MAX)
         return wrong(error, size, "HEALTH_START_SECONDS", start, "a whole number from 0 to 86400");
     plan_replicator(p, get);
+    plan_restore(p, get);
     return plan_qdrant(p, get, error, size);
 }
 
@@ -252,4 +278,61 @@ int health_judge(const struct health_plan *p, const struct ask *qdrant, const st
     bool good = judge_qdrant(&l, p, qdrant, age);
     bool replicates = judge_replicator(&l, p, replicator);
     return good && (replicates || !p->strict) ? HEALTH_GOOD : HEALTH_BAD;
+}
+
+static bool answered(const struct health_plan *p, const struct ask *restored)
+{
+    return p->ask_replicator && restored->end == ASK_ANSWERED;
+}
+
+static bool is_over(const struct health_plan *p, const struct ask *restored)
+{
+    return answered(p, restored) && restored->status == 200;
+}
+
+/* The replicator prints its JSON without blanks, and a quote inside a text there has a backslash before it.
+ */
+static bool has_failed(const struct ask *restored)
+{
+    static const char failed[] = "\"state\":\"failed\"";
+    size_t n = 0;
+    const char *body = ask_body(restored, &n);
+    return body && memmem(body, n, failed, sizeof failed - 1);
+}
+
+bool health_restore_wants_marker(const struct health_plan *p, const struct ask *restored)
+{
+    return p->restore && p->marker[0] && !answered(p, restored);
+}
+
+bool health_restore_wants_age(const struct health_plan *p, const struct ask *restored)
+{
+    return p->restore && p->start_seconds > 0 && !is_over(p, restored) &&
+           !(answered(p, restored) && has_failed(restored));
+}
+
+bool health_judge_restore(const struct health_plan *p, const struct ask *restored, const char *marker,
+                          int64_t age, char *lines, size_t size)
+{
+    struct lines l = {.text = lines, .length = strlen(lines), .size = size};
+    bool done = marker && strstr(marker, "\"state\":\"done\"");
+    bool starts = health_restore_wants_age(p, restored) && age >= 0 && age < p->start_seconds;
+    if (!p->restore)
+        return true;
+    if (is_over(p, restored))
+        add(&l, "restore: not pending (%lld ms)", (long long)restored->ms);
+    else if (!answered(p, restored) && done)
+        add(&l, "restore: done, as its marker says; ");
+    else
+        add(&l, "restore: %s: ", starts ? "under way" : "not done");
+    if (is_over(p, restored))
+        add_body(&l, restored);
+    else if (p->ask_replicator)
+        add_trouble(&l, restored);
+    else
+        add(&l, "replicator %s", p->why_not);
+    if (starts && !done)
+        add(&l, "; for %lld s of HEALTH_START_SECONDS=%lld", (long long)age, (long long)p->start_seconds);
+    add(&l, "\n");
+    return is_over(p, restored) || (!answered(p, restored) && done) || starts;
 }

@@ -5,6 +5,7 @@
 #define ENTRYPOINT_HEALTH_H
 #include "entrypoint/address.h"
 #include "entrypoint/ask.h"
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -14,7 +15,7 @@ enum {
     HEALTH_BAD = 1,
     HEALTH_WITHIN_MS = 800, /* for the answers. Qdrant 1.18 thinks up to 500 ms before it answers /readyz
                                by 503 (READY_CHECK_TIMEOUT in its src/common/health.rs) */
-    HEALTH_LINES_MAX = 2048 /* less than PIPE_BUF: a pipe takes it as a whole */
+    HEALTH_LINES_MAX = 3072 /* less than PIPE_BUF: a pipe takes it as a whole */
 };
 
 struct health_plan {
@@ -23,7 +24,9 @@ struct health_plan {
     bool ask_replicator;  /* else `why_not` says why */
     bool replicator_lost; /* it should be asked and cannot be */
     bool strict;          /* the replicator's troubles count */
+    bool restore;         /* RESTORE_ON_EMPTY: an empty disk has to be restored before this is healthy */
     int64_t start_seconds;
+    char marker[PATH_MAX]; /* the replicator's note of that on this disk; empty: it may be on EFS */
     char why_not[256];
 };
 
@@ -37,6 +40,14 @@ bool health_wants_age(const struct health_plan *p, const struct ask *qdrant);
 /* Writes a line for each, returns the exit code. `age`: the container's, in seconds; -1: not known. */
 int health_judge(const struct health_plan *p, const struct ask *qdrant, const struct ask *replicator,
                  int64_t age, char *lines, size_t size);
+/* The same for a restore at boot: whether the container's age, and whether what the marker says can change
+ * the judgement. */
+bool health_restore_wants_age(const struct health_plan *p, const struct ask *restored);
+bool health_restore_wants_marker(const struct health_plan *p, const struct ask *restored);
+/* Appends its line; false: unhealthy, whatever the rest is. `restored` is the replicator's answer to
+ * /restored, `marker` the beginning of the marker, or NULL. */
+bool health_judge_restore(const struct health_plan *p, const struct ask *restored, const char *marker,
+                          int64_t age, char *lines, size_t size);
 /* Field 22 of /proc/PID/stat, when that process started, in ticks since the machine did; -1 without one. */
 int64_t health_start_ticks(const char *stat);
 #endif

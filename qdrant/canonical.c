@@ -1,4 +1,5 @@
 #include "qdrant/canonical.h"
+#include "common/cleanup.h"
 #include <cjson/cJSON.h>
 #include <openssl/evp.h>
 #include <stdlib.h>
@@ -77,27 +78,35 @@ static void put_string(struct canonical *c, const char *s)
     put(c, s, n);
 }
 
+struct member {
+    const cJSON *v;
+};
+
 static int by_name(const void *a, const void *b)
 {
-    return strcmp((*(const cJSON *const *)a)->string, (*(const cJSON *const *)b)->string);
+    return strcmp(((const struct member *)a)->v->string, ((const struct member *)b)->v->string);
 }
 
-static bool put_object(struct canonical *c, const cJSON *o)
+static bool put_object(struct canonical *c, const cJSON *o) /* NOLINT(misc-no-recursion) */
 {
-    size_t n = (size_t)cJSON_GetArraySize(o), i = 0;
-    const cJSON **members = calloc(n + 1, sizeof *members), *m;
+    size_t n = 0, all = (size_t)cJSON_GetArraySize(o);
+    cleanup_free struct member *members = calloc(all + 1, sizeof *members);
+    const cJSON *v;
     bool good = members != NULL;
+    cJSON_ArrayForEach(v, o)
+    {
+        if (good)
+            members[n++].v = v;
+    }
     if (!good)
         return false;
-    cJSON_ArrayForEach(m, o) members[i++] = m;
     qsort(members, n, sizeof *members, by_name);
     put_tag(c, '{');
-    for (i = 0; i < n && good; i++) {
-        put_string(c, members[i]->string);
-        good = canonical_add(c, members[i]);
+    for (size_t i = 0; i < n && good; i++) {
+        put_string(c, members[i].v->string);
+        good = canonical_add(c, members[i].v);
     }
     put_tag(c, '}');
-    free(members);
     return good;
 }
 
@@ -114,7 +123,7 @@ bool canonical_add(struct canonical *c, const cJSON *v) /* NOLINT(misc-no-recurs
         return put_object(c, v);
     else if (cJSON_IsArray(v)) {
         put_tag(c, '[');
-        cJSON_ArrayForEach(item, v) good = good && canonical_add(c, item);
+        cJSON_ArrayForEach(item, v) { good = good && canonical_add(c, item); }
         put_tag(c, ']');
     } else
         put_tag(c, cJSON_IsTrue(v) ? 't' : cJSON_IsFalse(v) ? 'f' : '0');

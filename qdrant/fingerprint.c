@@ -62,8 +62,11 @@ static double width_of(const cJSON *vectors)
     double width = 0;
     if (cJSON_IsNumber(member(vectors, "size")))
         return member(vectors, "size")->valuedouble;
-    cJSON_ArrayForEach(v, vectors) if (cJSON_IsNumber(member(v, "size"))) width +=
-        member(v, "size")->valuedouble;
+    cJSON_ArrayForEach(v, vectors)
+    {
+        if (cJSON_IsNumber(member(v, "size")))
+            width += member(v, "size")->valuedouble;
+    }
     return width;
 }
 
@@ -93,7 +96,9 @@ static bool config_digest(const cJSON *result, char out[65])
     for (size_t i = 0; i < sizeof not_ours / sizeof *not_ours; i++)
         cJSON_DeleteItemFromObjectCaseSensitive(cJSON_GetObjectItemCaseSensitive(o, "params"), not_ours[i]);
     cJSON_ArrayForEach(field, cJSON_GetObjectItemCaseSensitive(o, "payload_schema"))
+    {
         cJSON_DeleteItemFromObjectCaseSensitive(field, "points");
+    }
     return canonical_add(c, o) && canonical_end(c, out);
 }
 
@@ -116,7 +121,11 @@ static int take_config(struct look *l, struct print *out, struct err *e)
 static bool has_shard(const cJSON *shards, const cJSON *id)
 {
     const cJSON *s;
-    cJSON_ArrayForEach(s, shards) if (cJSON_Compare(member(s, "shard_id"), id, 1)) return true;
+    cJSON_ArrayForEach(s, shards)
+    {
+        if (cJSON_Compare(member(s, "shard_id"), id, 1))
+            return true;
+    }
     return false;
 }
 

@@ -1,6 +1,7 @@
 #include "replicator/daemon.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "replicator/boot.h"
 #include "replicator/drills.h"
 #include "replicator/offsite.h"
 #include "replicator/reporter.h"
@@ -24,6 +25,7 @@ struct program {
     struct schedule *schedule;
     struct reporter *reporter;
     struct drills *drills;
+    struct boot *boot;
     struct status *status;
     pthread_t watcher;
     int wake_fd;
@@ -137,11 +139,14 @@ static bool start_rest(struct program *p)
                                  .ledger = x->ledger,
                                  .prints = x->prints,
                                  .stop = &x->stop,
+                                 .hold = &x->hold,
                                  .known = &x->surveyed};
     struct status_options page = {.listen = x->options.status_listen};
     struct err e = {0};
     if (p->once)
         return true;
+    if (x->options.restore && !(p->boot = boot_start(x)))
+        return false;
     /* Without a status page backups are made all the same. */
     if (x->options.status_listen[0] && !(p->status = status_start(&page, x->ledger, &e)))
         log_line(LOG_ERROR, "no_status", "%s; backups are made, but nobody can ask how they do", e.text);
@@ -176,6 +181,7 @@ static bool stop(struct program *p)
     clean = (!p->context->offsite || offsite_stop(p->context->offsite, end)) && clean;
     clean = (!p->schedule || schedule_stop(p->schedule, end)) && clean;
     clean = (!p->drills || drills_stop(p->drills, end)) && clean;
+    clean = (!p->boot || boot_stop(p->boot, end)) && clean;
     return (!p->reporter || reporter_stop(p->reporter, end)) && clean;
 }
 
@@ -185,6 +191,7 @@ int daemon_run(struct context *x, bool once, const sigset_t *stops)
     struct program *p = &program;
     int sig;
     *p = (struct program){.context = x, .once = once, .exit_code = 1};
+    atomic_store(&x->hold, boot_pending(x, once));
     if (!start(p)) {
         log_line(LOG_ERROR, "internal", "cannot start: %s", strerror(errno));
         log_close();
@@ -206,6 +213,7 @@ int daemon_run(struct context *x, bool once, const sigset_t *stops)
     }
     reporter_free(p->reporter);
     drills_free(p->drills);
+    boot_free(p->boot);
     schedule_free(p->schedule);
     workers_free(p->workers);
     offsite_free(x->offsite);

@@ -56,6 +56,8 @@ static bool quiet(const struct drills *d)
     const struct context *x = d->context;
     struct qdrant_state state = {0};
     struct err e = {0};
+    if (atomic_load(&x->hold))
+        return false;
     cleanup_json cJSON *status = ledger_status(x->ledger, time(NULL));
     const cJSON *schedule = cJSON_GetObjectItemCaseSensitive(status, "schedule");
     if (cJSON_IsObject(cJSON_GetObjectItemCaseSensitive(schedule, "running")) ||
@@ -146,7 +148,7 @@ static void report(struct drills *d, const struct child_result *r, const struct 
         log_line(LOG_WARN, "drill_refused", "%s", why);
     else if (cJSON_GetArraySize(drills) == 0)
         log_line(LOG_WARN, "drill_refused", "there is no backup of this node to restore yet");
-    cJSON_ArrayForEach(one, drills) report_one(d, one);
+    cJSON_ArrayForEach(one, drills) { report_one(d, one); }
     if (whole)
         keep(d, whole, when);
 }

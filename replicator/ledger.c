@@ -502,3 +502,17 @@ void ledger_drill(struct ledger *l, const char *collection, const char *snapshot
         f->drill_failed = why ? now : 0;
     unlock(l);
 }
+
+void ledger_restore(struct ledger *l, enum ledger_restoring state, const char *reason, unsigned done,
+                    unsigned total, time_t now)
+{
+    struct ledger_state *s = lock(l);
+    l->clock = now;
+    if (s->restore.state != state)
+        s->restore.since = now;
+    s->restore.state = state;
+    s->restore.done = done;
+    s->restore.total = total;
+    PUT(s->restore.reason, reason);
+    unlock(l);
+}

@@ -78,6 +78,20 @@ void ledger_s3(struct ledger *l, const struct manifest *m, const char *why, time
 /* The last proof that a restore works. `why` is NULL when it did. */
 void ledger_drill(struct ledger *l, const char *collection, const char *snapshot, double seconds,
                   const char *why, time_t now);
+/* The restore of an empty disk at boot (RESTORE_ON_EMPTY): how far it is, in collections, and what it does or
+ * waits for. Until it is done the node is not healthy. */
+enum ledger_restoring {
+    LEDGER_RESTORE_NEVER, /* not asked for */
+    LEDGER_RESTORE_WAITING,
+    LEDGER_RESTORING,
+    LEDGER_RESTORE_FAILED,
+    LEDGER_RESTORE_DONE,
+    LEDGER_RESTORE_NOT_NEEDED,
+};
+void ledger_restore(struct ledger *l, enum ledger_restoring state, const char *reason, unsigned done,
+                    unsigned total, time_t now);
+/* {"state","done","total","reason"}; *pending: it is neither done nor superfluous. NULL without memory. */
+struct cJSON *ledger_restored(struct ledger *l, bool *pending);
 
 /* The document, caller frees; NULL without memory. Its shape is in qdrant-replicator(8). Each of its "sizes"
  * is a raw item, which is an array only once it is printed. */

@@ -108,6 +108,25 @@ static const char *span(time_t seconds, char out[32])
     return out;
 }
 
+bool ledger_restore_pending(const struct ledger_state *s)
+{
+    return s->restore.state == LEDGER_RESTORE_WAITING || s->restore.state == LEDGER_RESTORING ||
+           s->restore.state == LEDGER_RESTORE_FAILED;
+}
+
+static void judge_restore(struct judge *j)
+{
+    const struct ledger_state *s = j->s;
+    if (!ledger_restore_pending(s))
+        return;
+    if (s->restore.state == LEDGER_RESTORE_FAILED)
+        say(j, true, "restore_failed", NULL,
+            "the restore of this empty disk failed, and no snapshots are made or pruned: %s", s->restore.reason);
+    else
+        say(j, true, "restoring", NULL, "the disk came up empty, and %u of %u collections are back%s%s",
+            s->restore.done, s->restore.total, s->restore.reason[0] ? ": " : "", s->restore.reason);
+}
+
 static void judge_efs(struct judge *j)
 {
     const struct ledger_state *s = j->s;
@@ -279,6 +298,7 @@ cJSON *ledger_judge(const struct ledger_state *s, time_t now)
         cJSON_Delete(o);
         return NULL;
     }
+    judge_restore(&j);
     judge_efs(&j); /* what fails comes first: a health check shows the beginning */
     judge_qdrant(&j);
     judge_late(&j);

@@ -105,6 +105,12 @@ struct ledger_state {
         double seconds;
         bool ok;
     } drill;
+    struct {
+        enum ledger_restoring state;
+        time_t since; /* of this state */
+        unsigned done, total;
+        char reason[LEDGER_TEXT];
+    } restore;
 };
 
 /* A copy that nobody else sees, to be rendered without the mutex; NULL without memory. */
@@ -131,6 +137,10 @@ bool ledger_late(const struct ledger_state *s, const struct ledger_folder *f, ti
 time_t ledger_silence(const struct ledger_job *j, time_t now);
 bool ledger_job_hangs(const struct ledger_state *s, const struct ledger_job *j, time_t now);
 bool ledger_hangs(const struct ledger_state *s, time_t now);
+/* Is a restore at boot neither done nor superfluous? */
+bool ledger_restore_pending(const struct ledger_state *s);
+/* Its state in a word: never, waiting, restoring, failed, done, not_needed. */
+const char *ledger_restore_text(enum ledger_restoring state);
 /* {"status","reasons"}; NULL without memory. */
 struct cJSON *ledger_judge(const struct ledger_state *s, time_t now);
 #endif

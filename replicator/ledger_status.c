@@ -367,6 +367,47 @@ static void add_drill(struct page *p, cJSON *o)
     text(p, drill, "why", s->drill.why);
 }
 
+const char *ledger_restore_text(enum ledger_restoring state)
+{
+    static const char *const words[] = {"never", "waiting", "restoring", "failed", "done", "not_needed"};
+    return words[state];
+}
+
+static void fill_restore(struct page *p, cJSON *o)
+{
+    const struct ledger_state *s = p->s;
+    text(p, o, "state", ledger_restore_text(s->restore.state));
+    number(p, o, "done", s->restore.done);
+    number(p, o, "total", s->restore.total);
+    text(p, o, "reason", s->restore.reason);
+}
+
+static void add_restore(struct page *p, cJSON *o)
+{
+    if (p->s->restore.state == LEDGER_RESTORE_NEVER) {
+        null(p, o, "restore");
+        return;
+    }
+    cJSON *restore = object(p, o, "restore");
+    fill_restore(p, restore);
+    flag(p, restore, "pending", ledger_restore_pending(p->s));
+    when(p, restore, "since", p->s->restore.since);
+    age(p, restore, "age_seconds", p->s->restore.since);
+}
+
+cJSON *ledger_restored(struct ledger *l, bool *pending)
+{
+    cleanup_ledger_copy struct ledger_state *s = ledger_copy(l);
+    cJSON *o = s ? cJSON_CreateObject() : NULL;
+    struct page p = {.s = s, .ok = true};
+    *pending = !s || ledger_restore_pending(s);
+    if (o)
+        fill_restore(&p, o);
+    if (!p.ok)
+        cJSON_Delete(o);
+    return p.ok ? o : NULL;
+}
+
 cJSON *ledger_status(struct ledger *l, time_t now)
 {
     cleanup_ledger_copy struct ledger_state *s = ledger_copy(l);
@@ -387,6 +428,7 @@ cJSON *ledger_status(struct ledger *l, time_t now)
     add_counts(&p, o);
     add_s3(&p, o);
     add_drill(&p, o);
+    add_restore(&p, o);
     adopt(&p, o, "errors", log_recent());
     if (!p.ok)
         cJSON_Delete(o);

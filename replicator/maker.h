@@ -16,6 +16,7 @@ struct maker_options {
     struct qdrant *qdrant;
     struct ledger *ledger;
     const atomic_bool *stop;
+    const atomic_bool *hold; /* set: the schedule makes none; may be NULL */
     const atomic_bool *known; /* set: the ledger knows what is on EFS; NULL: it never will */
     struct prints *prints;    /* NULL: no fingerprints are taken */
 };

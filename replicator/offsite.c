@@ -4,7 +4,7 @@
 #include "common/cleanup.h"
 #include "common/files.h"
 #include "common/log.h"
-#include "efs/stream.h"
+#include "efs/restore_stream.h"
 #include <cjson/cJSON.h>
 #include <errno.h>
 #include <stdio.h>
@@ -133,33 +133,50 @@ static int place(const struct offsite *o, const struct manifest *m, char dir[PAT
     return files_join(dir, PATH_MAX, o->context->settings.base, rel, e);
 }
 
-/* The local file as long as it is there: reading from EFS costs money. */
-static struct stream *open_source(const struct offsite *o, const struct upload *u, struct err *e)
+/* A local snapshot is what a backup without compression would be. */
+static bool local_source(const struct offsite *o, const struct upload *u, char dir[PATH_MAX],
+                         struct backup *b)
 {
-    char dir[PATH_MAX], path[PATH_MAX];
     struct stat st;
-    struct stream_source from = {.path = path, .size = u->m.content.size, .sha256 = u->m.content.sha256};
-    if (u->local && files_join(path, sizeof path, o->context->settings.snapshots_dir, u->local, e) == 0 &&
-        lstat(path, &st) == 0 && stamp_is(&u->stamp, &st)) {
-        struct stream *s = stream_open(&from, e);
-        if (s)
-            return s;
-    }
-    if (place(o, &u->m, dir, e) != 0 || files_join(path, sizeof path, dir, u->m.data, e) != 0)
-        return NULL;
-    from.compressed = strcmp(u->m.codec, "none") != 0;
-    return stream_open(&from, e);
+    char path[PATH_MAX];
+    if (!u->local || files_join(path, sizeof path, o->context->settings.snapshots_dir, u->local, NULL) != 0 ||
+        lstat(path, &st) != 0 || !stamp_is(&u->stamp, &st))
+        return false;
+    const char *name = strrchr(path, '/') + 1;
+    (void)snprintf(dir, PATH_MAX, "%.*s", (int)(name - 1 - path), path);
+    (void)snprintf(b->data, sizeof b->data, "%s", name);
+    (void)snprintf(b->m.codec, sizeof b->m.codec, "none");
+    b->m.content.stored_size = b->m.content.size;
+    memcpy(b->m.content.stored_sha256, b->m.content.sha256, sizeof b->m.content.stored_sha256);
+    return true;
 }
 
 struct pull {
-    struct stream *stream;
+    struct backup backup;
+    char dir[PATH_MAX]; /* of the backup */
+    struct restore_stream *stream;
     struct err why;
 };
+
+/* The local file as long as it is there: reading from EFS costs money. */
+static int open_source(const struct offsite *o, const struct upload *u, struct pull *p, struct err *e)
+{
+    struct backup *b = &p->backup;
+    *b = (struct backup){
+        .state = ENTRY_COMPLETE, .tier = u->m.tier, .dir = p->dir, .m = u->m, .has_manifest = true};
+    if (local_source(o, u, p->dir, b) && (p->stream = restore_open(b, NULL, &o->context->stop, e)))
+        return 0;
+    b->m = u->m;
+    (void)snprintf(b->data, sizeof b->data, "%s", u->m.data);
+    if (place(o, &u->m, p->dir, e) == 0)
+        p->stream = restore_open(b, NULL, &o->context->stop, e);
+    return p->stream ? 0 : -1;
+}
 
 static ssize_t pull(void *arg, void *buf, size_t n)
 {
     struct pull *p = arg;
-    ssize_t got = stream_read(p->stream, buf, n, &p->why);
+    ssize_t got = restore_read(p->stream, buf, n, &p->why);
     if (got < 0)
         errno = p->why.code ? p->why.code : EBADMSG;
     return got;
@@ -192,21 +209,22 @@ static int send_one(struct offsite *o, const struct upload *u, const char *key, 
                     struct err *e)
 {
     const struct options *opt = &o->context->options;
-    struct pull from = {.stream = open_source(o, u, e)};
+    struct pull *from = calloc(1, sizeof *from);
     struct s3_object what = {.key = key,
                              .size = u->m.content.size,
                              .sha256 = u->m.content.sha256,
                              .read = pull,
-                             .arg = &from,
+                             .arg = from,
                              .lock_mode = opt->s3_lock_mode[0] ? opt->s3_lock_mode : NULL,
                              .lock_until =
                                  opt->s3_lock_mode[0] ? time(NULL) + (time_t)opt->s3_lock_seconds : 0};
-    if (!from.stream)
-        return -1;
-    int rc = s3_put(o->s3, &what, r, e);
-    if (rc != 0 && from.why.text[0])
-        *e = from.why; /* it was not S3's fault */
-    stream_close(from.stream);
+    if (!from)
+        return err_set(e, ENOMEM, "cannot send", key, NULL);
+    int rc = open_source(o, u, from, e) == 0 ? s3_put(o->s3, &what, r, e) : -1;
+    if (rc != 0 && from->why.text[0])
+        *e = from->why; /* it was not S3's fault */
+    restore_close(from->stream);
+    free(from);
     return rc;
 }
 

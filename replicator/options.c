@@ -1,4 +1,5 @@
 #include "replicator/options.h"
+#include "efs/restore.h"
 #include <fnmatch.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +27,9 @@ const struct config_row option_rows[] = {
     {"SNAPSHOT_S3_OBJECT_LOCK", "such as GOVERNANCE:30d or COMPLIANCE:1d", "the bucket's", false},
     {"SNAPSHOT_S3_ENDPOINT", "another S3 service", "AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, else AWS", false},
     {"FINGERPRINT", "look at what a snapshot holds before and after it is made: on or off", "on", false},
+    {"RESTORE_ON_EMPTY", "restore an empty disk at start: never, latest, or a time such as 2026-11-24T08:00Z or 2h",
+     "never", false},
+    {"RESTORE_FROM", "from another root than EFS_ROOT, such as the replica; or from that tree", "EFS_ROOT", false},
     {"DRILL_SCHEDULE", "prove by a restore: never, hourly, daily, weekly, or daily@03:30 (UTC)", "daily",
      false},
 };
@@ -137,10 +141,23 @@ static int proof(struct options *o, struct err *e)
                               "never, hourly, daily, weekly, or a time of day (UTC) such as daily@03:30");
 }
 
+static int at_boot(struct options *o, struct err *e)
+{
+    const char *when = config_env("RESTORE_ON_EMPTY", "never");
+    if (config_text(o->restore_setting, sizeof o->restore_setting, "RESTORE_ON_EMPTY", when, e) != 0 ||
+        config_path(o->restore_from, sizeof o->restore_from, "RESTORE_FROM", config_env("RESTORE_FROM", ""), e) != 0)
+        return -1;
+    o->restore = strcmp(when, "never") != 0;
+    if (!o->restore || strcmp(when, "latest") == 0 || restore_when(when, time(NULL), &o->restore_at))
+        return 0;
+    return config_wrong(e, "RESTORE_ON_EMPTY", when,
+                        "never, latest, a time (UTC) such as 2026-11-24T08:00Z, or an age such as 2h");
+}
+
 int options_read(struct options *o, struct err *e)
 {
     memset(o, 0, sizeof *o);
-    return proof(o, e) || schedule(o, e) || reports(o, e) || second_target(o, e) ? -1 : 0;
+    return at_boot(o, e) || proof(o, e) || schedule(o, e) || reports(o, e) || second_target(o, e) ? -1 : 0;
 }
 
 bool options_wanted(const char *patterns, const char *collection)

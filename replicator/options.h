@@ -4,6 +4,7 @@
 #include "common/config.h"
 #include "efs/tier.h"
 #include "replicator/drill_plan.h"
+#include <limits.h>
 #include <stdint.h>
 #include <time.h>
 struct options {
@@ -27,6 +28,10 @@ struct options {
     char s3_endpoint[512]; /* SNAPSHOT_S3_ENDPOINT */
     bool fingerprint;      /* FINGERPRINT: look at what a snapshot holds before and after it is made */
     struct drill_plan drills; /* DRILL_SCHEDULE */
+    bool restore;                /* RESTORE_ON_EMPTY is not never ... */
+    time_t restore_at;           /* ... the newest at that time or before; 0: the latest */
+    char restore_setting[64];    /* as it was given */
+    char restore_from[PATH_MAX]; /* RESTORE_FROM; empty: EFS_ROOT */
 };
 extern const struct config_row option_rows[];
 extern const size_t option_row_count;

@@ -188,6 +188,8 @@ void publisher_prune(struct publisher *p, const char *folder, struct counts *c)
     struct err e = {0};
     struct pruning arg = {c, p->context->ledger};
     struct prune what = {.retention = &p->context->settings.retention, .gone = pruned, .arg = &arg};
+    if (atomic_load(&p->context->hold))
+        return; /* what a half-restored node has may push out nothing */
     if (store_prune(p->context->settings.base, folder, &what, &e) != 0)
         log_line(LOG_ERROR, "prune_failed", "%s", e.text);
 }

@@ -83,6 +83,8 @@ static void *loop(void *arg)
     struct schedule *s = arg;
     bool only_look = s->o.options->interval == 0;
     for (struct slot slot; !atomic_load(s->o.stop); rest(s)) {
+        if (s->o.hold && atomic_load(s->o.hold))
+            continue;
         if (!slots_due(&s->slots, time(NULL), &slot))
             continue;
         ledger_next_run(s->o.ledger, only_look ? 0 : slot.end);

@@ -224,10 +224,19 @@ static enum MHD_Result send_health(struct MHD_Connection *c, struct status *s)
     return send_json(c, s, ok ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE, health);
 }
 
+static enum MHD_Result send_restored(struct MHD_Connection *c, struct status *s)
+{
+    bool pending = true;
+    cJSON *restored = ledger_restored(s->ledger, &pending);
+    return send_json(c, s, pending ? MHD_HTTP_SERVICE_UNAVAILABLE : MHD_HTTP_OK, restored);
+}
+
 static enum MHD_Result route(struct MHD_Connection *c, struct status *s, const char *path)
 {
     if (strcmp(path, "/health") == 0)
         return send_health(c, s);
+    if (strcmp(path, "/restored") == 0)
+        return send_restored(c, s);
     if (strcmp(path, "/status") == 0)
         return send_json(c, s, MHD_HTTP_OK, ledger_status(s->ledger, time(NULL)));
     if (strcmp(path, "/metrics") == 0)
@@ -235,7 +244,7 @@ static enum MHD_Result route(struct MHD_Connection *c, struct status *s, const c
     if (strcmp(path, "/") == 0)
         return send_page(c, s);
     return send_error(c, s, MHD_HTTP_NOT_FOUND,
-                      "{\"error\":\"not found; there are /, /status, /metrics and /health\"}");
+                      "{\"error\":\"not found; there are /, /status, /metrics, /health and /restored\"}");
 }
 
 /* On the loopback, a page in a browser of this machine can ask only under a name of its own that it has made

@@ -167,6 +167,16 @@ def test_an_incomplete_newer_one_is_passed_over_and_named(node):
     assert one["snapshot"] == good.stem and "2036-01-01" in one["note"]
 
 
+def test_nodes_side_by_side_are_no_reason_to_prove_nothing(node):
+    fill(node.server)
+    node.back_up("c", NODE_NAME="node-a")
+    time.sleep(1.1)
+    node.back_up("c", NODE_NAME="node-b")
+    assert node.verdicts(code=0)["c"]["node"] == "node-b"
+    assert node.verdicts("--node", "node-a", code=0)["c"]["node"] == "node-a"
+    assert node.verdicts(code=0, NODE_NAME="node-a")["c"]["node"] == "node-a"
+
+
 def test_nothing_to_prove_is_no_success(node):
     assert node.drill().returncode == 1
     fill(node.server)

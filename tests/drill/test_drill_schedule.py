@@ -1,14 +1,25 @@
 """DRILL_SCHEDULE: the replicator has restores proven, tells of it, and is not touched by how that ends."""
+import datetime
 import json
+import os
+import pathlib
+import sys
 import time
 import urllib.request
 
+import drilling
 import pytest
 from drilling import data_of, fill
 from harness import wait_for
 from server import REAL, Server, free_port
 
-import drilling
+sys.path.append(str(pathlib.Path(__file__).parents[1] / "schedule"))
+from wall_clock import WallClock
+
+TOMORROW = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days=1)
+BEFORE_ONE_IS_DUE = TOMORROW.replace(hour=3, minute=29, second=57, microsecond=0)
+# Sanitizers want to be loaded before the clock.
+own_clock = pytest.mark.skipif(bool(os.environ.get("SANITIZED")), reason="a clock of its own does not go with sanitizers")
 
 
 @pytest.fixture
@@ -20,19 +31,26 @@ def node(tree, tmp_path):
         drilling.no_trace(n)
 
 
-def soon(seconds=3):
-    """A schedule that is due at the beginning of the next minute, which is at least that far away."""
-    if time.time() % 60 > 60 - seconds:
-        time.sleep(seconds)
-    minute = int(time.time() // 60 + 1) % 60
-    return f"hourly@:{minute:02}"
+@pytest.fixture
+def clock(tmp_path):
+    return WallClock(tmp_path / "clock", BEFORE_ONE_IS_DUE)
+
+
+def start_before_one(node, clock, **env):
+    clock.set(BEFORE_ONE_IS_DUE)
+    return start(node, clock, **env)
+
+
+def start(node, clock, **env):
+    return node.tree.start(DRILL_SCHEDULE="daily", SNAPSHOT_INTERVAL="0", **clock.environment, **env)
 
 
 def drilled(node):
     return [line for line in node.tree.log() if line["event"].startswith("drill_")]
 
 
-def test_good_and_bad_drills_are_told_recorded_and_counted(node):
+@own_clock
+def test_good_and_bad_drills_are_told_recorded_and_counted(node, clock):
     fill(node.server, "good")
     fill(node.server, "bad")
     node.back_up("good", "bad", NODE_NAME="node-a")
@@ -42,9 +60,8 @@ def test_good_and_bad_drills_are_told_recorded_and_counted(node):
     data.write_bytes(content)
     (node.tree.root / "log").unlink()
     port = free_port()
-    node.tree.start(NODE_NAME="node-a", DRILL_SCHEDULE=soon(), STATUS_LISTEN=f"127.0.0.1:{port}", SNAPSHOT_INTERVAL="0",
-                    AWS_SECRET_ACCESS_KEY="k3y-of-aws")
-    wait_for(lambda: len(drilled(node)) >= 2, 90)
+    start_before_one(node, clock, NODE_NAME="node-a", STATUS_LISTEN=f"127.0.0.1:{port}", AWS_SECRET_ACCESS_KEY="k3y-of-aws")
+    wait_for(lambda: len(drilled(node)) >= 2, 60)
     told = {line["collection"]: (line["level"], line["event"]) for line in drilled(node)}
     assert told == {"good": ("info", "drill_passed"), "bad": ("error", "drill_failed")}
     records = node.tree.base / "drills" / "node-a"
@@ -54,35 +71,58 @@ def test_good_and_bad_drills_are_told_recorded_and_counted(node):
     status = json.loads(urllib.request.urlopen(f"http://127.0.0.1:{port}/status").read())
     assert (status["counts"]["drills"], status["counts"]["drills_failed"]) == (2, 1)
     assert node.left() == []
-    # It is not repeated after a restart: the record says when the last one was.
+
+
+@own_clock
+def test_after_a_restart_one_that_was_missed_is_caught_up_with_and_one_that_was_not_is_not_repeated(node, clock):
+    fill(node.server)
+    node.back_up("c", NODE_NAME="node-a")
+    (node.tree.root / "log").unlink()
+    records = node.tree.base / "drills" / "node-a"
+    records.mkdir(parents=True)
+    day = clock.now().strftime("%Y-%m-%d")
+    clock.set(clock.now().replace(hour=5))
+    (records / f"{day}T03-30-01Z.json").write_text("{}")
+    start(node, clock, NODE_NAME="node-a")
+    clock.set(clock.now() + datetime.timedelta(minutes=10))
+    time.sleep(7)
+    assert drilled(node) == []
     node.tree.stop()
-    before = len(drilled(node))
-    node.tree.start(NODE_NAME="node-a", DRILL_SCHEDULE="hourly", SNAPSHOT_INTERVAL="0")
-    time.sleep(2)
-    assert len(drilled(node)) == before
+    (records / f"{day}T03-30-01Z.json").rename(records / f"{day}T03-29-00Z.json")
+    start(node, clock, NODE_NAME="node-a")
+    time.sleep(7)
+    assert drilled(node) == []  # not while all of the task begins
+    clock.set(clock.now() + datetime.timedelta(minutes=10))
+    wait_for(lambda: [line["event"] for line in drilled(node)] == ["drill_passed"], 30)
 
 
-def test_a_drill_that_crashes_touches_nothing_and_a_stop_does_not_wait_for_one(node):
+@own_clock
+def test_a_stop_does_not_wait_for_a_drill(node, clock):
     fill(node.server)
     node.back_up("c")
-    (node.tree.root / "log").unlink()
     word = node.tmp / "pid"
-    hangs = node.program("hangs", f"echo $$ > {word}\nexec sleep 300\n")
-    replicator = node.tree.start(DRILL_SCHEDULE=soon(), SNAPSHOT_INTERVAL="0", QDRANT_BIN=hangs)
-    pid = int(drilling.wait_for_file(word, 90))
+    replicator = start_before_one(node, clock, QDRANT_BIN=node.program("hangs", f"echo $$ > {word}\nexec sleep 300\n"))
+    pid = int(drilling.wait_for_file(word, 60))
     begin = time.monotonic()
     replicator.terminate()
     assert replicator.wait(10) == 0
     assert time.monotonic() - begin < 2
     assert drilling.gone(pid)
-    # Killed, it takes all of them along, and the next drill sweeps.
-    word.unlink()
-    replicator = node.tree.start(DRILL_SCHEDULE=soon(), SNAPSHOT_INTERVAL="0", QDRANT_BIN=hangs)
-    pid = int(drilling.wait_for_file(word, 90))
+    wait_for(lambda: node.left() == [])
+
+
+@own_clock
+def test_a_replicator_that_is_killed_takes_its_drill_along(node, clock):
+    fill(node.server)
+    node.back_up("c")
+    word = node.tmp / "pid"
+    replicator = start_before_one(node, clock, QDRANT_BIN=node.program("hangs", f"echo $$ > {word}\nexec sleep 300\n"))
+    pid = int(drilling.wait_for_file(word, 60))
     replicator.kill()
     replicator.wait(10)
     assert drilling.gone(pid)
-    assert node.drill().returncode == 0 and node.left() == []
+    wait_for(lambda: node.drill().returncode == 0)
+    assert node.left() == []
 
 
 @pytest.mark.parametrize("wrong", ["sometimes", "daily@25:00", "daily@3:30", "hourly@30", "weekly@", "never@03:30", "daily@03:30:00"])

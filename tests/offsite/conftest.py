@@ -84,7 +84,8 @@ class Proxy:
                 c = http.client.HTTPConnection("127.0.0.1", proxy.to, timeout=30)
                 c.request(self.command, self.path, body, {k: v for k, v in self.headers.items()})
                 r = c.getresponse()
-                data = r.read()
+                # moto's name for it; the real one is Result
+                data = r.read().replace(b"ListPartsResponse", b"ListPartsResult")
                 self.send_response(r.status)
                 for k, v in r.getheaders():
                     if k.lower() not in ("transfer-encoding", "content-length", "connection"):

@@ -82,6 +82,10 @@ BAD = {"401": status(401), "403": status(403), "404": status(404), "422": status
        "cut body": cut_body, "no http": no_http}
 
 
+def _now():
+    return time.strftime("%Y-%m-%d-%H-%M-%S", time.gmtime())
+
+
 def route_of(method, path):
     """(what, collection): collection None where it is about none."""
     path = urllib.parse.urlsplit(path).path
@@ -214,21 +218,19 @@ class BadServer:
             with self.lock:
                 self.running[name] = self.running.get(name, 0) + 1
                 self.peak = max(self.peak, sum(self.running.values()))
-            try:
-                if name not in self.names or self._folder(name) is None:
-                    status(404)(h)
-                    return
-                self.closing.wait(self.seconds)
-                self._write(h, self._folder(name), f"{name}-1-{time.strftime('%Y-%m-%d-%H-%M-%S', time.gmtime())}")
-            finally:
-                with self.lock:
-                    self.running[name] -= 1
+            self.closing.wait(self.seconds)
+            there = name in self.names and self._folder(name) is not None
+            made = self._made(self._folder(name), f"{name}-1-{_now()}") if there else status(404)
+            with self.lock:
+                self.running[name] -= 1  # before the client can know
+            made(h)
         return answer
 
     def _make_full(self, _):
-        return lambda h: self._write(h, self.snapshots, f"full-snapshot-{time.strftime('%Y-%m-%d-%H-%M-%S', time.gmtime())}")
+        return lambda h: self._made(self.snapshots, f"full-snapshot-{_now()}")(h)
 
-    def _write(self, h, folder, name):
+    def _made(self, folder, name):
+        """Writes the files, in Qdrant's order, and tells of them."""
         data, path = tar_of(name), folder / f"{name}.snapshot"
         try:
             if self.files:
@@ -239,11 +241,9 @@ class BadServer:
                 checksum.write_text(checksum_of(data))
                 checksum.rename(folder / f"{name}.snapshot.checksum")
         except OSError as e:  # a name too long
-            status(500, f"Service internal error: {e}")(h)
-            return
-        result = {"name": path.name, "creation_time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime()), "size": len(data),
-                  "checksum": checksum_of(data)}
-        said({"result": result, "status": "ok", "time": self.seconds})(h)
+            return status(500, f"Service internal error: {e}")
+        return said({"result": {"name": path.name, "creation_time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime()), "size": len(data),
+                                "checksum": checksum_of(data)}, "status": "ok", "time": self.seconds})
 
     def _delete(self, _):
         return status(404)

@@ -72,6 +72,81 @@ static void refused(cJSON *o)
     cJSON_free(text);
 }
 
+static struct manifest with_fingerprint(void)
+{
+    struct manifest m = sample();
+    struct print p = {.points = 7, .counted = true, .looked_at = 7, .all = true};
+    memcpy(p.config, HASH, sizeof HASH);
+    memcpy(p.content, HASH, sizeof HASH);
+    fingerprint_join(&m.fingerprint, UINT64_MAX - 1, &p, &p);
+    m.fingerprint.after.points = 9;
+    m.aliases = (struct aliases){.known = true, .left_out = 3};
+    assert_true(aliases_add(&m.aliases, "prod"));
+    assert_true(aliases_add(&m.aliases, "\xc3\xa4lias"));
+    return m;
+}
+
+static void fingerprint_and_aliases_read_the_same(void **st)
+{
+    struct manifest m = with_fingerprint(), back;
+    struct err e;
+    char *text = manifest_print(&m);
+    const char *name;
+    (void)st;
+    assert_int_equal(manifest_parse(text, "x", &back, &e), 0);
+    free(text);
+    assert_true(back.fingerprint.known && back.fingerprint.exact);
+    assert_true(back.fingerprint.seed == UINT64_MAX - 1);
+    assert_int_equal(back.fingerprint.before.points, 7);
+    assert_int_equal(back.fingerprint.after.points, 9);
+    assert_true(back.fingerprint.after.counted && back.fingerprint.after.all);
+    assert_int_equal(back.fingerprint.after.looked_at, 7);
+    assert_string_equal(back.fingerprint.before.content, HASH);
+    assert_string_equal(back.fingerprint.after.config, HASH);
+    assert_true(back.aliases.known);
+    assert_int_equal(back.aliases.n, 2);
+    assert_int_equal(back.aliases.left_out, 3);
+    name = aliases_next(&back.aliases, NULL);
+    assert_string_equal(name, "prod");
+    assert_string_equal(aliases_next(&back.aliases, name), "\xc3\xa4lias");
+}
+
+/* Those of before there were any: the members are not there, and the manifest is as good as ever. */
+static void an_old_manifest_has_neither(void **st)
+{
+    struct manifest m = sample(), back;
+    struct err e;
+    char *text = manifest_print(&m);
+    (void)st;
+    assert_null(strstr(text, "fingerprint"));
+    assert_null(strstr(text, "aliases"));
+    assert_int_equal(manifest_parse(text, "x", &back, &e), 0);
+    assert_false(back.fingerprint.known || back.aliases.known);
+    free(text);
+}
+
+static void a_garbled_fingerprint_is_none_and_no_harm(void **st)
+{
+    static const struct {
+        const char *key, *value;
+    } bad[] = {{"seed", "5"},          {"seed", "\"xyz\""},        {"seed", "\"000000000000000g\""},
+               {"before", "null"},     {"after", "{}"},            {"after", "{\"points\":1,\"config\":\"\"}"}};
+    struct manifest m = with_fingerprint(), back;
+    struct err e;
+    char *text = manifest_print(&m);
+    (void)st;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        cJSON *o = cJSON_Parse(text);
+        assert_true(cJSON_ReplaceItemInObject(cJSON_GetObjectItem(o, "fingerprint"), bad[i].key, cJSON_Parse(bad[i].value)));
+        char *json = cJSON_Print(o);
+        assert_int_equal(manifest_parse(json, "x", &back, &e), 0);
+        assert_false(back.fingerprint.known);
+        cJSON_free(json);
+        cJSON_Delete(o);
+    }
+    free(text);
+}
+
 static void each_field_that_a_restore_needs_is_required(void **st)
 {
     static const char *const needed[] = {"format", "collection", "snapshot", "kind",        "shard",
@@ -136,6 +211,9 @@ static void any_cut_of_it_is_refused(void **st)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(what_is_printed_reads_the_same),
+                                       cmocka_unit_test(fingerprint_and_aliases_read_the_same),
+                                       cmocka_unit_test(an_old_manifest_has_neither),
+                                       cmocka_unit_test(a_garbled_fingerprint_is_none_and_no_harm),
                                        cmocka_unit_test(each_field_that_a_restore_needs_is_required),
                                        cmocka_unit_test(wrong_values_are_refused),
                                        cmocka_unit_test(any_cut_of_it_is_refused)};

@@ -1,0 +1,210 @@
+#include "replicator/boot_plan.h"
+#include "common/cleanup.h"
+#include "common/files.h"
+#include "common/log.h"
+#include "common/text.h"
+#include "efs/restore.h"
+#include <errno.h>
+#include <linux/magic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/vfs.h>
+
+enum { OLD_SECONDS = 2 * 86400 };
+
+/* --- the tree */
+
+static bool is_folder(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+static bool is_tree(const char *path)
+{
+    char tier[PATH_MAX];
+    for (int t = 0; t < TIER_COUNT; t++)
+        if (files_join(tier, sizeof tier, path, tier_text((enum tier)t), NULL) == 0 && is_folder(tier))
+            return true;
+    return false;
+}
+
+static bool is_network(const char *path)
+{
+    struct statfs fs;
+    return statfs(path, &fs) == 0 && fs.f_type == NFS_SUPER_MAGIC;
+}
+
+/* An empty folder on the task's own disk is most likely a mount point without its mount. */
+static bool is_local(const char *root, const char *snapshots_dir)
+{
+    struct stat efs, local;
+    return !is_network(root) && stat(root, &efs) == 0 && stat(snapshots_dir, &local) == 0 &&
+           efs.st_dev == local.st_dev;
+}
+
+bool boot_plan_on_efs(const struct settings *s)
+{
+    size_t n = strlen(s->efs_root);
+    return (strncmp(s->snapshots_dir, s->efs_root, n) == 0 &&
+            (!s->snapshots_dir[n] || s->snapshots_dir[n] == '/')) ||
+           is_network(s->snapshots_dir);
+}
+
+static enum plan_outcome later(struct err *e, int code, const char *what, const char *path,
+                               const char *advice)
+{
+    (void)err_set(e, code, what, path, advice);
+    return PLAN_LATER;
+}
+
+static enum plan_outcome no_tree(const struct settings *s, const char *from, const char *base, struct err *e)
+{
+    char advice[PATH_MAX + 200];
+    if (*from)
+        return later(
+            e, 0, "there are no backups to restore below RESTORE_FROM", from,
+            "check TIER, CPU_ARCH and the mount, or name the tree itself; a replica may still be on its way");
+    if (!is_local(s->efs_root, s->snapshots_dir))
+        return PLAN_EMPTY;
+    (void)snprintf(
+        advice, sizeof advice,
+        "mount EFS there; if it is meant to be a local folder, make %.3000s in it, and the node starts "
+        "empty",
+        base);
+    return later(e, 0, "EFS is not mounted: an empty folder on the task's own disk is at", s->efs_root,
+                 advice);
+}
+
+static enum plan_outcome find_tree(const struct settings *s, const char *from, char base[PATH_MAX],
+                                   struct err *e)
+{
+    const char *root = *from ? from : s->efs_root, *leaf = strrchr(s->base, '/') + 1;
+    const char *name = *from ? "cannot use RESTORE_FROM" : "cannot use EFS_ROOT";
+    struct stat st;
+    if (stat(root, &st) != 0)
+        return later(e, errno, name, root, "mount EFS there");
+    if (!S_ISDIR(st.st_mode))
+        return later(e, ENOTDIR, name, root, "mount EFS there");
+    if (files_join(base, PATH_MAX, strcmp(root, "/") == 0 ? "" : root, leaf, e) != 0)
+        return PLAN_LATER;
+    files_refresh(root, leaf);
+    int code = stat(base, &st) != 0 ? errno : S_ISDIR(st.st_mode) ? 0 : ENOTDIR;
+    if (code == 0)
+        return PLAN_FOUND;
+    if (code != ENOENT)
+        return later(e, code, "cannot use", base, "check the mount and who owns it");
+    if (!*from || !is_tree(root))
+        return no_tree(s, from, base, e);
+    (void)snprintf(base, PATH_MAX, "%s", root);
+    return PLAN_FOUND;
+}
+
+/* --- what is in it */
+
+struct found {
+    char collection[NAME_MAX + 1];
+    time_t newest;
+};
+struct search {
+    struct found *v;
+    size_t n;
+    bool storage; /* there are snapshots of the whole storage */
+};
+
+static int newest_first(const void *a, const void *b)
+{
+    const struct found *x = a, *y = b;
+    return x->newest != y->newest ? (x->newest < y->newest ? 1 : -1) : strcmp(x->collection, y->collection);
+}
+
+static bool add(struct search *s, const char *collection, time_t newest)
+{
+    for (size_t i = 0; i < s->n; i++)
+        if (strcmp(s->v[i].collection, collection) == 0) {
+            s->v[i].newest = newest > s->v[i].newest ? newest : s->v[i].newest;
+            return true;
+        }
+    struct found *grown = realloc(s->v, (s->n + 1) * sizeof *grown);
+    if (!grown)
+        return false;
+    s->v = grown;
+    s->v[s->n].newest = newest;
+    (void)snprintf(s->v[s->n++].collection, sizeof s->v->collection, "%s", collection);
+    return true;
+}
+
+/* A shard's counts for its collection: somebody has to be told when there is nothing else. */
+static int look(struct search *s, const char *base, const char *folder, struct err *e)
+{
+    char first[NAME_MAX + 1], collection[NAME_MAX + 1];
+    cleanup_entries struct entries list = {0};
+    time_t newest = 0;
+    if (store_list(base, folder, &list, e) != 0)
+        return -1;
+    if (name_is_storage(folder))
+        return s->storage = s->storage || list.n > 0, 0;
+    (void)snprintf(first, sizeof first, "%.*s", (int)strcspn(folder, "/"), folder);
+    if (list.n == 0 || !name_unescape(first, collection, sizeof collection) || !text_is_utf8(collection))
+        return 0;
+    for (size_t i = 0; i < list.n; i++)
+        newest = restore_taken(&list.v[i]) > newest ? restore_taken(&list.v[i]) : newest;
+    return add(s, collection, newest) ? 0 : err_set(e, ENOMEM, "cannot list the backups in", base, NULL);
+}
+
+static int look_at_all(struct search *s, const char *base, struct err *e)
+{
+    char **folders = NULL;
+    size_t n = 0;
+    int rc = store_folders(base, &folders, &n, e);
+    for (size_t i = 0; rc == 0 && i < n; i++)
+        rc = look(s, base, folders[i], e);
+    store_folders_free(folders, n);
+    return rc;
+}
+
+/* Nothing on EFS says that a collection was deleted; its last backups stay. */
+static void warn_of_old(const struct search *s)
+{
+    for (size_t i = 1; i < s->n; i++)
+        if (s->v[i].newest < s->v[0].newest - OLD_SECONDS)
+            log_line(
+                LOG_WARN, "boot_restore_old",
+                "the newest backup of %s is %ld days older than that of %s: it may have been deleted, and "
+                "comes back; delete its folders on EFS when it must not",
+                s->v[i].collection, (long)((s->v[0].newest - s->v[i].newest) / 86400), s->v[0].collection);
+}
+
+static enum plan_outcome result(struct search *s, struct marker *out, struct err *e)
+{
+    if (s->n == 0 && !s->storage)
+        return PLAN_EMPTY;
+    if (s->n == 0) {
+        (void)err_set(
+            e, 0,
+            "there are only snapshots of the whole storage, which Qdrant restores at its own start alone",
+            NULL,
+            "write one to a file (qdrant-efs restore --storage-snapshot --to FILE) and start Qdrant with it");
+        return PLAN_NEVER;
+    }
+    qsort(s->v, s->n, sizeof *s->v, newest_first);
+    warn_of_old(s);
+    for (size_t i = 0; i < s->n; i++)
+        if (!marker_add(out, s->v[i].collection))
+            return later(e, ENOMEM, "cannot plan the restore", NULL, NULL);
+    return PLAN_FOUND;
+}
+
+enum plan_outcome boot_plan(const struct settings *s, const char *from, char base[PATH_MAX],
+                            struct marker *out, struct err *e)
+{
+    struct search search = {0};
+    enum plan_outcome outcome = find_tree(s, from, base, e);
+    if (outcome != PLAN_FOUND || !out)
+        return outcome;
+    outcome = look_at_all(&search, base, e) == 0 ? result(&search, out, e) : PLAN_LATER;
+    free(search.v);
+    if (outcome == PLAN_EMPTY && *from)
+        return no_tree(s, from, base, e);
+    return outcome;
+}

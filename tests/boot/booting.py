@@ -1,0 +1,184 @@
+"""Tasks that come and go with their disks, on one EFS that stays."""
+import http.client
+import json
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+
+from container import Container
+from harness import BUILD, wait_for
+from restoring import count, fill, path_of, scroll, upsert
+from server import free_port
+
+ODD = ["emoji 🎉 東京", ".hidden", "per%cent", "-dash", "a b+c&d=e", "quote'$(x);`y`"]
+
+
+class Efs:
+    def __init__(self, root):
+        self.root, self.tree = pathlib.Path(root), pathlib.Path(root) / "test-cpu"
+        self.tree.mkdir(parents=True)
+
+    def files(self):
+        return sorted(str(p.relative_to(self.root)) for p in self.root.rglob("*") if p.is_file())
+
+    def data_of(self, stem):
+        return next(p for p in self.root.rglob("*") if p.name == f"{stem}.snapshot.zst")
+
+    def manifests(self, collection):
+        found = [json.loads(p.read_text()) for p in self.tree.rglob("*.json")]
+        return sorted((m for m in found if m["collection"] == collection), key=lambda m: m["created"])
+
+    def spoil(self, stem):
+        data = bytearray(self.data_of(stem).read_bytes())
+        data[len(data) // 2] ^= 1
+        self.data_of(stem).write_bytes(data)
+
+
+class Task(Container):
+    """One task: qdrant-entrypoint, Qdrant, the replicator, and a disk that goes with it."""
+
+    def __init__(self, kind, root, efs, **env):
+        super().__init__(kind, root, **env)
+        self.efs, self.tree, self.status = efs.root, efs.tree, free_port()
+        standard = {"EFS_ROOT": str(efs.root), "STATUS_LISTEN": f"127.0.0.1:{self.status}", "SNAPSHOT_INTERVAL": "0",
+                    "DRILL_SCHEDULE": "never", "MIN_FREE": "0", "LOCAL_KEEP": "100"}
+        self.env = {k: v for k, v in (self.env | standard | env).items() if v is not None}
+        self.prefix = []
+
+    def begin(self):
+        """Start, and wait for nothing."""
+        with open(self.log, "ab") as log:
+            self.process = self.server.process = subprocess.Popen(
+                [*self.prefix, BUILD / "qdrant-entrypoint"], cwd=self.server.work, env=self.env, stdout=log, stderr=log)
+        self.server.log = self.log
+        return self
+
+    def start(self):
+        self.begin()
+        self.server.wait_until_ready()
+        wait_for(lambda: self.replicator() is not None)
+        return self
+
+    def kill_all(self):
+        """Everything at once, as when the kernel runs out of memory; the disk stays."""
+        for pid in [self.process.pid, *self.children()]:
+            os.kill(pid, signal.SIGKILL)
+        self.process.wait(60)
+
+    def kill_replicator(self):
+        pid = self.replicator()
+        os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: self.replicator() not in (None, pid), 60)
+
+    def lose_disk(self):
+        self.stop()
+        shutil.rmtree(self.server.work)
+        self.server.work.mkdir()
+
+    # What it has
+
+    def fill(self, *collections):
+        for name in collections:
+            fill(self.server, name)
+
+    def backup(self, *collections):
+        """Have a snapshot made of each, and wait until they are on EFS; the stem of the last."""
+        import time
+        time.sleep(1.01)  # a snapshot's name has no more than the second
+        stem = None
+        for name in collections:
+            stem = self.server.result("POST", path_of(name) + "/snapshots?wait=true")["name"].removesuffix(".snapshot")
+            wait_for(lambda: self.has("collection", name, stem), 60)
+        return stem
+
+    def collections(self):
+        return sorted(c["name"] for c in self.server.result("GET", "/collections")["collections"])
+
+    def points(self):
+        return {name: scroll(self.server, name) for name in self.collections()}
+
+    # What it says
+
+    def ask(self, path):
+        connection = http.client.HTTPConnection("127.0.0.1", self.status, timeout=5)
+        try:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            body = answer.read().decode()
+            return answer.status, json.loads(body) if "json" in answer.headers["content-type"] else body
+        finally:
+            connection.close()
+
+    def restored(self):
+        return self.ask("/restored")
+
+    def health(self, **env):
+        run = subprocess.run([BUILD / "qdrant-entrypoint", "health"], env=self.env | env, capture_output=True, text=True,
+                             timeout=20)
+        return run.returncode, run.stdout
+
+    def wait_restored(self, seconds=90):
+        wait_for(lambda: self.restored()[0] == 200, seconds)
+        return self.restored()[1]
+
+    def marker(self):
+        return json.loads((self.server.snapshots / ".boot-restore.json").read_text())
+
+    def failing(self):
+        return {r["code"] for r in self.ask("/health")[1]["reasons"] if r["severity"] == "failing"}
+
+
+class Gate:
+    """Passes TCP on to a server, but while it is shut no more than `limit` bytes of any one connection."""
+
+    def __init__(self, port, limit):
+        self.port, self.limit, self.full, self.opened = port, limit, threading.Event(), threading.Event()
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        while True:
+            client, _ = self.listener.accept()
+            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client):
+        try:
+            with client, socket.create_connection(("127.0.0.1", self.port)) as server:
+                threading.Thread(target=self._back, args=(server, client), daemon=True).start()
+                passed = 0
+                while data := client.recv(65536):
+                    passed += len(data)
+                    if passed >= self.limit and not self.opened.is_set():
+                        self.full.set()
+                        while not self.opened.wait(0.1):
+                            if self._gone(client):
+                                return
+                    server.sendall(data)
+        except OSError:
+            pass
+
+    @staticmethod
+    def _gone(client):
+        """Was the other end closed by the death of its process?"""
+        try:
+            info = client.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)
+            return info[0] not in (1,)  # TCP_ESTABLISHED; a dead peer's FIN or RST changes it
+        except OSError:
+            return True
+
+    @staticmethod
+    def _back(server, client):
+        try:
+            while data := server.recv(65536):
+                client.sendall(data)
+            client.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+
+
+__all__ = ["Efs", "Gate", "ODD", "Task", "count", "fill", "path_of", "scroll", "upsert"]

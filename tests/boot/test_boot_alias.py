@@ -1,0 +1,84 @@
+"""Aliases, which no snapshot of Qdrant's has, come back from the manifests."""
+import json
+
+import pytest
+from booting import Task, fill, path_of
+from harness import BUILD, wait_for
+from restoring import SIXTH, scroll, upsert
+
+LATEST = {"RESTORE_ON_EMPTY": "latest"}
+
+
+def aliases(t):
+    return {a["alias_name"]: a["collection_name"] for a in t.server.result("GET", "/aliases")["aliases"]}
+
+
+def point(t, collection, *names):
+    t.server.result("POST", "/collections/aliases",
+                    {"actions": [{"create_alias": {"collection_name": collection, "alias_name": n}} for n in names]})
+
+
+def has_aliases(efs, collection, *names):
+    found = efs.manifests(collection)
+    return bool(found) and set(found[-1].get("aliases", [])) == set(names)
+
+
+@pytest.fixture
+def lost(task, efs):
+    """"docs" was replaced by "docs_v2", to which an alias "docs" points by now: both have backups."""
+    t = task(SNAPSHOT_INTERVAL="2s", **LATEST).start()
+    t.wait_restored()
+    t.fill("docs")
+    wait_for(lambda: efs.manifests("docs"))
+    t.server.result("DELETE", "/collections/docs")
+    t.fill("docs_v2")
+    upsert(t.server, "docs_v2", [SIXTH])
+    point(t, "docs_v2", "docs", "größe 🎉")
+    wait_for(lambda: has_aliases(efs, "docs_v2", "docs", "größe 🎉"))
+    t.had = scroll(t.server, "docs_v2")
+    t.lose_disk()
+    t.env["SNAPSHOT_INTERVAL"] = "0"
+    return t
+
+
+def test_aliases_are_back_and_an_old_collection_does_not_come_back_under_an_aliases_name(lost):
+    lost.start().wait_restored()
+    assert aliases(lost) == {"docs": "docs_v2", "größe 🎉": "docs_v2"}
+    assert lost.collections() == ["docs_v2"] and scroll(lost.server, "docs") == lost.had
+    assert [e for e in lost.events("boot_restore_skipped") if "docs is not restored: an alias" in e["message"]]
+
+
+def test_qdrant_efs_restore_puts_them_back_too_but_not_with_another_name(lost):
+    lost.env["RESTORE_ON_EMPTY"] = "never"
+    lost.start()
+    env = {"QDRANT_URL": lost.server.url, "QDRANT_API_KEY": lost.server.api_key}
+
+    def restore(*more):
+        import subprocess
+        run = subprocess.run([BUILD / "qdrant-efs", "restore", "--json", "--collection", "docs_v2", *more],
+                             env=lost.env | env, capture_output=True, text=True, timeout=60)
+        assert run.returncode == 0, run.stderr
+        return json.loads(run.stdout)[0]
+    restore("--rename", "beside")
+    assert aliases(lost) == {}
+    restore()
+    assert aliases(lost) == {"docs": "docs_v2", "größe 🎉": "docs_v2"}
+    restore("--force")
+    assert aliases(lost) == {"docs": "docs_v2", "größe 🎉": "docs_v2"}
+    # One that is of another collection by now is left alone, and that is said.
+    lost.server.result("POST", "/collections/aliases", {"actions": [{"delete_alias": {"alias_name": "docs"}}]})
+    point(lost, "beside", "docs")
+    assert "beside" in restore("--force")["note"]
+    assert aliases(lost) == {"docs": "beside", "größe 🎉": "docs_v2"}
+
+
+def test_an_alias_with_the_name_of_a_collection_is_left_alone(lost):
+    lost.env["RESTORE_ON_EMPTY"] = "never"
+    lost.start()
+    lost.fill("docs")
+    env = {"QDRANT_URL": lost.server.url, "QDRANT_API_KEY": lost.server.api_key}
+    import subprocess
+    run = subprocess.run([BUILD / "qdrant-efs", "restore", "--collection", "docs_v2"], env=lost.env | env,
+                         capture_output=True, text=True, timeout=60)
+    assert run.returncode == 0 and "has the name of a collection" in run.stdout, run.stderr
+    assert aliases(lost) == {"größe 🎉": "docs_v2"}
