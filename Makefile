@@ -16,7 +16,7 @@ DEPS     = build-essential pkg-config libcurl4-openssl-dev libcjson-dev libzstd-
 # For lint, fuzz, and the suites that say what they miss when they are skipped.
 DEPS_DEV = cppcheck clang clang-tidy libclang-rt-dev valgrind strace debootstrap user-mode-linux nfs-kernel-server \
            nfs-common kmod rpcbind iproute2 procps mandoc tini catatonit clang-format \
-           faketime prometheus chromium
+           prometheus chromium docker-compose
 
 WARN     = -Wall -Wextra -Wshadow -Wconversion -Werror
 HARDEN   = -fstack-protector-strong -fstack-clash-protection -D_FORTIFY_SOURCE=2 \

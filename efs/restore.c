@@ -69,6 +69,7 @@ enum restore_outcome restore_look(const struct restore *r, const struct backup *
                                   struct err *e)
 {
     cleanup_names struct qdrant_names names = {0};
+    struct err why = {0};
     *out = (struct restore_report){.points_before = -1, .points = -1};
     if (b && b->m.source.kind == KIND_STORAGE)
         return failed(e, "a snapshot of the whole storage can be restored at Qdrant's start alone",
@@ -76,10 +77,16 @@ enum restore_outcome restore_look(const struct restore *r, const struct backup *
     if (qdrant_collections(r->qdrant, &names, e) != 0)
         return RESTORE_FAILED;
     out->existed = qdrant_names_have(&names, r->target);
-    if (out->existed)
-        return qdrant_count(r->qdrant, r->target, &out->points_before, e) == 0
-                   ? would_lose(r, b, out->points_before, e)
-                   : RESTORE_FAILED;
+    if (out->existed && qdrant_count(r->qdrant, r->target, &out->points_before, &why) == 0)
+        return would_lose(r, b, out->points_before, e);
+    if (out->existed && r->force && why.code == QDRANT_ANSWERED)
+        return RESTORE_DONE; /* after a death in the middle of a restore Qdrant answers "Dirty shard", and
+                                takes it again */
+    if (out->existed) {
+        if (e)
+            *e = why;
+        return RESTORE_FAILED;
+    }
     if (b && b->m.source.kind == KIND_SHARD)
         return failed(e, "a shard can only be restored into a collection that is there",
                       "restore the collection first, or create it");
@@ -248,8 +255,8 @@ static enum restore_outcome put_aliases(const struct restore *r, const struct ba
 static unsigned long minor_version(const char *text)
 {
     char *end = NULL;
-    unsigned long major = strtoul(text, &end, 10);
-    return end != text && *end == '.' ? major * 1000 + strtoul(end + 1, NULL, 10) : 0;
+    unsigned long major = text ? strtoul(text, &end, 10) : 0;
+    return text && end != text && *end == '.' ? major * 1000 + strtoul(end + 1, NULL, 10) : 0;
 }
 
 /* Qdrant reads what older versions wrote, one minor version after the other; not the reverse. */

@@ -262,16 +262,19 @@ bool second_ended(struct second *s, char *why, size_t size)
 }
 
 /* Is it ours that answers? A stranger that took the port has another key, or none. */
-static bool is_ours(struct second *s)
+static int is_ours(struct second *s, struct err *e)
 {
     struct qdrant_names names = {0};
-    struct err e = {0};
-    if (qdrant_collections(s->qdrant, &names, &e) != 0)
-        return false;
+    struct err why = {0};
+    int with_key = qdrant_collections(s->qdrant, &names, &why);
     qdrant_names_free(&names);
-    bool open_to_all = qdrant_collections(s->stranger, &names, &e) == 0;
+    if (with_key != 0 && why.code != QDRANT_REFUSED)
+        return e ? (*e = why, -1) : -1;
+    int without = with_key == 0 ? qdrant_collections(s->stranger, &names, &why) : 0;
     qdrant_names_free(&names);
-    return !open_to_all && e.code == QDRANT_REFUSED;
+    return without != 0 && why.code == QDRANT_REFUSED && !reaped(s)
+               ? 0
+               : err_set(e, 0, "another program took the second Qdrant's port", NULL, NULL);
 }
 
 static int wait_ready(struct second *s, long start_ms, struct err *e)
@@ -290,9 +293,7 @@ static int wait_ready(struct second *s, long start_ms, struct err *e)
     }
     if (qdrant_version(s->qdrant, s->version, sizeof s->version, e) != 0)
         return -1;
-    return is_ours(s) && !reaped(s)
-               ? 0
-               : err_set(e, 0, "another program took the second Qdrant's port", NULL, NULL);
+    return is_ours(s, e);
 }
 
 static void end_process(struct second *s)

@@ -148,7 +148,7 @@ static int garbled(const struct question *what, struct err *e)
 static void no_nul_escapes(char *json)
 {
     for (char *p = json; (p = strstr(p, "\\u0000")); p += 6)
-        memcpy(p, "\\uFFFD", 6);
+        memcpy(p + 2, "FFFD", 4); /* NOLINT(bugprone-not-null-terminated-result): in place */
 }
 
 /* The reply's `result`, NULL with `e`; `*whole` is to be freed. */

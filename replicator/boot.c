@@ -15,7 +15,8 @@ enum {
     PAUSE_MAX_MS = 30000,
     QDRANT_PAUSE_MS = 1000,
     SAY_AGAIN_MS = 300000,
-    TRIES = 5, /* of one collection that goes wrong in the middle, while EFS and Qdrant are there */
+    TRIES = 8, /* of one collection, a minute and a half, while EFS and Qdrant are there */
+    SAID_ALIKE = 80,
     BUSY = LEDGER_WORKERS - 1,
 };
 enum step {
@@ -51,7 +52,8 @@ static enum step wait_for(struct boot *b, enum log_level level, const struct err
 {
     int64_t now = clock_ms();
     tell(b, b->decided ? LEDGER_RESTORING : LEDGER_RESTORE_WAITING, why->text);
-    if (strcmp(b->said, why->text) != 0 || now - b->said_at >= SAY_AGAIN_MS) {
+    /* Only the beginning: Qdrant's replies end with the time that they took. */
+    if (strncmp(b->said, why->text, SAID_ALIKE) != 0 || now - b->said_at >= SAY_AGAIN_MS) {
         log_line(level, "boot_restore_waiting",
                  "the restore of this empty disk waits, and the node is not healthy: %s", why->text);
         (void)snprintf(b->said, sizeof b->said, "%s", why->text);
@@ -230,10 +232,9 @@ static int half_ours(struct boot *b, const struct marker_part *p, bool *ours, st
     *ours = p->state == PART_BEGUN;
     if (p->state != PART_FAILED || !p->begun)
         return 0;
-    if (qdrant_count(b->x->qdrant, p->collection, &now, e) != 0)
-        return e->code == QDRANT_MISSING ? 0 : -1;
+    bool told = qdrant_count(b->x->qdrant, p->collection, &now, e) == 0 || e->code == QDRANT_MISSING;
     *ours = now == p->left;
-    return 0;
+    return told || e->code == QDRANT_ANSWERED ? 0 : -1;
 }
 
 static cJSON *about(const struct boot_collection *c, double seconds)
@@ -300,7 +301,7 @@ static enum step conclude(struct boot *b, struct marker_part *p, const struct bo
     case BOOT_LATER:
         if (atomic_load(&b->x->stop))
             return STEP_WAIT;
-        if (c->begun && ++p->tries >= TRIES) {
+        if (++p->tries >= TRIES) {
             part_failed(b, p, c);
             break;
         }

@@ -160,7 +160,7 @@ static bool wait_for_efs(struct show *s)
             e.text);
         return say(s, stderr, line), false;
     }
-    for (bool all = false; !(all = all_there(s)); clock_sleep(LOOK_MS)) {
+    for (; !all_there(s); clock_sleep(LOOK_MS)) {
         if (atomic_load(&s->context->stop) || clock_ms() > end)
             return say(s, stderr,
                        "Not all of them are on EFS yet; `qdrant-efs ls` and the replicator's log tell more."),
@@ -258,7 +258,8 @@ int by_hand_run(struct context *x, const struct by_hand *what, const sigset_t *s
     (void)pthread_mutex_unlock(&s.mutex);
     if (draws)
         (void)pthread_join(pen, NULL);
-    if (listens && pthread_kill(ear, SIGTERM) == 0)
+    /* Blocked in all threads: it wakes the stopper's sigwait, whoever it is for. */
+    if (listens && kill(getpid(), SIGTERM) == 0)
         (void)pthread_join(ear, NULL);
     for (size_t i = 0; i < s.n_made; i++) {
         free(s.made[i].collection);

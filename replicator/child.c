@@ -176,7 +176,7 @@ static void attend(struct child *c, struct child_result *r)
 
 int child_run(const struct child_options *o, struct child_result *out, struct err *e)
 {
-    struct child c = {.o = o};
+    struct child c = {.o = o, .out = -1, .errors = -1};
     *out = (struct child_result){.output = calloc(1, 1)};
     if (!out->output)
         return err_set(e, ENOMEM, "cannot start", o->program, NULL);

@@ -331,10 +331,12 @@ static void look_back(struct maker *m, struct item *it)
     }
 }
 
+/* What is on EFS counts where nothing newer is known locally: the ledger takes one from a clock that ran
+ * ahead for as old as its publication. */
 static bool is_served(const struct maker *m, const struct item *it, time_t on_efs)
 {
     const struct maker_run *r = m->run;
-    return r->served && (r->served(it->newest, r->arg) || r->served(on_efs, r->arg));
+    return r->served && (r->served(it->newest, r->arg) || (it->newest < on_efs && r->served(on_efs, r->arg)));
 }
 
 static bool is_wanted(const struct maker *m, const struct item *it)

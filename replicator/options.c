@@ -27,9 +27,11 @@ const struct config_row option_rows[] = {
     {"SNAPSHOT_S3_OBJECT_LOCK", "such as GOVERNANCE:30d or COMPLIANCE:1d", "the bucket's", false},
     {"SNAPSHOT_S3_ENDPOINT", "another S3 service", "AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, else AWS", false},
     {"FINGERPRINT", "look at what a snapshot holds before and after it is made: on or off", "on", false},
-    {"RESTORE_ON_EMPTY", "restore an empty disk at start: never, latest, or a time such as 2026-11-24T08:00Z or 2h",
-     "never", false},
-    {"RESTORE_FROM", "from another root than EFS_ROOT, such as the replica; or from that tree", "EFS_ROOT", false},
+    {"RESTORE_ON_EMPTY",
+     "restore an empty disk at start: never, latest, or a time such as 2026-11-24T08:00Z or 2h", "never",
+     false},
+    {"RESTORE_FROM", "from another root than EFS_ROOT, such as the replica; or from that tree", "EFS_ROOT",
+     false},
     {"DRILL_SCHEDULE", "prove by a restore: never, hourly, daily, weekly, or daily@03:30 (UTC)", "daily",
      false},
 };
@@ -145,7 +147,8 @@ static int at_boot(struct options *o, struct err *e)
 {
     const char *when = config_env("RESTORE_ON_EMPTY", "never");
     if (config_text(o->restore_setting, sizeof o->restore_setting, "RESTORE_ON_EMPTY", when, e) != 0 ||
-        config_path(o->restore_from, sizeof o->restore_from, "RESTORE_FROM", config_env("RESTORE_FROM", ""), e) != 0)
+        config_path(o->restore_from, sizeof o->restore_from, "RESTORE_FROM", config_env("RESTORE_FROM", ""),
+                    e) != 0)
         return -1;
     o->restore = strcmp(when, "never") != 0;
     if (!o->restore || strcmp(when, "latest") == 0 || restore_when(when, time(NULL), &o->restore_at))
@@ -168,10 +171,12 @@ bool options_wanted(const char *patterns, const char *collection)
         size_t n = strcspn(p, ",");
         const char *from = p + strspn(p, " ");
         bool out = *from == '!';
+        size_t skip = out ? 1 : 0;
         size_t length = n > (size_t)(from - p) ? n - (size_t)(from - p) : 0;
         while (length > 0 && from[length - 1] == ' ')
             length--;
-        (void)snprintf(pattern, sizeof pattern, "%.*s", (int)(length > out ? length - out : 0), from + out);
+        (void)snprintf(pattern, sizeof pattern, "%.*s", (int)(length > skip ? length - skip : 0),
+                       from + skip);
         p += n + (p[n] == ',');
         if (!*pattern)
             continue;

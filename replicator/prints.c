@@ -1,6 +1,7 @@
 #include "replicator/prints.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -90,7 +91,7 @@ static bool look(struct prints *p, struct qdrant *q, const char *collection, uin
     int rc = print_take(q, collection, seed, out, &e);
     if (rc == PRINT_ELSEWHERE)
         log_line(LOG_DEBUG, "no_fingerprint", "%s has shards on other nodes alone", collection);
-    else if (rc != 0)
+    else if (rc != 0 && e.code != ECANCELED && e.code != QDRANT_MISSING) /* stopped, or deleted meanwhile */
         failed(p, collection, e.text);
     return rc == 0;
 }

@@ -1,4 +1,5 @@
 """Tasks that come and go with their disks, on one EFS that stays."""
+import calendar
 import http.client
 import json
 import os
@@ -8,6 +9,7 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 
 from container import Container
 from harness import BUILD, wait_for
@@ -31,6 +33,21 @@ class Efs:
     def manifests(self, collection):
         found = [json.loads(p.read_text()) for p in self.tree.rglob("*.json")]
         return sorted((m for m in found if m["collection"] == collection), key=lambda m: m["created"])
+
+    def age(self, collection, seconds):
+        """Make its backups older, as if they had been taken so long before."""
+        for path in list(self.tree.glob(f"*/{collection}/*.json")):
+            manifest = json.loads(path.read_text())
+            old = manifest["snapshot"]
+            taken = calendar.timegm(time.strptime(old[-19:], "%Y-%m-%d-%H-%M-%S")) - seconds
+            new = old[:-19] + time.strftime("%Y-%m-%d-%H-%M-%S", time.gmtime(taken))
+            slot = time.strftime("%Y-%m-%dT%H:%M:00Z", time.gmtime(taken // 900 * 900))
+            text = json.dumps(manifest | {"slot": slot}).replace(old, new)
+            for file in path.parent.glob(f"{old}.*"):
+                if file.suffix == ".sha256":
+                    file.write_text(file.read_text().replace(old, new))
+                file.rename(file.with_name(file.name.replace(old, new)))
+            path.with_name(f"{new}.json").write_text(text)
 
     def spoil(self, stem):
         data = bytearray(self.data_of(stem).read_bytes())
@@ -87,13 +104,11 @@ class Task(Container):
 
     def backup(self, *collections):
         """Have a snapshot made of each, and wait until they are on EFS; the stem of the last."""
-        import time
         time.sleep(1.01)  # a snapshot's name has no more than the second
-        stem = None
-        for name in collections:
-            stem = self.server.result("POST", path_of(name) + "/snapshots?wait=true")["name"].removesuffix(".snapshot")
-            wait_for(lambda: self.has("collection", name, stem), 60)
-        return stem
+        made = {("collection", name, self.server.result("POST", path_of(name) + "/snapshots?wait=true")["name"][:-9])
+                for name in collections}
+        wait_for(lambda: made <= self.complete(), 60)
+        return max(stem for _, _, stem in made)
 
     def collections(self):
         return sorted(c["name"] for c in self.server.result("GET", "/collections")["collections"])

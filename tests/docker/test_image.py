@@ -127,7 +127,7 @@ class Image:
     def __init__(self, suite, folder):
         self.suite, self.tag = suite, f"qdrant-efs-test/qdrant-efs:{suite}"
         debian, self.base = qdrant_image(suite, folder)
-        source = tar_of(ROOT, "Makefile", "LICENSE", "common", "efs", "replicator", "entrypoint", "docker")
+        source = tar_of(ROOT, "Makefile", "LICENSE", "common", "aws", "qdrant", "efs", "replicator", "entrypoint", "docker")
         build(self.tag, source, "docker/Dockerfile", BUILD_IMAGE=debian, QDRANT_IMAGE=self.base)
 
     @functools.cached_property
@@ -307,8 +307,9 @@ def test_it_is_configured_as_the_official_image_but_for_its_entrypoint(image):
     base, ours = (both["Config"] for both in image.both)
     assert ours["Entrypoint"] == ["qdrant-entrypoint"] and not ours["Cmd"]
     assert ours["Labels"]["org.opencontainers.image.title"] == "Qdrant with backups on EFS"
-    for key in ("User", "Env", "WorkingDir", "ExposedPorts", "Volumes", "StopSignal", "Healthcheck"):
+    for key in ("User", "Env", "WorkingDir", "ExposedPorts", "Volumes", "StopSignal"):
         assert ours.get(key) == base.get(key), key
+    assert ours["Healthcheck"]["Test"] == ["CMD", "qdrant-entrypoint", "health"]
 
 
 def test_it_is_the_official_image_and_one_layer_of_less_than_50_mb(image):

@@ -171,7 +171,8 @@ def test_nodes_side_by_side_are_no_reason_to_prove_nothing(node):
     fill(node.server)
     node.back_up("c", NODE_NAME="node-a")
     time.sleep(1.1)
-    node.back_up("c", NODE_NAME="node-b")
+    node.server.result("POST", "/collections/c/snapshots")
+    assert node.tree.once(NODE_NAME="node-b").returncode == 0
     assert node.verdicts(code=0)["c"]["node"] == "node-b"
     assert node.verdicts("--node", "node-a", code=0)["c"]["node"] == "node-a"
     assert node.verdicts(code=0, NODE_NAME="node-a")["c"]["node"] == "node-a"

@@ -3,7 +3,6 @@ import json
 import os
 import pathlib
 import signal
-import socket
 import subprocess
 import time
 
@@ -236,14 +235,3 @@ def test_a_snapshot_of_a_newer_qdrant_is_named_as_such(node):
     edit_manifest(node.manifest(), lambda m: m.update(qdrant_version="2.0.0"))
     one = node.verdicts()["c"]
     assert "2.0.0" in one["why"] + one["note"], one
-
-
-def test_ports_are_free_again(node):
-    """Two drills in a row, each with ports of its own, leave none behind."""
-    fill(node.server)
-    node.back_up("c")
-    before = set(listening())
-    assert node.drill().returncode == 0
-    assert {a for a in set(listening()) - before if a[0] == "0100007F"} == set()
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))

@@ -125,12 +125,15 @@ static void a_predecessor_is_the_same_node_and_a_neighbour_is_not(void **s)
     (void)add("1", NULL, "2026-11-21T08:00:00Z");
     (void)add("2", NULL, "2026-11-21T08:15:00Z");
     assert_int_equal(choose(&w, order, &e), 3);
-    add("1", NULL, "2026-11-21T08:30:00Z"); /* lives on */
+    (void)add("1", NULL, "2026-11-21T08:30:00Z"); /* a deployment that ran both for a moment */
     (void)add("2", NULL, "2026-11-21T08:45:00Z");
+    assert_int_equal(choose(&w, order, &e), 5);
+    (void)add("1", NULL, "2026-11-21T10:30:00Z"); /* lives on */
+    (void)add("2", NULL, "2026-11-21T10:45:00Z");
     assert_int_equal(choose(&w, order, &e), 0);
-    (void)add("2", NULL, "2026-11-23T08:45:00Z"); /* it was a deployment, and is over */
-    assert_int_equal(choose(&w, order, &e), 6);
-    assert_int_equal(order[0], 5);
+    (void)add("2", NULL, "2026-11-23T10:45:00Z"); /* it was a deployment, and is over */
+    assert_int_equal(choose(&w, order, &e), 8);
+    assert_int_equal(order[0], 7);
 }
 
 static void trees_are_never_mixed(void **s)

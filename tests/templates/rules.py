@@ -1,0 +1,183 @@
+"""What must hold in a template, over what cfn-lint knows. A rule yields complaints; its docstring says why it is one."""
+import re
+
+from templates import as_list, branches, names_of, strings
+
+MARGIN = 5  # seconds that Fargate itself needs of a task's stopTimeout
+
+
+def container(t):
+    return t.task["ContainerDefinitions"][0]
+
+
+def value_of(t, name):
+    return next((e["Value"] for e in branches(container(t)["Environment"]) if e["Name"] == name), None)
+
+
+def default_of(t, value):
+    return t["Parameters"][value["Ref"]]["Default"] if isinstance(value, dict) else value
+
+
+def encrypted_at_rest(t):
+    """Backups hold all of the data."""
+    for name, r in t.resources("AWS::EFS::FileSystem").items():
+        if r["Properties"].get("Encrypted") is not True:
+            yield f"{name} is not encrypted"
+    for name, r in t.resources("AWS::S3::Bucket").items():
+        if not r["Properties"].get("BucketEncryption"):
+            yield f"{name} is not encrypted"
+        if set(r["Properties"].get("PublicAccessBlockConfiguration", {0: 0}).values()) != {True}:
+            yield f"{name} may become public"
+
+
+def backups_outlive_the_stack(t):
+    """Whoever deletes a stack does not mean the backups."""
+    for kind in ("AWS::EFS::FileSystem", "AWS::S3::Bucket"):
+        for name, r in t.resources(kind).items():
+            if {r.get("DeletionPolicy"), r.get("UpdateReplacePolicy")} != {"Retain"}:
+                yield f"{name} goes with its stack"
+
+
+def tls_everywhere(t):
+    """In transit, too: in the task, and refused where it is missing."""
+    for v in t.task["Volumes"]:
+        efs = v.get("EFSVolumeConfiguration")
+        if efs and (efs.get("TransitEncryption") != "ENABLED" or efs["AuthorizationConfig"].get("IAM") != "ENABLED"
+                    or "AccessPointId" not in efs["AuthorizationConfig"]):
+            yield f"volume {v['Name']}: not by TLS, IAM and an access point"
+    for name, r in t.resources("AWS::EFS::FileSystem").items():
+        if not denies(r["Properties"].get("FileSystemPolicy"), "Bool", "aws:SecureTransport", "false"):
+            yield f"{name} allows mounts without TLS"
+        if not denies(r["Properties"].get("FileSystemPolicy"), "Null", "elasticfilesystem:AccessPointArn", "true"):
+            yield f"{name} allows mounts of its root"
+    policies = t.properties("AWS::S3::BucketPolicy")
+    for name in t.resources("AWS::S3::Bucket"):
+        if not any(p["Bucket"] == {"Ref": name} and denies(p["PolicyDocument"], "Bool", "aws:SecureTransport", "false")
+                   for p in policies):
+            yield f"{name} allows requests without TLS"
+
+
+def denies(policy, operator, key, value):
+    return any(s["Effect"] == "Deny" and s["Principal"] in ("*", {"AWS": "*"}) and
+               s.get("Condition", {}).get(operator, {}).get(key) == value for s in (policy or {}).get("Statement", ()))
+
+
+def no_wildcard_without_a_reason(t):
+    """A right on everything is a right too many, unless a comment beside it says why ("# any: …")."""
+    for owner, s in t.statements():
+        if any("*" in a for a in as_list(s["Action"])) and s["Effect"] == "Allow":
+            yield f"{owner}: {s['Action']} allows any action"
+        wide = any(text.endswith("*") or text == "*" for text in strings(s["Resource"]))
+        line = t.lines[list(s)[list(s).index("Resource")].start_mark.line]
+        if wide and not re.search(r"# any: \w", line):
+            yield f"{owner}: {s.get('Sid')} is for any resource, and no comment says why"
+
+
+def rights_on_efs_by_access_point(t):
+    """The file system's policy cannot name its own access point; the task role must."""
+    for owner, s in t.statements():
+        if any(a.startswith("elasticfilesystem:Client") for a in as_list(s["Action"])):
+            if "elasticfilesystem:AccessPointArn" not in s.get("Condition", {}).get("StringEquals", {}):
+                yield f"{owner}: {s['Sid']} by any access point"
+            if "Replica" in str(s["Resource"]) and s["Action"] != "elasticfilesystem:ClientMount":
+                yield f"{owner}: {s['Sid']} writes to the replica"
+
+
+def secrets_by_arn(t):
+    """A name finds a secret in the wrong account or Region; a value in the environment is for all to read."""
+    secret = {"Ref": "ApiKeySecretArn"}
+    if not t["Parameters"]["ApiKeySecretArn"].get("AllowedPattern", "").startswith("^arn:"):
+        yield "ApiKeySecretArn takes what is no ARN"
+    for s in container(t)["Secrets"]:
+        if "ApiKeySecretArn" not in str(s["ValueFrom"]):
+            yield f"{s['Name']} is not by ARN"
+    if value_of(t, "AK_ARN") != secret:
+        yield "AK_ARN is another secret"
+    for name in names_of(container(t)["Environment"]):
+        if re.search("KEY|TOKEN|PASSWORD|SECRET", name) and name != "AK_JSON_KEY":
+            yield f"{name} is in the environment"
+    for owner, s in t.statements():
+        if "secretsmanager:GetSecretValue" in as_list(s["Action"]) and s["Resource"] != secret:
+            yield f"{owner} reads other secrets"
+
+
+def a_stop_fits(t):
+    """Fargate kills at stopTimeout, 120 s at most; Qdrant's flush and our last words have to be over by then."""
+    timeout, grace = container(t)["StopTimeout"], int(value_of(t, "STOP_GRACE_SECONDS"))
+    if not grace + MARGIN <= timeout <= 120:
+        yield f"STOP_GRACE_SECONDS {grace} does not fit into stopTimeout {timeout}"
+
+
+def is_asked_for_its_health(t):
+    """ECS knows no other health check than that of the task definition."""
+    check = container(t).get("HealthCheck", {})
+    if check.get("Command") != ["CMD", "qdrant-entrypoint", "health"] or check.get("StartPeriod") != 300:
+        yield f"the health check is {check}"
+
+
+def a_restore_is_waited_for(t):
+    """While it restores, a node is only healthy within HEALTH_START_SECONDS; ECS would kill it at 300 s."""
+    start = default_of(t, value_of(t, "HEALTH_START_SECONDS"))
+    if value_of(t, "RESTORE_ON_EMPTY") and int(start) <= 300:
+        yield f"HEALTH_START_SECONDS is {start}"
+
+
+def one_task_at_a_time(t):
+    """Two tasks of one NODE_NAME serve two states and back up both."""
+    d = t.service["DeploymentConfiguration"]
+    if (d["MinimumHealthyPercent"], d["MaximumPercent"]) != (0, 100):
+        yield "a deployment starts the new task before the old one is gone"
+    if t.service.get("AvailabilityZoneRebalancing") != "DISABLED":
+        yield "zones are rebalanced"
+    if t["Parameters"]["DesiredCount"].get("AllowedValues") != [0, 1]:
+        yield "two tasks may be asked for"
+
+
+def what_is_written_is_mounted(t):
+    """The root file system is read-only, and the user is none in particular."""
+    c = container(t)
+    writable = [m["ContainerPath"] for m in c["MountPoints"] if not m["ReadOnly"]]
+    if c.get("ReadonlyRootFilesystem") is not True or c.get("User") in (None, "0", "root", "0:0"):
+        yield "it runs as root, or may write to the image"
+    for path in ("/qdrant/storage", "/qdrant/snapshots", "/tmp", value_of(t, "EFS_ROOT"),
+                 value_of(t, "QDRANT_INIT_FILE_PATH")):
+        if not any(path == w or path.startswith(w + "/") for w in writable):
+            yield f"{path} cannot be written"
+    if "/replica" in str(c["MountPoints"]) and "/replica" in writable:
+        yield "the replica may be written to"
+
+
+def silence_alarms(t):
+    """A dead node reports no age at all."""
+    alarms = {name: r["Properties"] for name, r in t.resources("AWS::CloudWatch::Alarm").items()}
+    for name, a in alarms.items():
+        if "TreatMissingData" not in a:
+            yield f"{name} does not say what silence means"
+    for metric in ("OldestBackupAgeSeconds", "Unhealthy", "TimeSinceLastSync", "CPUUtilization"):
+        if not any(a["MetricName"] == metric and a["TreatMissingData"] == "breaching" for a in alarms.values()):
+            yield f"nobody is told of a missing {metric}"
+
+
+def age_alarm_is_the_rpo(t):
+    """The alarm and /health mean the same."""
+    for a in t.properties("AWS::CloudWatch::Alarm"):
+        if a["MetricName"] == "OldestBackupAgeSeconds" and not a["Threshold"] == value_of(t, "RPO_SECONDS"):
+            yield "another age than RPO_SECONDS alarms"
+
+
+def only_known_peers(t):
+    """Nobody but the node reaches EFS, nobody but the given group the node."""
+    groups = t.resources("AWS::EC2::SecurityGroup")
+    rules = [(n, r) for n, g in groups.items() for r in g["Properties"]["SecurityGroupIngress"]]
+    for name, r in rules:
+        allowed = {2049: {"Ref": "NodeSecurityGroup"}}.get(r["FromPort"], {"Ref": "ClientSecurityGroupId"})
+        if r["FromPort"] != r["ToPort"] or r.get("SourceSecurityGroupId") != allowed:
+            yield f"{name} lets in {r}"
+    for name, g in groups.items():
+        if not g["Properties"].get("SecurityGroupEgress"):
+            yield f"{name} may call anybody"  # EC2's rule when there is none
+
+
+RULES = [encrypted_at_rest, backups_outlive_the_stack, tls_everywhere, no_wildcard_without_a_reason,
+         rights_on_efs_by_access_point, secrets_by_arn, a_stop_fits, is_asked_for_its_health, a_restore_is_waited_for,
+         one_task_at_a_time, what_is_written_is_mounted, silence_alarms, age_alarm_is_the_rpo, only_known_peers]
