@@ -225,12 +225,14 @@ static void log_va(enum log_level level, const char *event, cJSON *fields, const
 static void log_va(enum log_level level, const char *event, cJSON *fields, const char *fmt, va_list ap)
 {
     char message[MESSAGE_MAX];
-    if (level < q.level)
+    if (level < q.level && level < LOG_WARN)
         return;
     (void)vsnprintf(message, sizeof message, fmt, ap);
-    char *line = render(level, event, message, fields);
-    if (line)
+    char *line = render(level, event, message, fields); /* which remembers it, also when it is not written */
+    if (line && level >= q.level)
         put(line);
+    else
+        free(line);
 }
 
 void log_line(enum log_level level, const char *event, const char *fmt, ...)

@@ -101,6 +101,19 @@ static bool abandoned(int dirfd, const char *name)
     return fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && time(NULL) - st.st_mtime > limit;
 }
 
+/* The receipt of a second target whose backup was pruned or moved away. */
+static bool lone_receipt(int dirfd, const char *name)
+{
+    char data[NAME_MAX + 1];
+    struct stat st;
+    size_t n = strlen(name);
+    if (n < 4 || strcmp(name + n - 3, ".s3") != 0 || name[0] == '.')
+        return false;
+    (void)snprintf(data, sizeof data, "%.*s", (int)(n - 3), name);
+    return fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && time(NULL) - st.st_mtime > ABANDONED &&
+           fstatat(dirfd, data, &st, AT_SYMLINK_NOFOLLOW) != 0 && errno == ENOENT;
+}
+
 static int sweep(const char *base, const char *folder, enum tier t, struct err *e)
 {
     char rel[NAME_MAX * 2 + 32], dir[PATH_MAX];
@@ -111,8 +124,10 @@ static int sweep(const char *base, const char *folder, enum tier t, struct err *
     if (!d)
         return errno == ENOENT ? 0 : err_set(e, errno, "cannot list", dir, NULL);
     for (struct dirent *de; (de = readdir(d));)
-        if (strncmp(de->d_name, FILES_PARTIAL, strlen(FILES_PARTIAL)) == 0 &&
-            abandoned(dirfd(d), de->d_name) && gone(dir, de->d_name, "", e) != 0)
+        if (lone_receipt(dirfd(d), de->d_name) && gone(dir, de->d_name, "", e) != 0)
+            return -1;
+        else if (strncmp(de->d_name, FILES_PARTIAL, strlen(FILES_PARTIAL)) == 0 &&
+                 abandoned(dirfd(d), de->d_name) && gone(dir, de->d_name, "", e) != 0)
             return -1;
     return 0;
 }

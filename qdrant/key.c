@@ -2,6 +2,7 @@
 #include "aws/secret.h"
 #include "common/clock.h"
 #include "common/files.h"
+#include "common/log.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -130,6 +131,9 @@ static int take_secret(struct key *k, bool anew, struct err *e)
         k->fetch_after = clock_ms() + FETCH_AGAIN;
         if (rc == 0)
             return 0;
+        if (k->have && k->failed.code != ECANCELED)
+            log_line(LOG_WARN, "key_not_fetched", "Qdrant refuses the key, and AK_ARN gives no other: %s",
+                     k->failed.text);
     }
     if (k->have)
         return 0; /* the old one may do */

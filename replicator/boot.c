@@ -54,8 +54,10 @@ static enum step wait_for(struct boot *b, enum log_level level, const struct err
     tell(b, b->decided ? LEDGER_RESTORING : LEDGER_RESTORE_WAITING, why->text);
     /* Only the beginning: Qdrant's replies end with the time that they took. */
     if (strncmp(b->said, why->text, SAID_ALIKE) != 0 || now - b->said_at >= SAY_AGAIN_MS) {
-        log_line(level, "boot_restore_waiting",
-                 "the restore of this empty disk waits, and the node is not healthy: %s", why->text);
+        log_line(level, "boot_restore_waiting", "%s, and the node is not healthy: %s",
+                 level == LOG_INFO ? "it is not known yet whether this disk is empty"
+                                   : "the restore of this empty disk waits",
+                 why->text);
         (void)snprintf(b->said, sizeof b->said, "%s", why->text);
         b->said_at = now;
         b->pause = 0;
@@ -72,7 +74,7 @@ static enum step wait_efs(struct boot *b, const struct err *why)
 }
 static enum step wait_qdrant(struct boot *b, const struct err *why)
 {
-    return wait_for(b, LOG_WARN, why, QDRANT_PAUSE_MS);
+    return wait_for(b, b->decided ? LOG_WARN : LOG_INFO, why, QDRANT_PAUSE_MS);
 }
 
 static const char *dir_of(const struct boot *b) { return b->x->settings.snapshots_dir; }
@@ -297,7 +299,11 @@ static enum step conclude(struct boot *b, struct marker_part *p, const struct bo
         log_line(LOG_WARN, "boot_restore_left_alone", "%s: %s; it was made meanwhile, and is left alone",
                  p->collection, c->why.text);
         break;
-    case BOOT_FAILED: part_failed(b, p, c); break;
+    case BOOT_FAILED: /* once more when Qdrant refused: it may still be at what a killed replicator sent */
+        if (c->why.code == QDRANT_ANSWERED && p->tries++ == 0)
+            return wait_qdrant(b, &c->why);
+        part_failed(b, p, c);
+        break;
     case BOOT_LATER:
         if (atomic_load(&b->x->stop))
             return STEP_WAIT;

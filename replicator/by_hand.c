@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { DRAW_MS = 200, LOOK_MS = 1000, PATIENCE_MS = 600000, WIDTH = 24 };
+enum { DRAW_MS = 200, LOOK_MS = 1000, ASK_MS = 30000, WIDTH = 24 };
 
 struct made {
     char *collection, *stem;
@@ -148,23 +148,29 @@ static bool wait_for_efs(struct show *s)
 {
     struct err e = {0};
     char line[1200];
-    int64_t end = clock_ms() + PATIENCE_MS;
+    int64_t ask = clock_ms() + ASK_MS;
     (void)pthread_mutex_lock(&s->mutex);
     s->doing = "on EFS";
     (void)pthread_mutex_unlock(&s->mutex);
-    if (!somebody_publishes(s->context, &e)) {
+    bool there = somebody_publishes(s->context, &e);
+    while (there && !all_there(s)) {
+        if (atomic_load(&s->context->stop))
+            return say(s, stderr,
+                       "Stopped waiting. They are made, and the replicator goes on putting them on EFS."),
+                   false;
+        clock_sleep(LOOK_MS);
+        if (clock_ms() < ask)
+            continue;
+        there = somebody_publishes(s->context, &e);
+        ask = clock_ms() + ASK_MS;
+    }
+    if (!there) {
         (void)snprintf(
             line, sizeof line,
             "The snapshots are made, but no replicator runs here that would put them on EFS (%.900s).\n"
             "Start it, or run: qdrant-replicator --once",
             e.text);
         return say(s, stderr, line), false;
-    }
-    for (; !all_there(s); clock_sleep(LOOK_MS)) {
-        if (atomic_load(&s->context->stop) || clock_ms() > end)
-            return say(s, stderr,
-                       "Not all of them are on EFS yet; `qdrant-efs ls` and the replicator's log tell more."),
-                   false;
     }
     (void)snprintf(line, sizeof line, "%zu on EFS, below %.1000s", s->n_made, s->context->settings.base);
     return say(s, stdout, line), true;
@@ -210,6 +216,10 @@ static bool make(struct show *s)
                                                         .ledger = x->ledger,
                                                         .stop = &x->stop});
     bool good = m && maker_run(m, &run, &report) && report.made == s->names->n;
+    if (atomic_load(&x->stop))
+        say(s, stderr, "Stopped. A snapshot that Qdrant has begun is finished and backed up all the same.");
+    else if (!good && s->failed == 0)
+        say(s, stderr, "Not all of them were made; Qdrant's collections may have changed meanwhile.");
     if (m && maker_stop(m, clock_ms() + 1000))
         maker_free(m);
     return good;

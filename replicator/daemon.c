@@ -73,7 +73,8 @@ static void scan(struct program *p, struct watch *w, int64_t now)
     p->waiting_said = !there;
     if (!hourly || (!there && p->housekept))
         return;
-    struct job *j = job_new(JOB_HOUSEKEEP, NULL, "");
+    /* With EFS hung they would pile up, and hold up the backups when it is back. */
+    struct job *j = workers_surveying(p->workers) ? NULL : job_new(JOB_HOUSEKEEP, NULL, "");
     if (j)
         workers_push(p->workers, j);
     if (p->scanned)

@@ -164,7 +164,9 @@ static double worst_age(const cJSON *status, const char *tier, const cJSON **of)
     {
         if (!cJSON_IsTrue(member(b, "wanted")))
             continue;
-        double age = age_of(status, b, tier ? member(member(b, "tiers"), tier) : b);
+        const cJSON *exposed = tier ? NULL : member(b, "exposed_seconds"); /* what /health judges by */
+        double age = cJSON_IsNumber(exposed) ? exposed->valuedouble
+                                             : age_of(status, b, tier ? member(member(b, "tiers"), tier) : b);
         if (age > worst) {
             worst = age;
             *of = b;

@@ -2,6 +2,7 @@
  * pipe that both have, and O_NONBLOCK would be Qdrant's too. */
 #include "common/log.h"
 #include "replicator/emf.h"
+#include "common/clock.h"
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
@@ -109,18 +110,15 @@ unsigned long long emf_dropped(struct emf *e)
     return n;
 }
 
-bool emf_close(struct emf *e, unsigned seconds)
+bool emf_close(struct emf *e, int64_t end)
 {
-    struct timespec end;
     if (!e)
         return true;
     (void)pthread_mutex_lock(&e->mutex);
     e->stop = true;
     (void)pthread_cond_signal(&e->more);
     (void)pthread_mutex_unlock(&e->mutex);
-    (void)clock_gettime(CLOCK_REALTIME, &end); /* cannot fail with this clock */
-    end.tv_sec += seconds;
-    if (pthread_timedjoin_np(e->thread, NULL, &end) != 0)
+    if (!clock_join(e->thread, end))
         return false; /* it holds the mutex never while writing, but nobody can end it: the process may only
                          exit */
     (void)pthread_cond_destroy(&e->more);

@@ -121,7 +121,8 @@ static void judge_restore(struct judge *j)
         return;
     if (s->restore.state == LEDGER_RESTORE_FAILED)
         say(j, true, "restore_failed", NULL,
-            "the restore of this empty disk failed, and no snapshots are made or pruned: %s", s->restore.reason);
+            "the restore of this empty disk failed, and no snapshots are made or pruned: %s",
+            s->restore.reason);
     else
         say(j, true, "restoring", NULL, "the disk came up empty, and %u of %u collections are back%s%s",
             s->restore.done, s->restore.total, s->restore.reason[0] ? ": " : "", s->restore.reason);
@@ -249,6 +250,8 @@ static void warn_snapshots(struct judge *j)
             r->made, r->failed);
     for (size_t i = 0; i < j->s->folders; i++) {
         const struct ledger_folder *f = j->s->folder[i];
+        if (f->kind == KIND_COLLECTION && !f->wanted)
+            continue; /* deleted, or excluded */
         if (snapshot_failed(f, j->now) && !ledger_late(j->s, f, j->now) && ++failed <= EACH_MAX)
             say(j, false, "snapshot_failed", f->kind == KIND_STORAGE ? NULL : f->collection,
                 "the last snapshot of %s failed: %s",

@@ -244,6 +244,10 @@ static void add_backup(struct page *p, cJSON *list, const struct ledger_folder *
     flag(p, o, "wanted", f->wanted);
     when(p, o, "wanted_since", f->wanted_since);
     add_newest(p, o, f);
+    if (f->wanted)
+        number(p, o, "exposed_seconds", (double)(p->now - ledger_ages_since(p->s, f, p->now)));
+    else
+        null(p, o, "exposed_seconds");
     flag(p, o, "late", ledger_late(p->s, f, p->now));
     add_tiers(p, o, f);
     add_sizes(p, o, f);

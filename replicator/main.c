@@ -115,8 +115,8 @@ static bool set_up(struct context *x)
     xmlInitParser(); /* before there are threads */
     return curl_global_init(CURL_GLOBAL_DEFAULT) == 0 && (x->ledger = ledger_new(&l, time(NULL))) &&
            (x->key = key_new(&x->qdrant_settings, &x->stop)) &&
-           (x->qdrant = qdrant_new(&x->qdrant_settings, x->key, &x->stop)) && (x->identity = identity_new()) &&
-           (!x->options.fingerprint || (x->prints = prints_new()));
+           (x->qdrant = qdrant_new(&x->qdrant_settings, x->key, &x->stop)) &&
+           (x->identity = identity_new()) && (!x->options.fingerprint || (x->prints = prints_new()));
 }
 
 static void clean_up(struct context *x)

@@ -41,7 +41,7 @@ struct maker {
     int64_t state_due; /* when to ask again */
     int64_t pause;     /* nobody asks Qdrant before, since it refused us or was not there */
     unsigned pauses;
-    bool refused_said;
+    int refused_said; /* the code, 0: none */
 };
 
 static int64_t backoff(unsigned tries)
@@ -120,22 +120,28 @@ static cJSON *about(const struct item *it, const struct qdrant_snapshot *s, doub
     return f;
 }
 
-/* The disk must hold one more of these, and it is Qdrant's disk, too. */
-static bool room(struct maker *m, struct item *it, uint64_t size)
+/* The disk must hold one more of these beside those that are being made, and it is Qdrant's disk, too. Lets
+ * go of the mutex while it looks: SNAPSHOTS_DIR may be on a mount that hangs. */
+static bool room(struct maker *m, struct item *it)
 {
     struct statvfs fs;
     char name[300], text[600];
-    if (statvfs(m->o.snapshots_dir, &fs) != 0)
+    (void)pthread_mutex_unlock(&m->mutex);
+    int rc = statvfs(m->o.snapshots_dir, &fs);
+    (void)pthread_mutex_lock(&m->mutex);
+    uint64_t size = roster_making_size(&m->roster); /* with this one */
+    if (rc != 0)
         return true; /* no folder yet: nothing can be said */
     uint64_t free_bytes = (uint64_t)fs.f_bavail * fs.f_frsize;
     if (free_bytes >= size && free_bytes - size >= m->o.options->min_free)
         return true;
-    (void)snprintf(
-        text, sizeof text,
-        "no snapshot of %s is made: %s has %llu MiB free, the last one took %llu MiB, and MIN_FREE keeps "
-        "%llu MiB; free some space, give the task more ephemeral storage, or lower LOCAL_KEEP or MIN_FREE",
-        shown(it, name), m->o.snapshots_dir, (unsigned long long)free_bytes >> 20,
-        (unsigned long long)size >> 20, (unsigned long long)m->o.options->min_free >> 20);
+    (void)snprintf(text, sizeof text,
+                   "no snapshot of %s is made: %s has %llu MiB free, this and those that are being made "
+                   "would take %llu MiB, and "
+                   "MIN_FREE keeps %llu MiB; free some space, give the task more ephemeral storage, or lower "
+                   "LOCAL_KEEP or MIN_FREE",
+                   shown(it, name), m->o.snapshots_dir, (unsigned long long)free_bytes >> 20,
+                   (unsigned long long)size >> 20, (unsigned long long)m->o.options->min_free >> 20);
     cJSON *f = cJSON_CreateObject();
     if (f && it->name)
         (void)cJSON_AddStringToObject(f, "collection", it->name);
@@ -205,13 +211,13 @@ static void not_made(struct maker *m, struct item *it, const struct err *e)
     m->report.failed += here && !again;
     if (all)
         m->pause = now + backoff(m->pauses++);
-    if (!all || !m->refused_said)
+    if (!all || m->refused_said != e->code)
         log_fields(LOG_ERROR,
                    e->code == QDRANT_REFUSED || e->code == QDRANT_NO_KEY ? "qdrant_unauthorized"
                                                                          : "snapshot_failed",
                    about(it, NULL, 0), "no snapshot of %s: %s%s", shown(it, name), e->text,
                    again ? "; it is tried again" : "");
-    m->refused_said = m->refused_said || all;
+    m->refused_said = all ? e->code : m->refused_said;
     tell_failure(m, it, e->text);
     roster_settle(it, again ? ITEM_PENDING : ITEM_OUT);
 }
@@ -229,6 +235,15 @@ static int ask_for(struct maker *m, const struct item *it, struct qdrant_snapsho
     return rc;
 }
 
+/* A collection that was deleted since the run began is no failure. */
+static bool deleted_meanwhile(struct maker *m, const struct item *it, const struct err *e)
+{
+    cleanup_names struct qdrant_names names = {0};
+    struct err ignored;
+    return e->code == QDRANT_MISSING && it->name && qdrant_collections(m->o.qdrant, &names, &ignored) == 0 &&
+           !qdrant_names_have(&names, it->name);
+}
+
 /* Not begun, for a reason that another try would not change. */
 static bool skipped(struct maker *m, struct item *it)
 {
@@ -240,11 +255,22 @@ static bool skipped(struct maker *m, struct item *it)
         if (in_run(m, it) && m->run->progress)
             m->run->progress->failed(it->name, text, m->run->progress->arg);
     }
-    if (!running && room(m, it, it->size))
+    if (!running && room(m, it))
         return false;
     m->report.skipped += in_run(m, it);
     roster_settle(it, ITEM_OUT);
     return true;
+}
+
+static void skip_deleted(struct maker *m, struct item *it)
+{
+    char name[300], text[400];
+    (void)snprintf(text, sizeof text, "%s was deleted before its snapshot was made", shown(it, name));
+    log_fields(LOG_INFO, "collection_gone", about(it, NULL, 0), "%s", text);
+    if (in_run(m, it) && m->run->progress)
+        m->run->progress->failed(it->name, text, m->run->progress->arg);
+    m->report.skipped += in_run(m, it);
+    roster_settle(it, ITEM_OUT);
 }
 
 /* Gives the mutex back while Qdrant is at work. */
@@ -259,8 +285,11 @@ static void make(struct maker *m, struct item *it)
         return;
     (void)pthread_mutex_unlock(&m->mutex);
     int rc = ask_for(m, it, &s, &seconds, &e);
+    bool deleted = rc != 0 && deleted_meanwhile(m, it, &e);
     (void)pthread_mutex_lock(&m->mutex);
-    if (rc == 0)
+    if (deleted) {
+        skip_deleted(m, it);
+    } else if (rc == 0)
         made(m, it, &s, seconds);
     else
         not_made(m, it, &e);
@@ -469,7 +498,7 @@ static void begin(struct maker *m, const struct maker_run *run)
     m->end_ms = clock_ms() + (int64_t)(run->end - m->report.begun) * 1000;
     m->pause = 0;
     m->pauses = 0;
-    m->refused_said = false;
+    m->refused_said = 0;
     (void)pthread_mutex_unlock(&m->mutex);
 }
 
@@ -480,6 +509,7 @@ static bool take(struct maker *m)
     size_t n = 0;
     if (!told(m, &names))
         return false;
+    ledger_qdrant(m->o.ledger, true, m->recovery_said, NULL, time(NULL)); /* not only at the run's end */
     (void)pthread_mutex_lock(&m->mutex);
     bool good = roster_take(&m->roster, &names);
     const char **wanted = calloc(m->roster.n + 1, sizeof(char *));
@@ -518,9 +548,9 @@ static void wait_for_knowledge(struct maker *m)
         clock_sleep(LOOK_MS / 5);
 }
 
-bool maker_look(struct maker *m)
+bool maker_look(struct maker *m, time_t until)
 {
-    struct maker_run run = {.end = 0};
+    struct maker_run run = {.end = until};
     begin(m, &run);
     bool good = take(m);
     if (good)
@@ -539,7 +569,8 @@ bool maker_run(struct maker *m, const struct maker_run *run, struct ledger_run *
         wait_for_knowledge(m);
         choose(m);
         (void)pthread_mutex_lock(&m->mutex);
-        ledger_run(m->o.ledger, &m->report);
+        if (m->report.collections > 0)
+            ledger_run(m->o.ledger, &m->report);
         wait_for_run(m);
         (void)pthread_mutex_unlock(&m->mutex);
         make_full(m);

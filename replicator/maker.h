@@ -45,6 +45,7 @@ struct maker_run {
 /* Blocks until the run is over. `out` is also given to the ledger. False when Qdrant never got as far as
  * telling its collections, with the reason logged. */
 bool maker_run(struct maker *m, const struct maker_run *run, struct ledger_run *out);
-/* Only list the collections, for the ledger: where somebody else has the snapshots made. */
-bool maker_look(struct maker *m);
+/* Only list the collections, for the ledger: where somebody else has the snapshots made. Tries until the wall clock
+ * says `until`. */
+bool maker_look(struct maker *m, time_t until);
 #endif

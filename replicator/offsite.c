@@ -12,7 +12,7 @@
 
 /* Milliseconds; LOOK_BACK in seconds: what was published longer ago without a receipt is from before there
  * was a bucket, or has failed for so long that nobody waits for it. */
-enum { TRY_FIRST = 15000, TRY_MAX = 900000, QUEUE_MAX = 10000, LOOK_BACK = 7 * 86400 };
+enum { TRY_FIRST = 15000, TRY_MAX = 900000, TRY_RARELY = 86400000, QUEUE_MAX = 10000, LOOK_BACK = 7 * 86400 };
 
 struct upload {
     struct manifest m;
@@ -33,6 +33,9 @@ struct offsite {
     struct upload *queue; /* the one in work stays in it */
     unsigned queued;
     bool full_said;
+    int64_t pause; /* nothing is tried before: S3 refused us, or is not there */
+    unsigned pauses;
+    int said; /* the code of the last failure that concerned all; the thread's own */
 };
 
 static void upload_free(struct upload *u)
@@ -48,7 +51,9 @@ static void tell_queue(const struct offsite *o) { ledger_s3_queue(o->context->le
 static bool queue_has(const struct offsite *o, const struct manifest *m)
 {
     for (const struct upload *u = o->queue; u; u = u->next)
-        if (strcmp(u->m.data, m->data) == 0 && u->m.tier == m->tier)
+        if (u->m.tier == m->tier && u->m.source.kind == m->source.kind && strcmp(u->m.data, m->data) == 0 &&
+            strcmp(u->m.source.collection, m->source.collection) == 0 &&
+            strcmp(u->m.source.shard, m->source.shard) == 0)
             return true;
     return false;
 }
@@ -220,9 +225,12 @@ static int send_one(struct offsite *o, const struct upload *u, const char *key, 
                                  opt->s3_lock_mode[0] ? time(NULL) + (time_t)opt->s3_lock_seconds : 0};
     if (!from)
         return err_set(e, ENOMEM, "cannot send", key, NULL);
-    int rc = open_source(o, u, from, e) == 0 ? s3_put(o->s3, &what, r, e) : -1;
+    bool opened = open_source(o, u, from, e) == 0;
+    int rc = opened ? s3_put(o->s3, &what, r, e) : -1;
     if (rc != 0 && from->why.text[0])
-        *e = from->why; /* it was not S3's fault */
+        *e = from->why;
+    if (rc != 0 && e->code != ECANCELED && (!opened || from->why.text[0]))
+        e->code = EBADMSG; /* not S3's fault, but the backup's */
     restore_close(from->stream);
     free(from);
     return rc;
@@ -252,43 +260,70 @@ static void say(const struct upload *u, const char *bucket, const char *key, con
     log_fields(LOG_INFO, "uploaded", f, "s3://%s/%s", bucket, key);
 }
 
-/* Done with it, for better or worse? */
-static bool upload(struct offsite *o, struct upload *u)
+/* Would it be the answer for all the others, too? */
+static bool concerns_all(const struct err *e)
+{
+    return e->code == EACCES || e->code == ENOENT || e->code == ECONNREFUSED || e->code == ETIMEDOUT ||
+           e->code == EKEYREJECTED || e->code == EPROTO || e->code == EPERM;
+}
+
+/* One line for each reason, not for each of a thousand backups. */
+static void failed(struct offsite *o, const struct upload *u, const char *key, const struct err *e)
+{
+    bool all = concerns_all(e);
+    if (!all || o->said != e->code)
+        log_line(LOG_ERROR, "s3_failed", "s3://%s/%s: %s; EFS has it, and it is tried again%s",
+                 o->context->options.s3_bucket, key, e->text, all ? ", as are the others" : "");
+    o->said = all ? e->code : o->said;
+    ledger_s3(o->context->ledger, &u->m, e->text, time(NULL));
+}
+
+enum outcome { UPLOAD_DONE, UPLOAD_AGAIN, UPLOAD_ALL_AGAIN, UPLOAD_RARELY };
+
+static enum outcome upload(struct offsite *o, struct upload *u)
 {
     char key[2048];
     struct err e = {0};
     struct s3_result r = {0};
-    const char *bucket = o->context->options.s3_bucket;
     int64_t begin = clock_ms();
     if (!key_of(o, &u->m, key, sizeof key))
-        return true;
+        return UPLOAD_DONE;
     int rc = send_one(o, u, key, &r, &e);
+    if (gone(o, &u->m) || (rc != 0 && e.code == ECANCELED))
+        return UPLOAD_DONE; /* pruned meanwhile: a receipt would stay alone */
     if (rc == 0)
         rc = put_receipt(o, &u->m, key, &r, &e);
     if (rc == 0) {
-        say(u, bucket, key, &r, (double)(clock_ms() - begin) / 1000);
+        o->said = 0;
+        say(u, o->context->options.s3_bucket, key, &r, (double)(clock_ms() - begin) / 1000);
         ledger_s3(o->context->ledger, &u->m, NULL, time(NULL));
-        return true;
+        return UPLOAD_DONE;
     }
-    if (e.code == ECANCELED || gone(o, &u->m))
-        return true;
-    log_line(LOG_ERROR, "s3_failed", "s3://%s/%s: %s; EFS has it, and it is tried again", bucket, key,
-             e.text);
-    ledger_s3(o->context->ledger, &u->m, e.text, time(NULL));
-    return false;
+    failed(o, u, key, &e);
+    /* Another object has the key, or the backup is not what its manifest says: that does not pass by itself.
+     */
+    if (e.code == EEXIST || e.code == EBADMSG || e.code == 0 || e.code == EINVAL || e.code == EFBIG)
+        return UPLOAD_RARELY;
+    return concerns_all(&e) ? UPLOAD_ALL_AGAIN : UPLOAD_AGAIN;
 }
 
-/* The one that is due, oldest first. With the mutex held. */
+/* Of those that are due the one with the fewest tries, then the newest: it is what matters after a long time
+ * without S3. With the mutex held. */
 static struct upload *next(struct offsite *o, int64_t now, int64_t *wait_until)
 {
+    struct upload *best = NULL;
     *wait_until = -1;
     for (struct upload *u = o->queue; u; u = u->next) {
-        if (u->due <= now)
-            return u;
-        if (*wait_until < 0 || u->due < *wait_until)
-            *wait_until = u->due;
+        int64_t due = u->due > o->pause ? u->due : o->pause;
+        if (due > now) {
+            if (*wait_until < 0 || due < *wait_until)
+                *wait_until = due;
+        } else if (!best || u->tries < best->tries ||
+                   (u->tries == best->tries && u->m.created > best->m.created)) {
+            best = u;
+        }
     }
-    return NULL;
+    return best;
 }
 
 static void take_out(struct offsite *o, const struct upload *u)
@@ -300,11 +335,26 @@ static void take_out(struct offsite *o, const struct upload *u)
     o->queued--;
 }
 
-static void put_off(struct upload *u)
+static int64_t backoff(unsigned tries)
 {
-    int64_t wait = (int64_t)TRY_FIRST << (u->tries < 6 ? u->tries : 6);
-    u->tries++;
-    u->due = clock_ms() + (wait < TRY_MAX ? wait : TRY_MAX);
+    int64_t wait = (int64_t)TRY_FIRST << (tries < 6 ? tries : 6);
+    return wait < TRY_MAX ? wait : TRY_MAX;
+}
+
+/* With the mutex held. */
+static void settle(struct offsite *o, struct upload *u, enum outcome came)
+{
+    int64_t now = clock_ms();
+    o->pauses = came == UPLOAD_ALL_AGAIN ? o->pauses : 0;
+    if (came == UPLOAD_DONE || u->m.created + LOOK_BACK < time(NULL)) {
+        take_out(o, u);
+        upload_free(u);
+    } else if (came == UPLOAD_ALL_AGAIN) {
+        o->pause = now + backoff(o->pauses++);
+    } else {
+        u->due = now + (came == UPLOAD_RARELY ? TRY_RARELY : backoff(u->tries));
+        u->tries++;
+    }
 }
 
 static void *loop(void *arg)
@@ -322,14 +372,9 @@ static void *loop(void *arg)
         if (!u)
             continue;
         (void)pthread_mutex_unlock(&o->mutex);
-        bool done = upload(o, u);
+        enum outcome came = upload(o, u);
         (void)pthread_mutex_lock(&o->mutex);
-        if (done) {
-            take_out(o, u);
-            upload_free(u);
-        } else {
-            put_off(u);
-        }
+        settle(o, u, came);
         tell_queue(o);
     }
     (void)pthread_mutex_unlock(&o->mutex);

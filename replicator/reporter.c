@@ -1,5 +1,6 @@
 #include "replicator/reporter.h"
 #include "common/clock.h"
+#include "common/log.h"
 #include "replicator/emf.h"
 #include "replicator/identity.h"
 #include <cjson/cJSON.h>
@@ -70,7 +71,7 @@ struct reporter *reporter_start(struct context *x)
         clock_cond_init(&r->wake) && pthread_create(&r->thread, NULL, loop, r) == 0)
         return r;
     if (r->emf)
-        (void)emf_close(r->emf, 0); /* nothing is queued */
+        (void)emf_close(r->emf, clock_ms() + 1000); /* nothing is queued */
     free(r);
     return NULL;
 }
@@ -81,7 +82,11 @@ bool reporter_stop(struct reporter *r, int64_t end)
     (void)pthread_cond_broadcast(&r->wake);
     (void)pthread_mutex_unlock(&r->mutex);
     bool ended = clock_join(r->thread, end);
-    return (!r->emf || emf_close(r->emf, 1)) && ended;
+    /* A reader of stdout that is gone must not cost the stop's time; what is left behind then touches nothing
+     * of ours. */
+    if (r->emf && !emf_close(r->emf, end))
+        log_line(LOG_DEBUG, "emf_dropped", "nobody reads stdout; the last CloudWatch metrics are lost");
+    return ended;
 }
 
 void reporter_free(struct reporter *r)

@@ -113,6 +113,16 @@ struct roster_left roster_left(const struct roster *r)
     return left;
 }
 
+uint64_t roster_making_size(const struct roster *r)
+{
+    uint64_t size = 0;
+    for (size_t i = 0; i <= r->n; i++) {
+        const struct item *it = i < r->n ? r->v[i] : &r->storage;
+        size += it->state == ITEM_MAKING ? it->size : 0;
+    }
+    return size;
+}
+
 time_t roster_taken(const struct item *it, const struct qdrant_snapshot *s)
 {
     char path[600];

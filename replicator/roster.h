@@ -35,6 +35,8 @@ struct roster_left {
     unsigned pending, tried, making;
 };
 struct roster_left roster_left(const struct roster *r);
+/* The sizes of the last ones of all that are being made, added up. */
+uint64_t roster_making_size(const struct roster *r);
 /* A snapshot was made: remember it. */
 void roster_made(struct item *it, const struct qdrant_snapshot *s);
 /* When a snapshot was taken: what its own name says, else Qdrant, which on some file systems cannot tell. 0:

@@ -89,7 +89,7 @@ static void *loop(void *arg)
             continue;
         ledger_next_run(s->o.ledger, only_look ? 0 : slot.end);
         if (only_look)
-            (void)maker_look(s->maker);
+            (void)maker_look(s->maker, slot.end);
         else
             run(s, &slot);
     }

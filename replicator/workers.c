@@ -253,6 +253,14 @@ bool workers_idle(struct workers *w)
     return idle;
 }
 
+bool workers_surveying(struct workers *w)
+{
+    (void)pthread_mutex_lock(&w->mutex);
+    bool open = w->surveys > 0;
+    (void)pthread_mutex_unlock(&w->mutex);
+    return open;
+}
+
 bool workers_efs_bad(struct workers *w)
 {
     (void)pthread_mutex_lock(&w->mutex);

@@ -5,7 +5,7 @@ import sys
 import pytest
 from server import SERVERS
 
-sys.path[:0] = [str(pathlib.Path(__file__).parents[1] / other) for other in ("e2e", "restore")]
+sys.path[:0] = [str(pathlib.Path(__file__).parents[1] / other) for other in ("e2e", "restore", "entrypoint")]
 from booting import Efs, Task  # noqa: E402
 
 

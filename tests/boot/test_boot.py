@@ -6,6 +6,7 @@ import subprocess
 import time
 
 import pytest
+from frozen import Frozen, usable
 from booting import ODD, Gate, path_of, scroll, upsert
 from harness import wait_for
 from restoring import SIXTH
@@ -284,6 +285,26 @@ def test_a_new_node_name_takes_what_was_there_before_it_and_leaves_the_backups_o
     assert lost.points() == had
 
 
+@pytest.mark.skipif(not usable(), reason="needs root and /dev/fuse for a mount that hangs")
+def test_an_efs_that_hangs_is_waited_for_and_nothing_else_waits(lost, efs):
+    aside = efs.root.with_name("unmounted")
+    efs.root.rename(aside)
+    frozen = Frozen(efs.root)
+    try:
+        lost.start()
+        wait_for(lambda: frozen.asked)
+        time.sleep(2)
+        begin = time.monotonic()
+        assert lost.restored()[0] == 503 and "restoring" in lost.failing()
+        assert lost.collections() == [] and lost.health()[0] == 1 and time.monotonic() - begin < 3
+    finally:
+        frozen.thaw()
+    efs.root.rmdir()
+    aside.rename(efs.root)
+    lost.wait_restored()
+    assert lost.points() == lost.had
+
+
 # Deaths
 
 @pytest.fixture
@@ -331,13 +352,17 @@ def test_killed_in_the_middle_twice_it_goes_on_and_all_is_back(big, who):
     wait_for(lambda: big.health()[0] == 0)
 
 
-def test_one_that_is_killed_after_qdrant_got_all_of_it_is_restored_again(big):
+@pytest.mark.parametrize("who", ["replicator", "all"])
+def test_one_that_is_killed_after_qdrant_got_all_of_it_is_restored_again(big, who):
     """The collection is there with all its points, and nobody has noted that it is whole."""
     big.gate.opened.set()
     big.start()
     wait_for(lambda: "big" in big.collections(), 60)
-    big.kill_all()
-    big.start()
+    if who == "replicator":
+        big.kill_replicator()
+    else:
+        big.kill_all()
+        big.start()
     big.wait_restored(180)
     whole(big)
     wait_for(lambda: big.health()[0] == 0)

@@ -166,13 +166,16 @@ def image(request, builds):
 class Container:
     """One that runs in the background, with its EFS and Qdrant's folders in `folder`, owned by `user`."""
 
-    def __init__(self, image, folder, user=0, options=(), env=()):
-        self.folder, self.efs = folder, folder / "efs"
+    def __init__(self, image, folder, user=0, options=(), env=(), efs=None):
+        self.folder, self.efs = folder, efs or folder / "efs"
         mounts = []
         for where in ("/efs", "/qdrant/storage", "/qdrant/snapshots"):
             here = folder / pathlib.PurePath(where).name
-            here.mkdir()
-            os.chown(here, user, user)
+            if where == "/efs" and efs:
+                here = efs
+            else:
+                here.mkdir(parents=True)
+                os.chown(here, user, user)
             mounts += ["-v", f"{here}:{where}"]
         settings = {"TIER": "test", "CPU_ARCH": "cpu", "EFS_ROOT": "/efs", "LOG_FORMAT": "json"} | dict(env)
         variables = [f"--env={k}={v}" for k, v in settings.items() if v is not None]
@@ -271,6 +274,24 @@ def test_a_snapshot_arrives_on_efs_and_a_stop_ends_with_qdrants_code(image, tmp_
     assert {f.stat().st_uid for f in c.efs.rglob("*")} == {user}
     assert c.stop() == 0, c.logs()
     assert c.events("stopped"), c.logs()  # the replicator's last word
+
+
+def test_a_task_that_lost_its_disk_has_all_points_back_when_it_is_healthy(image, tmp_path):
+    user = USER[image.suite]
+    first = Container(image, tmp_path / "first", user)
+    snapshot = first.snapshot()
+    wait_for(lambda: snapshot["name"] in first.backups(), 60)
+    name = first.result("GET", "/collections")["collections"][0]["name"]
+    scroll = ("POST", f"/collections/{name}/points/scroll", {"limit": 1000, "with_payload": True, "with_vector": True})
+    had = first.result(*scroll)
+    first.stop()
+    shutil.rmtree(tmp_path / "first" / "storage")
+    shutil.rmtree(tmp_path / "first" / "snapshots")
+    second = Container(image, tmp_path / "second", user, env={"RESTORE_ON_EMPTY": "latest"}, efs=first.efs)
+    wait_for(lambda: second.exec("qdrant-entrypoint", "health", check=False).returncode == 0, 60)
+    assert second.result(*scroll) == had and had["points"]
+    assert second.events("boot_restored")[0]["snapshot"] + ".snapshot" == snapshot["name"]
+    assert second.stop() == 0
 
 
 def test_a_qdrant_that_is_killed_gives_the_container_its_exit_code(image, tmp_path):

@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 #include "memory.h"
+#include "common/clock.h"
 #include "replicator/emf.h"
 
 static const struct emf_options options = {"Qdrant/Backups", "prod", "x86_64"};
@@ -169,7 +170,7 @@ static void lines_arrive_whole_and_in_order(void **st)
     struct emf *e = emf_open(ends[1]);
     emf_write(e, some_lines(3, 100));
     emf_write(e, NULL);
-    assert_true(emf_close(e, 5));
+    assert_true(emf_close(e, clock_ms() + 5000));
     assert_int_equal(read(ends[0], got, sizeof got), 300);
     assert_memory_equal(got + 98, "a\nb", 3);
     assert_memory_equal(got + 298, "c\n", 2);
@@ -193,12 +194,12 @@ static void nobody_waits_for_a_pipe_that_is_not_read(void **st)
     assert_true(seconds() - begin < 1);
     assert_in_range(emf_dropped(e), 500 - 65, 500 - 64); /* the queue, and one that is being written */
     ssize_t kept = 500 - (ssize_t)emf_dropped(e);
-    assert_false(emf_close(e, 0)); /* it hangs, and says so */
+    assert_false(emf_close(e, clock_ms())); /* it hangs, and says so */
     assert_true(seconds() - begin < 2);
     /* Once it is read again, what was queued comes. */
     while (all < (ssize_t)sizeof full + kept * 820 && (n = read(ends[0], full, sizeof full)) > 0)
         all += n;
-    assert_true(emf_close(e, 5));
+    assert_true(emf_close(e, clock_ms() + 5000));
     (void)close(ends[0]);
     (void)close(ends[1]);
 }
@@ -217,7 +218,7 @@ static void a_pipe_that_does_not_block_loses_nothing(void **st)
     emf_write(e, some_lines(20, 1000));
     while (all < 20000 && (n = read(ends[0], got, sizeof got)) > 0)
         all += n;
-    assert_true(emf_close(e, 5));
+    assert_true(emf_close(e, clock_ms() + 5000));
     assert_int_equal(all, 20000);
     (void)close(ends[0]);
     (void)close(ends[1]);

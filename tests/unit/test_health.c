@@ -355,6 +355,125 @@ static void the_start_of_a_process_is_found_whatever_its_name(void **st)
     assert_int_equal(health_start_ticks("1 (x) S 0 1 1 0 -1 4194560 3 4 5 6 7 8 9 10 20 0 1 0 "), -1);
 }
 
+/* --- a restore at boot */
+
+#define RESTORE "EFS_ROOT", "/efs", "RESTORE_ON_EMPTY", "latest"
+
+static void a_restore_is_asked_for_when_an_empty_disk_is_to_be_restored(void **st)
+{
+    (void)st;
+    assert_true(plan(ENV(RESTORE)).restore);
+    assert_true(plan(ENV("EFS_ROOT", "/efs", "RESTORE_ON_EMPTY", "2h")).restore);
+    assert_false(plan(ENV("EFS_ROOT", "/efs")).restore);
+    assert_false(plan(ENV("EFS_ROOT", "/efs", "RESTORE_ON_EMPTY", "")).restore);
+    assert_false(plan(ENV("EFS_ROOT", "/efs", "RESTORE_ON_EMPTY", "never")).restore);
+    assert_false(plan(ENV("RESTORE_ON_EMPTY", "latest")).restore);
+}
+
+static void the_marker_is_where_the_replicator_puts_it_and_never_looked_for_on_efs(void **st)
+{
+    static const struct {
+        const char *root, *dir, *qdrants, *is;
+    } table[] = {{"/efs", NULL, NULL, "/qdrant/snapshots/.boot-restore.json"},
+                 {"/efs", "/data/s", "/x", "/data/s/.boot-restore.json"},
+                 {"/efs", NULL, "/x/s", "/x/s/.boot-restore.json"},
+                 {"/efs", NULL, "./s", "/qdrant/./s/.boot-restore.json"},
+                 {"/efs", "/efs", NULL, ""},
+                 {"/efs/", "/efs/snapshots", NULL, ""},
+                 {"/efs", "/efs2", NULL, "/efs2/.boot-restore.json"},
+                 {"/data/s/efs", "/data/s", NULL, "/data/s/.boot-restore.json"}};
+    (void)st;
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        struct health_plan p =
+            plan(ENV("EFS_ROOT", table[i].root, "RESTORE_ON_EMPTY", "latest", "SNAPSHOTS_DIR",
+                     table[i].dir ? table[i].dir : "", "QDRANT__STORAGE__SNAPSHOTS_PATH",
+                     table[i].qdrants ? table[i].qdrants : ""));
+        assert_string_equal(p.marker, table[i].is);
+    }
+}
+
+/* What the check comes to, and its line. */
+static bool restore_is_good(const char *const *env, struct ask *restored, const char *marker, int64_t age,
+                            char line[HEALTH_LINES_MAX])
+{
+    struct health_plan p = plan(env);
+    (void)strcpy(line, "before\n");
+    bool good = health_judge_restore(&p, restored, marker, age, line, HEALTH_LINES_MAX);
+    assert_int_equal(strncmp(line, "before\n", 7), 0);
+    memmove(line, line + 7, strlen(line + 7) + 1);
+    return good;
+}
+
+static void a_pending_restore_is_unhealthy_and_a_finished_one_is_not(void **st)
+{
+    static const char done[] = "{\"state\":\"done\",\"restored\":true",
+                      under_way[] = "{\"state\":\"restoring\",";
+    struct address at = plan(ENV(RESTORE)).replicator;
+    struct ask good = answer(&at, ASK_ANSWERED, 200), pending = answer(&at, ASK_ANSWERED, 503),
+               gone = answer(&at, ASK_FAILED, ECONNREFUSED), silent = answer(&at, ASK_SILENT, 0),
+               older = answer(&at, ASK_ANSWERED, 404);
+    char line[HEALTH_LINES_MAX];
+    (void)st;
+    assert_true(restore_is_good(ENV(RESTORE), &good, NULL, -1, line));
+    assert_string_equal(line, "restore: not pending (4 ms)\n");
+    assert_false(restore_is_good(ENV(RESTORE), &pending, NULL, -1, line));
+    assert_string_equal(line, "restore: not done: 127.0.0.1:6336 answered 503 (4 ms)\n");
+    assert_false(restore_is_good(ENV(RESTORE), &pending, done, -1, line)); /* who answers knows better */
+    assert_false(restore_is_good(ENV(RESTORE), &older, done, -1, line));
+    assert_false(restore_is_good(ENV(RESTORE), &gone, NULL, -1, line));
+    assert_false(restore_is_good(ENV(RESTORE), &gone, under_way, -1, line));
+    assert_true(restore_is_good(ENV(RESTORE), &gone, done, -1, line));
+    assert_string_equal(line, "restore: done, as its marker says; connection refused at 127.0.0.1:6336\n");
+    assert_true(restore_is_good(ENV(RESTORE), &silent, done, -1, line));
+    assert_true(restore_is_good(ENV("EFS_ROOT", "/efs"), &pending, NULL, -1, line));
+    assert_string_equal(line, "");
+}
+
+static void without_a_status_server_the_marker_alone_decides(void **st)
+{
+    struct ask none = {0};
+    char line[HEALTH_LINES_MAX];
+    (void)st;
+    assert_true(
+        restore_is_good(ENV(RESTORE, "STATUS_LISTEN", "off"), &none, "{\"state\":\"done\"", -1, line));
+    assert_false(restore_is_good(ENV(RESTORE, "STATUS_LISTEN", "off"), &none, NULL, -1, line));
+    assert_false(restore_is_good(ENV(RESTORE, "STATUS_LISTEN", "name:1"), &none, NULL, -1, line));
+}
+
+static void the_marker_is_looked_at_only_when_nobody_answers(void **st)
+{
+    struct health_plan p = plan(ENV(RESTORE)), never = plan(ENV("EFS_ROOT", "/efs")),
+                       on_efs = plan(ENV(RESTORE, "SNAPSHOTS_DIR", "/efs/s"));
+    struct ask pending = answer(&p.replicator, ASK_ANSWERED, 503),
+               gone = answer(&p.replicator, ASK_SILENT, 0);
+    (void)st;
+    assert_true(health_restore_wants_marker(&p, &gone));
+    assert_false(health_restore_wants_marker(&p, &pending));
+    assert_false(health_restore_wants_marker(&never, &gone));
+    assert_false(health_restore_wants_marker(&on_efs, &gone));
+}
+
+static void health_start_seconds_covers_a_restore_under_way_but_none_that_failed(void **st)
+{
+    static const char *const env[] = {RESTORE, "HEALTH_START_SECONDS", "600", NULL};
+    struct address at = plan(env).replicator;
+    struct ask pending = answer(&at, ASK_ANSWERED, 503), failed = pending,
+               gone = answer(&at, ASK_FAILED, ECONNREFUSED);
+    char line[HEALTH_LINES_MAX];
+    (void)st;
+    says(&pending,
+         "HTTP/1.1 503 x\r\n\r\n{\"state\":\"restoring\",\"reason\":\"\\\"state\\\":\\\"failed\\\"\"}");
+    says(&failed, "HTTP/1.1 503 x\r\n\r\n{\"state\":\"failed\",\"done\":1}");
+    assert_true(restore_is_good(env, &pending, NULL, 599, line));
+    assert_non_null(strstr(line, "restore: under way: 127.0.0.1:6336 answered 503 (4 ms): {"));
+    assert_non_null(strstr(line, "; for 599 s of HEALTH_START_SECONDS=600\n"));
+    assert_false(restore_is_good(env, &pending, NULL, 600, line));
+    assert_false(restore_is_good(env, &pending, NULL, -1, line));
+    assert_false(restore_is_good(env, &failed, NULL, 1, line));
+    assert_true(restore_is_good(env, &gone, NULL, 1, line));
+    assert_false(restore_is_good(ENV(RESTORE), &pending, NULL, 1, line));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -375,6 +494,12 @@ int main(void)
         cmocka_unit_test(what_is_no_status_line_is_known_at_the_first_byte_that_differs),
         cmocka_unit_test(the_body_is_what_follows_the_empty_line),
         cmocka_unit_test(the_start_of_a_process_is_found_whatever_its_name),
+        cmocka_unit_test(a_restore_is_asked_for_when_an_empty_disk_is_to_be_restored),
+        cmocka_unit_test(the_marker_is_where_the_replicator_puts_it_and_never_looked_for_on_efs),
+        cmocka_unit_test(a_pending_restore_is_unhealthy_and_a_finished_one_is_not),
+        cmocka_unit_test(without_a_status_server_the_marker_alone_decides),
+        cmocka_unit_test(the_marker_is_looked_at_only_when_nobody_answers),
+        cmocka_unit_test(health_start_seconds_covers_a_restore_under_way_but_none_that_failed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
