@@ -23,7 +23,8 @@ class Container:
         self.tree = self.efs / "test-cpu"
         self.env = self.server.env | {
             "QDRANT_BIN": self.server.program, "EFS_ROOT": str(self.efs), "TIER": "test", "CPU_ARCH": "cpu",
-            "QDRANT_URL": self.server.url, "COMPRESSION": "zstd:1", "STOP_GRACE_SECONDS": str(GRACE)} | env
+            "QDRANT_URL": self.server.url, "COMPRESSION": "zstd:1", "STOP_GRACE_SECONDS": str(GRACE),
+            "SNAPSHOT_INTERVAL": "0", "DRILL_SCHEDULE": "never", "STATUS_LISTEN": "off"} | env
         self.process = None
 
     def start(self):

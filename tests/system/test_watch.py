@@ -57,7 +57,7 @@ def test_a_source_that_vanishes_in_mid_copy_is_no_backup(tree):
     tree.start()
     wait_for(lambda: list(tree.base.rglob(".partial-*")))
     path.rename(tree.root / "taken")
-    wait_for(lambda: tree.logged("vanished"))
+    wait_for(lambda: tree.logged("vanished"), 120)
     assert tree.files() == [] and not tree.logged("mismatch")
 
 
