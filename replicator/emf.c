@@ -165,8 +165,9 @@ static double worst_age(const cJSON *status, const char *tier, const cJSON **of)
         if (!cJSON_IsTrue(member(b, "wanted")))
             continue;
         const cJSON *exposed = tier ? NULL : member(b, "exposed_seconds"); /* what /health judges by */
-        double age = cJSON_IsNumber(exposed) ? exposed->valuedouble
-                                             : age_of(status, b, tier ? member(member(b, "tiers"), tier) : b);
+        double age = exposed && cJSON_IsNumber(exposed)
+                         ? exposed->valuedouble
+                         : age_of(status, b, tier ? member(member(b, "tiers"), tier) : b);
         if (age > worst) {
             worst = age;
             *of = b;

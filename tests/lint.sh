@@ -21,15 +21,13 @@ look() { # name, command...
     fi
 }
 
-each() { # command, with each source in place of the last argument
-    rc=0
-    for s in $sources; do "$@" "$s" || rc=1; done
-    return $rc
+each() { # command, with each source as its last argument, a few at once
+    printf '%s\n' $sources | xargs -P "$(nproc)" -n 1 "$@"
 }
 # gcc 12 takes what is stored behind a pointer to a pointer for leaked; leaks are the leak checker's to find.
 analyse() { each gcc $flags -O2 -fanalyzer -Wno-analyzer-malloc-leak -Werror -c -o /dev/null; }
 compile_clang() { each clang $flags -O2 -Werror -c -o /dev/null; }
-tidy() { clang-tidy --quiet --warnings-as-errors='*' $sources -- $flags 2>/dev/null; }
+tidy() { printf '%s\n' $sources | xargs -P "$(nproc)" -I{} clang-tidy --quiet --warnings-as-errors='*' {} -- $flags 2>/dev/null; }
 with() { command -v "$1" >/dev/null 2>&1; }
 
 look cppcheck cppcheck --std=c11 --enable=warning,portability,performance --inline-suppr --error-exitcode=1 -q -I. -D_GNU_SOURCE \

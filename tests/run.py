@@ -16,6 +16,7 @@ import xml.etree.ElementTree as ET
 
 build = pathlib.Path(os.environ["BUILD_DIR"])
 here = pathlib.Path(__file__).resolve().parent
+LONGEST = ("system", "docker", "schedule", "boot", "aws")
 total = {"passed": 0, "failed": 0, "skipped": 0}
 
 
@@ -67,8 +68,8 @@ else:
         show(unit(test))
     only = os.environ.get("SUITES", "").split()
     folders = sorted((p for p in {f.parent for f in here.glob("*/test_*.py")} if not only or p.name in only),
-                     key=lambda p: (p.name not in ("system", "docker"), p.name))  # the longest first
-    with concurrent.futures.ThreadPoolExecutor(int(os.environ.get("JOBS", 3))) as pool:
+                     key=lambda p: (p.name not in LONGEST, p.name))  # the longest first
+    with concurrent.futures.ThreadPoolExecutor(int(os.environ.get("JOBS", 4))) as pool:
         for done in concurrent.futures.as_completed([pool.submit(suite, f.name, [f]) for f in folders]):
             show(done.result())
 print(", ".join(f"{n} {what}" for what, n in total.items()))

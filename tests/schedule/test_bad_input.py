@@ -267,7 +267,7 @@ def test_ten_thousand_collections(bad, tree):
     wait_for(lambda: tree.logged("run_finished"), 150)
     run, = tree.logged("run_finished")
     assert (run["collections"], run["made"], run["failed"], run["skipped"]) == (10000, 10000, 0, 0)
-    assert sorted(bad.order()) == sorted(bad.names) and bad.order()[-1] == "collection-00007"
+    assert sorted(bad.order()) == sorted(bad.names) and "collection-00007" in bad.order()[-2:]
     print(f"{time.monotonic() - begin:.0f} s, {peak_memory(p) >> 20} MB")
     bounded(p)
 

@@ -8,7 +8,7 @@ import time
 
 import pytest
 from bad_server import close, dribble, silence, status
-from harness import BUILD, events, tar_of, wait_for
+from harness import BUILD, Certificate, events, tar_of, wait_for
 from scheduling import DAY, failed, fill, from_now, made, slots, troubles
 
 
@@ -458,13 +458,8 @@ def test_a_wrong_key_is_said_once_a_slot(bad, tree, code):
     assert str(code) in troubles(tree)[0]["message"] and not made(tree)
 
 
-def certificate(tmp_path, name):
-    from harness import Certificate
-    return Certificate(tmp_path / name)
-
-
 def test_qdrant_is_asked_over_tls_when_its_authority_is_known(one_qdrant, tree, tmp_path):
-    c = certificate(tmp_path, "tls")
+    c = Certificate(tmp_path / "tls")
     fill(one_qdrant(certificate=c).start(), "c")
     assert tree.env["QDRANT_URL"].startswith("https://")
     tree.start(SNAPSHOT_INTERVAL=DAY, QDRANT_CA_FILE=str(c.ca))
@@ -474,9 +469,9 @@ def test_qdrant_is_asked_over_tls_when_its_authority_is_known(one_qdrant, tree, 
 
 @pytest.mark.parametrize("which", ["wrong", "absent"])
 def test_a_certificate_of_an_unknown_authority_is_refused(one_qdrant, tree, tmp_path, which):
-    server = one_qdrant(certificate=certificate(tmp_path, "tls"), api_key="k3y-that-nobody-may-see").start()
+    server = one_qdrant(certificate=Certificate(tmp_path / "tls"), api_key="k3y-that-nobody-may-see").start()
     fill(server, "c")
-    tree.start(SNAPSHOT_INTERVAL=DAY, **({"QDRANT_CA_FILE": str(certificate(tmp_path, "other").ca)} if which == "wrong" else {}))
+    tree.start(SNAPSHOT_INTERVAL=DAY, **({"QDRANT_CA_FILE": str(Certificate(tmp_path / "other").ca)} if which == "wrong" else {}))
     wait_for(lambda: troubles(tree))
     time.sleep(3)
     line, = troubles(tree)
