@@ -6,8 +6,9 @@
 #include <stddef.h>
 /* mkdir -p below `root`, which must exist; every new folder's parent is fsynced. */
 int files_mkdirs(const char *root, const char *relative, struct err *e);
-/* Have an NFS client ask the server about `root` and each folder of `relative` below it, before they are listed:
- * by itself it believes what it knew of a folder, also that one is not there, for up to a minute (nfs(5)). */
+/* Have an NFS client ask the server about `root` and each folder of `relative` below it, before they are
+ * listed: by itself it believes what it knew of a folder, also that one is not there, for up to a minute
+ * (nfs(5)). */
 void files_refresh(const char *root, const char *relative);
 int files_write_all(int fd, const void *data, size_t n, const char *path, struct err *e);
 int files_sync_dir(const char *path, struct err *e);

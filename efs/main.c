@@ -8,8 +8,15 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { LS = 1, SHOW = 2, VERIFY = 4, PRUNE = 8, RESTORE = 16, DRILL = 32,
-       ALL = LS | SHOW | VERIFY | PRUNE | RESTORE | DRILL };
+enum {
+    LS = 1,
+    SHOW = 2,
+    VERIFY = 4,
+    PRUNE = 8,
+    RESTORE = 16,
+    DRILL = 32,
+    ALL = LS | SHOW | VERIFY | PRUNE | RESTORE | DRILL
+};
 static const struct command {
     const char *name, *operand, *help;
     int (*run)(const struct options *);
@@ -20,8 +27,8 @@ static const struct command {
     {"verify", NULL, "read every byte and recompute every hash; exit 1 and name each defect", cmd_verify,
      VERIFY},
     {"restore", NULL, "the newest good backup, or another, into Qdrant or a file", cmd_restore, RESTORE},
-    {"drill", NULL, "prove that backups restore: into a second Qdrant, and compare what it then holds", cmd_drill,
-     DRILL},
+    {"drill", NULL, "prove that backups restore: into a second Qdrant, and compare what it then holds",
+     cmd_drill, DRILL},
     {"prune", NULL, "apply RETENTION; --dry-run only says what would go", cmd_prune, PRUNE},
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
@@ -105,7 +112,8 @@ static int usage(void)
                "AK_ARN\n"
                "  --wait AGE          for the collection to be green afterwards (10m)\n"
                "  --location URL      have Qdrant fetch it itself; with --collection, and --checksum SHA256\n"
-               "drill: --at, --snapshot and --node as above; QDRANT_BIN, DRILL_DIR, DRILL_TIMEOUT (1h) in the "
+               "drill: --at, --snapshot and --node as above; QDRANT_BIN, DRILL_DIR, DRILL_TIMEOUT (1h) in "
+               "the "
                "environment\n"
                "  --keep-report       on EFS, too, in {TIER}-{CPU_ARCH}/drills\n"
                "Exit codes: 0 good; 1 a defect was found, or it failed; 64 wrong use.\n") < 0;

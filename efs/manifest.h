@@ -17,16 +17,16 @@ struct manifest {
     char data[256];       /* file name of the stored bytes */
     char codec[16];       /* "none" or "zstd:LEVEL" */
     struct copy_result content;
-    bool qdrant_checksum;    /* the original's hash equals Qdrant's own .checksum */
-    char qdrant_version[32]; /* empty when not known */
-    int64_t points;          /* count at the time, -1 when not known */
+    bool qdrant_checksum;           /* the original's hash equals Qdrant's own .checksum */
+    char qdrant_version[32];        /* empty when not known */
+    int64_t points;                 /* count at the time, -1 when not known */
     struct fingerprint fingerprint; /* what must come back */
     struct aliases aliases;
     char written_by[128];
     double seconds; /* from first read to last fsync of the data */
 };
-/* The members "fingerprint" and "aliases", for whoever shows a manifest; left out where not known. False without
- * memory. */
+/* The members "fingerprint" and "aliases", for whoever shows a manifest; left out where not known. False
+ * without memory. */
 struct cJSON;
 bool manifest_add_content(struct cJSON *o, const struct manifest *m);
 /* JSON text with a final newline, caller frees; NULL without memory. */

@@ -123,12 +123,12 @@ static int sweep(const char *base, const char *folder, enum tier t, struct err *
     cleanup_dir DIR *d = opendir(dir);
     if (!d)
         return errno == ENOENT ? 0 : err_set(e, errno, "cannot list", dir, NULL);
-    for (struct dirent *de; (de = readdir(d));)
-        if (lone_receipt(dirfd(d), de->d_name) && gone(dir, de->d_name, "", e) != 0)
+    for (struct dirent *de; (de = readdir(d));) {
+        bool partial = strncmp(de->d_name, FILES_PARTIAL, strlen(FILES_PARTIAL)) == 0;
+        if ((partial ? abandoned(dirfd(d), de->d_name) : lone_receipt(dirfd(d), de->d_name)) &&
+            gone(dir, de->d_name, "", e) != 0)
             return -1;
-        else if (strncmp(de->d_name, FILES_PARTIAL, strlen(FILES_PARTIAL)) == 0 &&
-                 abandoned(dirfd(d), de->d_name) && gone(dir, de->d_name, "", e) != 0)
-            return -1;
+    }
     return 0;
 }
 

@@ -21,8 +21,9 @@ struct context {
     struct identity *identity; /* who we are on ECS, once that is known */
     struct offsite *offsite;   /* the second target; NULL: none */
     struct prints *prints;     /* of the snapshots just made; NULL: FINGERPRINT=off */
-    atomic_bool surveyed; /* the ledger knows what is on EFS */
-    atomic_bool hold; /* a restore at boot is not over: no snapshots on schedule, nothing is pruned, no drills */
+    atomic_bool surveyed;      /* the ledger knows what is on EFS */
+    atomic_bool
+        hold; /* a restore at boot is not over: no snapshots on schedule, nothing is pruned, no drills */
     atomic_bool stop;
 };
 #endif

@@ -26,7 +26,7 @@ struct emf *emf_open(int fd); /* NULL without memory or thread */
 /* Takes ownership of `lines` (NULL: nothing to do). Never waits. */
 void emf_write(struct emf *e, char **lines);
 unsigned long long emf_dropped(struct emf *e);
-/* Write out what is queued, until the monotonic millisecond `end` at most, and stop. False: it hangs, and is left
- * behind. */
+/* Write out what is queued, until the monotonic millisecond `end` at most, and stop. False: it hangs, and is
+ * left behind. */
 bool emf_close(struct emf *e, int64_t end);
 #endif

@@ -16,7 +16,7 @@ struct maker_options {
     struct qdrant *qdrant;
     struct ledger *ledger;
     const atomic_bool *stop;
-    const atomic_bool *hold; /* set: the schedule makes none; may be NULL */
+    const atomic_bool *hold;  /* set: the schedule makes none; may be NULL */
     const atomic_bool *known; /* set: the ledger knows what is on EFS; NULL: it never will */
     struct prints *prints;    /* NULL: no fingerprints are taken */
 };
@@ -45,7 +45,7 @@ struct maker_run {
 /* Blocks until the run is over. `out` is also given to the ledger. False when Qdrant never got as far as
  * telling its collections, with the reason logged. */
 bool maker_run(struct maker *m, const struct maker_run *run, struct ledger_run *out);
-/* Only list the collections, for the ledger: where somebody else has the snapshots made. Tries until the wall clock
- * says `until`. */
+/* Only list the collections, for the ledger: where somebody else has the snapshots made. Tries until the wall
+ * clock says `until`. */
 bool maker_look(struct maker *m, time_t until);
 #endif

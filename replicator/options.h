@@ -25,9 +25,9 @@ struct options {
                                   bucket's */
     char s3_lock_mode[16];     /* SNAPSHOT_S3_OBJECT_LOCK=GOVERNANCE:30d; empty: none */
     unsigned s3_lock_seconds;
-    char s3_endpoint[512]; /* SNAPSHOT_S3_ENDPOINT */
-    bool fingerprint;      /* FINGERPRINT: look at what a snapshot holds before and after it is made */
-    struct drill_plan drills; /* DRILL_SCHEDULE */
+    char s3_endpoint[512];       /* SNAPSHOT_S3_ENDPOINT */
+    bool fingerprint;            /* FINGERPRINT: look at what a snapshot holds before and after it is made */
+    struct drill_plan drills;    /* DRILL_SCHEDULE */
     bool restore;                /* RESTORE_ON_EMPTY is not never ... */
     time_t restore_at;           /* ... the newest at that time or before; 0: the latest */
     char restore_setting[64];    /* as it was given */

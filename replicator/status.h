@@ -1,7 +1,8 @@
 /* What people and probes ask the replicator over HTTP: / is a page for people, /status the document, /metrics
- * Prometheus' text, /health 200 or 503, /restored 200 unless an empty disk is still to be restored. Read-only and without a password: it listens on the loopback, and
- * whoever opens it to others (STATUS_LISTEN) shows them the names of the collections. Answers come from
- * memory alone, so that a hung EFS or Qdrant delays none. */
+ * Prometheus' text, /health 200 or 503, /restored 200 unless an empty disk is still to be restored. Read-only
+ * and without a password: it listens on the loopback, and whoever opens it to others (STATUS_LISTEN) shows
+ * them the names of the collections. Answers come from memory alone, so that a hung EFS or Qdrant delays
+ * none. */
 #ifndef REPLICATOR_STATUS_H
 #define REPLICATOR_STATUS_H
 #include "common/err.h"

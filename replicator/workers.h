@@ -41,8 +41,8 @@ struct workers *workers_start(struct context *x, int wake_fd);
 void workers_push(struct workers *w, struct job *j); /* takes ownership */
 struct job *workers_take_done(struct workers *w);    /* NULL when there is none; job_free it */
 bool workers_idle(struct workers *w);                /* nothing queued, running or to be taken */
-bool workers_surveying(struct workers *w);            /* the last JOB_HOUSEKEEP, or a folder of it, is still open */
-bool workers_efs_bad(struct workers *w);             /* the last JOB_HOUSEKEEP found EFS unusable */
+bool workers_surveying(struct workers *w); /* the last JOB_HOUSEKEEP, or a folder of it, is still open */
+bool workers_efs_bad(struct workers *w);   /* the last JOB_HOUSEKEEP found EFS unusable */
 struct counts workers_counts(struct workers *w);
 /* Ask all to stop at the next chunk and wait until the monotonic millisecond `end`. False: one hangs; the
  * process may only _exit then. */

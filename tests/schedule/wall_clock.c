@@ -1,7 +1,8 @@
-/* Preloaded into a test's processes: the wall clock is as far off the real one as a file says, eight bytes of seconds that
- * may change at any time. Monotonic clocks and file times stay real. Not libfaketime: that one allocates memory on the way
- * (0.9.10), and so ends in a recursion with Qdrant, whose jemalloc asks for the time while it starts. Nothing here
- * allocates, and the real time comes from the kernel by syscall(2), not by dlsym(3). */
+/* Preloaded into a test's processes: the wall clock is as far off the real one as a file says, eight bytes of
+ * seconds that may change at any time. Monotonic clocks and file times stay real. Not libfaketime: that one
+ * allocates memory on the way (0.9.10), and so ends in a recursion with Qdrant, whose jemalloc asks for the
+ * time while it starts. Nothing here allocates, and the real time comes from the kernel by syscall(2), not by
+ * dlsym(3). */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <stdint.h>

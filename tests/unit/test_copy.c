@@ -42,8 +42,9 @@ static void round_trip(size_t n, int level, int threads)
     struct copy_result r, back;
     struct err e = {0};
     int in = file_of(data, n), out = file_of("", 0), again = file_of("", 0);
-    assert_int_equal(copy_store(in, "in", out, "out", &(struct copy_options){.level = level, .threads = threads}, &r, &e),
-                     0);
+    assert_int_equal(
+        copy_store(in, "in", out, "out", &(struct copy_options){.level = level, .threads = threads}, &r, &e),
+        0);
     (void)SHA256((unsigned char *)data, n, raw);
     for (int i = 0; i < 32; i++)
         (void)snprintf(hex + i * 2, 3, "%02x", raw[i]);
@@ -115,7 +116,8 @@ static void a_stop_is_obeyed(void **st)
     struct err e = {0};
     int in = file_of("x", 1), out = file_of("", 0);
     (void)st;
-    assert_int_equal(copy_store(in, "in", out, "out", &(struct copy_options){.level = 1, .stop = &stop}, &r, &e), -1);
+    assert_int_equal(
+        copy_store(in, "in", out, "out", &(struct copy_options){.level = 1, .stop = &stop}, &r, &e), -1);
     assert_int_equal(e.code, ECANCELED);
     (void)close(in);
     (void)close(out);

@@ -61,7 +61,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(nothing_is_pending_where_no_restore_is_asked_for, begin, end),
-        cmocka_unit_test_setup_teardown(it_is_pending_and_unhealthy_until_it_is_done_or_not_needed, begin, end),
+        cmocka_unit_test_setup_teardown(it_is_pending_and_unhealthy_until_it_is_done_or_not_needed, begin,
+                                        end),
         cmocka_unit_test_setup_teardown(the_document_says_since_when, begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

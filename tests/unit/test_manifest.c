@@ -129,15 +129,16 @@ static void a_garbled_fingerprint_is_none_and_no_harm(void **st)
 {
     static const struct {
         const char *key, *value;
-    } bad[] = {{"seed", "5"},          {"seed", "\"xyz\""},        {"seed", "\"000000000000000g\""},
-               {"before", "null"},     {"after", "{}"},            {"after", "{\"points\":1,\"config\":\"\"}"}};
+    } bad[] = {{"seed", "5"},      {"seed", "\"xyz\""}, {"seed", "\"000000000000000g\""},
+               {"before", "null"}, {"after", "{}"},     {"after", "{\"points\":1,\"config\":\"\"}"}};
     struct manifest m = with_fingerprint(), back;
     struct err e;
     char *text = manifest_print(&m);
     (void)st;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         cJSON *o = cJSON_Parse(text);
-        assert_true(cJSON_ReplaceItemInObject(cJSON_GetObjectItem(o, "fingerprint"), bad[i].key, cJSON_Parse(bad[i].value)));
+        assert_true(cJSON_ReplaceItemInObject(cJSON_GetObjectItem(o, "fingerprint"), bad[i].key,
+                                              cJSON_Parse(bad[i].value)));
         char *json = cJSON_Print(o);
         assert_int_equal(manifest_parse(json, "x", &back, &e), 0);
         assert_false(back.fingerprint.known);
