@@ -1,5 +1,6 @@
 #include "common/log.h"
 #include "common/cleanup.h"
+#include "common/clock.h"
 #include "common/text.h"
 #include <cjson/cJSON.h>
 #include <errno.h>
@@ -16,7 +17,7 @@ enum { QUEUE_MAX = 1024, MESSAGE_MAX = 2048, RECENT_MESSAGE = 1024 };
 /* The globals of the program, as stderr is one: any thread may log, also before and after `running`. */
 static struct {
     pthread_mutex_t mutex;
-    pthread_cond_t more, empty;
+    pthread_cond_t more;
     pthread_t thread;
     char *line[QUEUE_MAX];
     unsigned head, count, dropped;
@@ -25,7 +26,6 @@ static struct {
     const char *program;
 } q = {.mutex = PTHREAD_MUTEX_INITIALIZER,
        .more = PTHREAD_COND_INITIALIZER,
-       .empty = PTHREAD_COND_INITIALIZER,
        .level = LOG_INFO,
        .program = "qdrant"};
 
@@ -170,8 +170,6 @@ static void *writer(void *arg)
             if (said)
                 write_unlocked(said);
         }
-        if (q.count == 0)
-            (void)pthread_cond_broadcast(&q.empty);
     }
     (void)pthread_mutex_unlock(&q.mutex);
     return NULL;
@@ -186,20 +184,25 @@ void log_open(const char *program, enum log_level level, bool text)
         q.running = true; /* without a thread, lines are written by their callers */
 }
 
+/* By the monotonic clock, and by looking: a stop is rare, and must not wait for a wall clock that was set
+ * back. */
 void log_close(void)
 {
-    struct timespec end;
-    if (!q.running || clock_gettime(CLOCK_REALTIME, &end) != 0)
+    int64_t end = clock_ms() + 1000;
+    if (!q.running)
         return;
-    end.tv_sec += 1;
     (void)pthread_mutex_lock(&q.mutex);
     q.stop = true;
     (void)pthread_cond_signal(&q.more);
-    int rc = 0;
-    while ((q.count > 0 || q.busy) && rc == 0)
-        rc = pthread_cond_timedwait(&q.empty, &q.mutex, &end);
+    bool left = q.count > 0 || q.busy;
+    while (left && clock_ms() < end) {
+        (void)pthread_mutex_unlock(&q.mutex);
+        clock_sleep(2);
+        (void)pthread_mutex_lock(&q.mutex);
+        left = q.count > 0 || q.busy;
+    }
     (void)pthread_mutex_unlock(&q.mutex);
-    if (rc == 0 && pthread_join(q.thread, NULL) == 0)
+    if (!left && pthread_join(q.thread, NULL) == 0)
         q.running = false;
 }
 

@@ -2,8 +2,8 @@
 """Runs every suite and prints `N passed, N failed, N skipped` as the last line.
 
 run.py [FOLDER OR FILE...] [-k NAME and other pytest flags]. Without arguments: the unit tests, and each folder of
-tests (SUITES="system e2e": these), a few of them side by side (JOBS; much of a test is waiting). Each suite's output
-is printed when it is done.
+tests, or file of a large one (SUITES="system e2e": these), a few of them side by side (JOBS; much of a test is
+waiting). Each suite's output is printed when it is done.
 """
 import concurrent.futures
 import os
@@ -16,7 +16,8 @@ import xml.etree.ElementTree as ET
 
 build = pathlib.Path(os.environ["BUILD_DIR"])
 here = pathlib.Path(__file__).resolve().parent
-LONGEST = ("system", "docker", "schedule", "boot", "aws")
+LONGEST = ("schedule", "docker", "system", "boot", "aws")
+SPLIT = ("schedule", "system", "boot", "drill")  # a job for each file
 total = {"passed": 0, "failed": 0, "skipped": 0}
 
 
@@ -68,9 +69,11 @@ else:
         show(unit(test))
     only = os.environ.get("SUITES", "").split()
     folders = sorted((p for p in {f.parent for f in here.glob("*/test_*.py")} if not only or p.name in only),
-                     key=lambda p: (p.name not in LONGEST, p.name))  # the longest first
+                     key=lambda p: (LONGEST.index(p.name) if p.name in LONGEST else len(LONGEST), p.name))  # the longest first
+    jobs = [(f"{p.parent.name}.{p.stem[5:]}" if p.is_file() else p.name, p)
+            for f in folders for p in (sorted(f.glob("test_*.py")) if f.name in SPLIT else [f])]
     with concurrent.futures.ThreadPoolExecutor(int(os.environ.get("JOBS", 4))) as pool:
-        for done in concurrent.futures.as_completed([pool.submit(suite, f.name, [f]) for f in folders]):
+        for done in concurrent.futures.as_completed([pool.submit(suite, name, [p]) for name, p in jobs]):
             show(done.result())
 print(", ".join(f"{n} {what}" for what, n in total.items()))
 sys.exit(total["failed"] > 0)
