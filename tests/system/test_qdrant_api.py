@@ -141,7 +141,8 @@ def test_nothing_is_deleted_locally_while_qdrant_makes_a_snapshot(tree, serve):
     assert len(tree.complete()) == 1 and (tree.snapshots / "c" / f"{NAME}.snapshot").exists()
     running[0] = 0
     wait_for(lambda: not list(tree.snapshots.rglob("*.snapshot")), 40)
-    assert p.poll() is None and tree.logged("deleted_locally")
+    wait_for(lambda: tree.logged("deleted_locally"))
+    assert p.poll() is None
 
 
 def test_behind_a_shared_address_only_names_with_a_peer_id_are_deleted_through_it(tree, serve):
