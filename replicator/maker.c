@@ -14,6 +14,7 @@
  * first run waits for what is on EFS to be known; a hung EFS keeps no snapshot from being made. */
 enum {
     LOOK_MS = 500,
+    REST_MS = 2000,
     TRY_FIRST = 5000,
     TRY_MAX = 300000,
     STATE_MS = 5000,
@@ -58,10 +59,15 @@ static bool over(const struct maker *m)
     return stopped(m) || (m->run->end && (time(NULL) >= m->run->end || clock_ms() >= m->end_ms));
 }
 
-static void sleep_until(const struct maker *m, int64_t when)
+/* Woken by maker_wake. The wall clock is looked at meanwhile. */
+static void sleep_until(struct maker *m, int64_t when)
 {
-    for (int64_t left; !over(m) && (left = when - clock_ms()) > 0;)
-        clock_sleep(left < LOOK_MS ? left : LOOK_MS);
+    (void)pthread_mutex_lock(&m->mutex);
+    for (int64_t now; !over(m) && (now = clock_ms()) < when;) {
+        struct timespec end = clock_spec(when - now < REST_MS ? when : now + REST_MS);
+        (void)pthread_cond_timedwait(&m->done, &m->mutex, &end);
+    }
+    (void)pthread_mutex_unlock(&m->mutex);
 }
 
 static const char *shown(const struct item *it, char out[300])
@@ -605,14 +611,21 @@ struct maker *maker_new(const struct maker_options *o)
     return NULL;
 }
 
+void maker_wake(struct maker *m)
+{
+    (void)pthread_mutex_lock(&m->mutex);
+    (void)pthread_cond_broadcast(&m->work);
+    (void)pthread_cond_broadcast(&m->done);
+    (void)pthread_mutex_unlock(&m->mutex);
+}
+
 bool maker_stop(struct maker *m, int64_t end)
 {
     bool all = true;
     (void)pthread_mutex_lock(&m->mutex);
     m->quit = true;
-    (void)pthread_cond_broadcast(&m->work);
-    (void)pthread_cond_broadcast(&m->done);
     (void)pthread_mutex_unlock(&m->mutex);
+    maker_wake(m);
     for (unsigned i = 0; i < m->n_threads; i++)
         all = clock_join(m->threads[i], end) && all;
     return all;

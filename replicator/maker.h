@@ -22,6 +22,8 @@ struct maker_options {
 };
 /* Starts SNAPSHOT_PARALLEL threads. NULL without memory or threads. */
 struct maker *maker_new(const struct maker_options *o);
+/* *stop was set: end what waits. */
+void maker_wake(struct maker *m);
 /* After *stop was set, or when no run is going. False: a thread still runs at the monotonic millisecond
  * `end`. */
 bool maker_stop(struct maker *m, int64_t end);

@@ -119,6 +119,7 @@ bool schedule_stop(struct schedule *s, int64_t end)
     (void)pthread_mutex_lock(&s->mutex);
     (void)pthread_cond_broadcast(&s->wake);
     (void)pthread_mutex_unlock(&s->mutex);
+    maker_wake(s->maker);
     bool ended = clock_join(s->thread, end);
     return maker_stop(s->maker, end) && ended;
 }
