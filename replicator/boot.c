@@ -15,6 +15,7 @@ enum {
     PAUSE_MAX_MS = 30000,
     QDRANT_PAUSE_MS = 1000,
     SAY_AGAIN_MS = 300000,
+    REFUSED_TRIES = 5,
     TRIES = 8, /* of one collection, a minute and a half, while EFS and Qdrant are there */
     SAID_ALIKE = 80,
     BUSY = LEDGER_WORKERS - 1,
@@ -299,9 +300,9 @@ static enum step conclude(struct boot *b, struct marker_part *p, const struct bo
         log_line(LOG_WARN, "boot_restore_left_alone", "%s: %s; it was made meanwhile, and is left alone",
                  p->collection, c->why.text);
         break;
-    case BOOT_FAILED: /* once more when Qdrant refused: it may still be at what a killed replicator sent */
-        if (c->why.code == QDRANT_ANSWERED && p->tries++ == 0)
-            return wait_qdrant(b, &c->why);
+    case BOOT_FAILED: /* again when Qdrant refused: it may still be at what a killed replicator sent */
+        if (c->why.code == QDRANT_ANSWERED && ++p->tries < REFUSED_TRIES)
+            return wait_for(b, LOG_WARN, &c->why, PAUSE_MAX_MS);
         part_failed(b, p, c);
         break;
     case BOOT_LATER:
