@@ -52,6 +52,8 @@ int cmd_print_json(struct cJSON *json);
 const char *cmd_human(uint64_t n, char out[16]);
 /* May standard output be coloured? A terminal, and NO_COLOR is not set. */
 bool cmd_colour(void);
+/* Have INT and TERM (and HUP, if `hangup`) ask for an end: they set what comes back. */
+const atomic_bool *cmd_catch_signals(bool hangup);
 /* "qdrant-efs: ..." on stderr, fit for a terminal. */
 void cmd_complain(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 

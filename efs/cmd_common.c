@@ -4,10 +4,31 @@
 #include "efs/cmd.h"
 #include <cjson/cJSON.h>
 #include <errno.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+
+/* A signal handler has nothing else to write to. */
+static atomic_bool stop;
+static void on_signal(int number)
+{
+    (void)number;
+    atomic_store(&stop, true);
+}
+
+const atomic_bool *cmd_catch_signals(bool hangup)
+{
+    /* The second one ends the program at once: a read from EFS may hang. */
+    struct sigaction a = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
+    (void)sigaction(SIGINT, &a, NULL); /* cannot fail with these numbers */
+    (void)sigaction(SIGTERM, &a, NULL);
+    if (hangup)
+        (void)sigaction(SIGHUP, &a, NULL);
+    (void)signal(SIGPIPE, SIG_IGN); /* a pipe that is closed is an error like others */
+    return &stop;
+}
 
 bool cmd_collection_wanted(const struct options *o, const char *collection)
 {

@@ -8,31 +8,12 @@
 #include <cjson/cJSON.h>
 #include <curl/curl.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
-/* A signal handler has nothing else to write to. */
-static atomic_bool stop;
-static void on_signal(int number)
-{
-    (void)number;
-    atomic_store(&stop, true);
-}
-
-static void catch_signals(void)
-{
-    /* The second one ends the program at once: a read from EFS may hang. The kernel then ends Qdrant, and the
-     * next drill sweeps. */
-    struct sigaction a = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
-    (void)sigaction(SIGINT, &a, NULL); /* cannot fail with these numbers */
-    (void)sigaction(SIGTERM, &a, NULL);
-    (void)sigaction(SIGHUP, &a, NULL);
-    (void)signal(SIGPIPE, SIG_IGN);
-}
-
 struct run {
     const struct options *o;
+    const atomic_bool *stop; /* set by a signal */
     struct drill *drill;
     struct progress *bar;
     cJSON *report, *drills; /* the report, and its array */
@@ -249,11 +230,11 @@ static void prove_all(struct run *r, const struct entries *list)
                              .snapshot = o->restore.snapshot,
                              .at = o->restore.at,
                              .tier = o->tier};
-    for (size_t i = 0; i < o->n_collections && !atomic_load(&stop); i++) {
+    for (size_t i = 0; i < o->n_collections && !atomic_load(r->stop); i++) {
         w.collection = o->collections[i];
         prove_newest(r, list, &w);
     }
-    for (size_t i = 0; o->n_collections == 0 && i < list->n && !atomic_load(&stop); i++) {
+    for (size_t i = 0; o->n_collections == 0 && i < list->n && !atomic_load(r->stop); i++) {
         w.collection = list->v[i].m.source.collection;
         if (list->v[i].m.source.kind == KIND_COLLECTION && !seen_before(list, i))
             prove_newest(r, list, &w);
@@ -265,7 +246,7 @@ static bool finish_report(struct run *r, bool ok)
     char begun[32];
     const char *verdict = ok                                           ? "proven"
                           : r->n > 0 && r->proven + r->refused == r->n ? "refused"
-                          : atomic_load(&stop)                         ? "stopped"
+                          : atomic_load(r->stop)                       ? "stopped"
                           : r->n == 0                                  ? "nothing"
                                                                        : "failed";
     manifest_time(r->begun, begun);
@@ -289,7 +270,7 @@ static bool keep(struct run *r)
 
 static int report(struct run *r, bool clean)
 {
-    bool ok = clean && r->n > 0 && r->proven == r->n && !atomic_load(&stop);
+    bool ok = clean && r->n > 0 && r->proven == r->n && !atomic_load(r->stop);
     if (!finish_report(r, ok))
         return cmd_complain("no memory"), EXIT_DEFECT;
     if (r->o->keep_report && !keep(r))
@@ -326,7 +307,7 @@ static int drill(struct run *r, const struct entries *list)
                               .place = r->place,
                               .timeout_ms = (long)r->timeout_ms,
                               .watch = {sent, r},
-                              .stop = &stop};
+                              .stop = r->stop};
     r->drill = drill_open(&o, &e);
     if (!r->drill)
         return cannot(r, &e);
@@ -351,7 +332,8 @@ int cmd_drill(const struct options *o)
     if (*o->settings.node)
         (void)snprintf(r.node, sizeof r.node, "%s", o->settings.node);
     all.operand = o->restore.snapshot;
-    catch_signals();
+    r.stop = cmd_catch_signals(
+        true); /* a second one ends us: the kernel then ends Qdrant, the next drill sweeps */
     if (cmd_gather(&all, &list) != 0 || curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
         return EXIT_DEFECT;
     r.report = cJSON_CreateObject();

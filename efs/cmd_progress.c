@@ -1,4 +1,5 @@
 /* The bar: "[######......]  42 %  1.2 GiB of 2.9 GiB  180.3 MiB/s  0:09 left  NAME". */
+#include "common/clock.h"
 #include "common/text.h"
 #include "efs/cmd.h"
 #include <stdio.h>
@@ -16,19 +17,12 @@ struct progress {
     char name[256];
 };
 
-static int64_t now_ms(void)
-{
-    struct timespec t = {0};
-    (void)clock_gettime(CLOCK_MONOTONIC, &t); /* cannot fail with this clock */
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 struct progress *progress_new(uint64_t total)
 {
     struct progress *p = isatty(STDERR_FILENO) ? calloc(1, sizeof *p) : NULL;
     if (p) {
         p->total = total;
-        p->started = now_ms();
+        p->started = clock_ms();
     }
     return p;
 }
@@ -38,7 +32,7 @@ static void draw(struct progress *p)
     char line[512], bar[BAR + 1], done[16], total[16], speed[16], left[32] = "";
     struct winsize size = {0};
     double part = p->total ? (double)p->done / (double)p->total : 1;
-    double seconds = (double)(now_ms() - p->started) / 1000 + 0.001, rate = (double)p->done / seconds;
+    double seconds = (double)(clock_ms() - p->started) / 1000 + 0.001, rate = (double)p->done / seconds;
     for (int i = 0; i < BAR; i++)
         bar[i] = i < (int)(part * BAR) ? '#' : '.';
     bar[BAR] = 0;
@@ -54,7 +48,7 @@ static void draw(struct progress *p)
         line[columns - 1] = 0; /* a line that wraps cannot be redrawn */
     text_make_utf8(line);
     (void)fprintf(stderr, "\r\033[K%s", line);
-    p->drawn = now_ms();
+    p->drawn = clock_ms();
 }
 
 void progress_name(struct progress *p, const char *name)
@@ -71,7 +65,7 @@ void progress_bytes(size_t n, void *progress)
     if (!p)
         return;
     p->done += n;
-    if (p->done == p->total || now_ms() - p->drawn >= REDRAW_MS)
+    if (p->done == p->total || clock_ms() - p->drawn >= REDRAW_MS)
         draw(p);
 }
 

@@ -6,26 +6,8 @@
 #include <cjson/cJSON.h>
 #include <curl/curl.h>
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
-
-/* A signal handler has nothing else to write to. */
-static atomic_bool stop;
-static void on_signal(int number)
-{
-    (void)number;
-    atomic_store(&stop, true);
-}
-
-static void catch_signals(void)
-{
-    /* The second one ends the program at once: a read from EFS may hang. */
-    struct sigaction a = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
-    (void)sigaction(SIGINT, &a, NULL); /* cannot fail with these numbers */
-    (void)sigaction(SIGTERM, &a, NULL);
-    (void)signal(SIGPIPE, SIG_IGN); /* a pipe that is closed is an error like others */
-}
 
 static int wrong(const char *what)
 {
@@ -227,11 +209,11 @@ static int restore_all(struct job *j, struct entries *list)
         cmd_complain("no backup that fits below %s; `qdrant-efs ls` lists them", o->root);
         rc = EXIT_DEFECT;
     }
-    for (size_t i = 0; i < n && !atomic_load(&stop); i++) {
+    for (size_t i = 0; i < n && !atomic_load(j->stop); i++) {
         j->wish.collection = wanted[i];
         rc = restore_one(j, list) ? rc : EXIT_DEFECT;
     }
-    return atomic_load(&stop) ? EXIT_DEFECT : rc;
+    return atomic_load(j->stop) ? EXIT_DEFECT : rc;
 }
 
 /* --- all of it */
@@ -300,8 +282,8 @@ static int with_qdrant(struct job *j)
         return wrong(e.text);
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
         return cmd_complain("cannot start libcurl"), EXIT_DEFECT;
-    struct key *key = key_new(&settings, &stop);
-    j->qdrant = key ? qdrant_new(&settings, key, &stop) : NULL;
+    struct key *key = key_new(&settings, j->stop);
+    j->qdrant = key ? qdrant_new(&settings, key, j->stop) : NULL;
     int rc = EXIT_DEFECT;
     if (j->qdrant)
         rc = run(j);
@@ -316,11 +298,11 @@ static int with_qdrant(struct job *j)
 
 int cmd_restore(const struct options *o)
 {
-    struct job j = {.o = o, .stop = &stop};
+    struct job j = {.o = o};
     int rc = check_use(o);
     if (rc != 0)
         return rc;
-    catch_signals();
+    j.stop = cmd_catch_signals(false);
     j.array = o->json ? cJSON_CreateArray() : NULL;
     return makes_file(o) ? run(&j) : with_qdrant(&j);
 }
