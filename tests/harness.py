@@ -150,3 +150,10 @@ def wait_for(what, seconds=30):
             pass
         assert time.monotonic() < end, "waited in vain"
         time.sleep(0.05)
+
+
+def freeze(pid):
+    """SIGSTOP, and wait until it has reached every thread: until then one may still answer."""
+    os.kill(pid, signal.SIGSTOP)
+    wait_for(lambda: all(task.joinpath("stat").read_text().rpartition(")")[2].split()[0] in "TZ"
+                         for task in pathlib.Path(f"/proc/{pid}/task").iterdir()))

@@ -8,7 +8,7 @@ import time
 import pytest
 from frozen import Frozen, usable
 from booting import ODD, Gate, path_of, scroll, upsert
-from harness import wait_for
+from harness import freeze, wait_for
 from restoring import SIXTH
 
 LATEST = {"RESTORE_ON_EMPTY": "latest"}
@@ -413,7 +413,7 @@ def test_term_in_the_middle_ends_in_time_and_the_next_start_goes_on(big):
 
 def test_a_replicator_that_hangs_long_after_the_restore_kills_no_good_node(lost):
     lost.start().wait_restored()
-    os.kill(lost.replicator(), signal.SIGSTOP)
+    freeze(lost.replicator())
     try:
         code, said = lost.health()
         assert code == 0 and "as its marker says" in said

@@ -8,7 +8,7 @@ import time
 
 import pytest
 from frozen import Frozen, usable
-from harness import BUILD, wait_for
+from harness import BUILD, freeze, wait_for
 from peers import (OK, BlackHole, Peer, answers, answers_and_stays, closes, dribbles, floods, http, in_own_network,
                    resets, silent)
 from running import (BARE, ENTRYPOINT, NOT_BARE, WRAPPER, can_be_pid_1, cpu_ticks, for_everyone, switches,
@@ -95,7 +95,7 @@ def test_a_qdrant_that_is_ready_is_healthy_and_one_that_hangs_or_is_gone_is_not(
     ready = health(**env)
     assert ready.code == 0 and re.fullmatch(r"qdrant: ready \(\d+ ms\)", ready.qdrant), ready
     assert "secret" not in ready.out
-    qdrant.process.send_signal(signal.SIGSTOP)
+    freeze(qdrant.process.pid)
     hangs = health(**env)
     qdrant.process.send_signal(signal.SIGCONT)
     qdrant.wait_until_ready()

@@ -6,7 +6,7 @@ import time
 
 import pytest
 from frozen import Frozen, usable
-from harness import wait_for
+from harness import freeze, wait_for
 from running import alive, status
 
 SLACK = 1.8  # of a noisy machine
@@ -38,7 +38,7 @@ def test_qdrant_is_killed_at_the_end_of_the_budget(anywhere):
 
 def test_a_stopped_qdrant_is_killed_at_the_end_of_the_budget(container):
     container.start_both("TERM=0", STOP_GRACE_SECONDS="1")
-    os.kill(container.qdrant.pid(), signal.SIGSTOP)
+    freeze(container.qdrant.pid())
     code, seconds = container.stop()
     assert code == 137 and 1 <= seconds < 1 + SLACK
 
@@ -96,7 +96,7 @@ def test_a_stop_between_two_starts_of_the_replicator_waits_for_nothing(anywhere)
 def test_a_replicator_whose_process_is_stopped_does_not_hold_up_the_end(container):
     container.start_both("TERM=0", replicator=["TERM=0"], STOP_GRACE_SECONDS="20")
     replicator = container.replicator.pid()
-    os.kill(replicator, signal.SIGSTOP)
+    freeze(replicator)
     code, seconds = container.stop()
     assert code == 0 and 2 <= seconds < 2 + SLACK
     wait_for(lambda: not alive(replicator))

@@ -8,7 +8,7 @@ import time
 
 import pytest
 from bad_server import close, dribble, silence, status
-from harness import BUILD, Certificate, events, tar_of, wait_for
+from harness import BUILD, Certificate, events, freeze, tar_of, wait_for
 from scheduling import DAY, failed, fill, from_now, made, slots, troubles
 
 
@@ -276,7 +276,7 @@ def test_a_restart_makes_what_a_killed_run_did_not_come_to(bad, tree):
 def test_slots_that_went_by_are_counted_and_said(bad, tree):
     p = tree.start(SNAPSHOT_INTERVAL="2s")
     wait_for(lambda: len(slots(tree)) >= 2)
-    p.send_signal(signal.SIGSTOP)
+    freeze(p.pid)
     try:
         time.sleep(9)
     finally:

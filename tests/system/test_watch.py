@@ -8,7 +8,7 @@ import subprocess
 import time
 
 import pytest
-from harness import BUILD, tar_of, wait_for
+from harness import BUILD, freeze, tar_of, wait_for
 
 NAME = "c-1-2026-11-24-07-59-23"
 
@@ -88,7 +88,7 @@ def test_overflow_of_the_kernels_queue_loses_nothing(tree):
     p = tree.start(LOCAL_KEEP="100000")
     wait_for(lambda: sum(1 for _ in (pathlib.Path(f"/proc/{p.pid}/fdinfo")).iterdir()
                          for line in _.read_text().splitlines() if line.startswith("inotify")) > collections)
-    p.send_signal(signal.SIGSTOP)
+    freeze(p.pid)
     for c in range(collections):
         for i in range(10):
             tree.snapshot(f"c{c}", f"c{c}-1-2026-11-24-0{i}-59-23", data)
