@@ -283,11 +283,11 @@ def test_slots_that_went_by_are_counted_and_said(bad, tree):
         p.send_signal(signal.SIGCONT)
     count = len(slots(tree))
     wait_for(lambda: len(slots(tree)) >= count + 2)
-    line, = tree.logged("slots_missed")
-    s = slots(tree)
+    s, lines = slots(tree), tree.logged("slots_missed")  # a busy machine misses one or the other, too
     gaps = [(b - a) // 2 - 1 for a, b in zip(s, s[1:])]
-    assert line["level"] == "warn" and sum(gaps) == max(gaps) >= 3
-    assert line["message"].startswith(f"{max(gaps)} slots ")
+    assert max(gaps) >= 3 and all(line["level"] == "warn" for line in lines)
+    missed = [gap for gap in gaps if gap > 0]
+    assert [int(line["message"].split()[0]) for line in lines][:len(missed)] == missed
 
 
 # What keeps a snapshot from being made
