@@ -120,6 +120,7 @@ class Task(Container):
 
     def ask(self, path):
         connection = http.client.HTTPConnection("127.0.0.1", self.status, timeout=5)
+        wait_for(lambda: connection.connect() is None)  # a replicator that has just been started may not listen yet
         try:
             connection.request("GET", path)
             answer = connection.getresponse()
