@@ -1,13 +1,17 @@
 # Builds the three programs and runs every suite. `make help` lists the targets.
 #   BUILD=DIR   where to build        SAN=address,undefined   with sanitizers
 #   QDRANT_BIN  the real Qdrant, for the suites that can use it       V=1   show the commands
+#   CROSS=aarch64-linux-gnu-   for another processor, with its gcc and its -dev packages (Debian: dpkg --add-architecture)
 BUILD   ?= build
 PREFIX  ?= /usr/local
 SAN     ?=
 V       ?=
+CROSS   ?=
 ifeq ($(origin CC),default)
-CC      := gcc
+CC      := $(CROSS)gcc
 endif
+PKG_CONFIG ?= $(if $(CROSS),PKG_CONFIG_LIBDIR=/usr/lib/$(CROSS:-=)/pkgconfig:/usr/share/pkgconfig )pkg-config
+MACHINE := $(shell $(CC) -dumpmachine 2>/dev/null)
 Q       := $(if $(V),,@)
 
 PKGS     = libcurl libcjson libzstd libcrypto libarchive libmicrohttpd libxml-2.0
@@ -20,13 +24,13 @@ DEPS_DEV = cppcheck clang clang-tidy libclang-rt-dev valgrind strace debootstrap
 
 WARN     = -Wall -Wextra -Wshadow -Wconversion -Werror
 HARDEN   = -fstack-protector-strong -fstack-clash-protection -D_FORTIFY_SOURCE=2 \
-           $(if $(filter x86_64,$(shell uname -m)),-fcf-protection)
+           $(if $(filter x86_64-%,$(MACHINE)),-fcf-protection) $(if $(filter aarch64-%,$(MACHINE)),-mbranch-protection=standard)
 CFLAGS  ?= -O2 -g
 ALL_CFLAGS = -std=c17 -D_GNU_SOURCE -I. -fPIE -pthread $(WARN) $(CFLAGS) \
              $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer,$(HARDEN)) \
-             $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
+             $(shell $(PKG_CONFIG) --cflags $(PKGS) 2>/dev/null)
 ALL_LDFLAGS = -pie -pthread -Wl,-z,relro,-z,now,-z,noexecstack,--as-needed $(if $(SAN),-fsanitize=$(SAN)) $(LDFLAGS)
-LIBS     = $(shell pkg-config --libs $(PKGS) 2>/dev/null)
+LIBS     = $(shell $(PKG_CONFIG) --libs $(PKGS) 2>/dev/null)
 
 objects  = $(patsubst %.c,$(BUILD)/%.o,$(1))
 CMD_SRC  = efs/main.c $(wildcard efs/cmd_*.c)
@@ -86,10 +90,11 @@ fuzz: ## each fuzzer for FUZZ_SECONDS (60)
 bench: all $(BUILD)/venv/ok ## how fast, beside cp, sha256sum and zstd
 	BUILD_DIR=$(abspath $(BUILD)) $(PYTHON) tests/bench/bench.py
 # A tar of what the build needs: the older builder does not read Dockerfile.dockerignore and would take all.
-image: ## build the container image (IMAGE=name QDRANT_IMAGE=base BUILD_IMAGE=builder)
+REVISION ?= $(shell git rev-parse HEAD 2>/dev/null)
+image: ## build the container image (IMAGE=name QDRANT_IMAGE=base BUILD_IMAGE=builder PLATFORM=linux/arm64)
 	$(Q)tar -c Makefile LICENSE common aws qdrant efs replicator entrypoint docker | docker build -t $(or $(IMAGE),qdrant-efs) \
-	    -f docker/Dockerfile $(if $(QDRANT_IMAGE),--build-arg QDRANT_IMAGE=$(QDRANT_IMAGE)) \
-	    $(if $(BUILD_IMAGE),--build-arg BUILD_IMAGE=$(BUILD_IMAGE)) -
+	    -f docker/Dockerfile $(if $(PLATFORM),--platform $(PLATFORM)) \
+	    $(foreach a,QDRANT_IMAGE BUILD_IMAGE REVISION SOURCE SOURCE_DATE_EPOCH,$(if $($(a)),--build-arg $(a)=$($(a)))) -
 demo: ## install what it needs, build, and show a backup's way from Qdrant to EFS
 	$(Q)bash tests/demo/demo.sh
 install: all ## install programs and manual pages under PREFIX (DESTDIR)

@@ -206,15 +206,18 @@ static const char *advice_for(const struct s3 *s, const struct s3_request *r, co
         const char *what, *right;
     } rights[] = {{"HeadObject", "s3:GetObject"},
                   {"GetObject", "s3:GetObject"},
+                  {"ListObjectsV2", "s3:ListBucket"},
                   {"ListMultipartUploads", "s3:ListBucketMultipartUploads"},
                   {"ListParts", "s3:ListMultipartUploadParts"},
                   {"AbortMultipartUpload", "s3:AbortMultipartUpload"}};
     if (f->region[0] && strcmp(f->region, s->region) != 0)
-        return (void)snprintf(out, 256, "the bucket is in Region %s, not %s: set its Region", f->region,
-                              s->region),
+        return (void)snprintf(out, 256, "the bucket is in Region %s, not %s: set its Region (AWS_REGION)",
+                              f->region, s->region),
                out;
     if (fault_is(f, "NoSuchBucket"))
         return "create the bucket, or correct its name";
+    if (fault_is(f, "InvalidObjectState"))
+        return "it is archived: restore it from Glacier first (aws s3api restore-object), or take another";
     if (fault_is(f, "InvalidAccessKeyId") || fault_is(f, "SignatureDoesNotMatch"))
         return "the keys are not of this account or endpoint";
     if (fault_is(f, "ExpiredToken"))
@@ -224,7 +227,9 @@ static const char *advice_for(const struct s3 *s, const struct s3_request *r, co
     if (fault_is(f, "InvalidStorageClass"))
         return "correct the storage class";
     if (strncmp(f->code, "KMS.", 4) == 0 || strstr(f->message, "kms:"))
-        return "the task role needs kms:GenerateDataKey and kms:Decrypt on the key";
+        return strcmp(r->method, "GET") == 0
+                   ? "the task role needs kms:Decrypt on the key"
+                   : "the task role needs kms:GenerateDataKey and kms:Decrypt on the key";
     if (!fault_is(f, "AccessDenied") && f->status != 403)
         return NULL;
     const char *right = "s3:PutObject";

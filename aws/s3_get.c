@@ -1,6 +1,8 @@
 #include "aws/s3_internal.h"
 #include "common/cleanup.h"
+#include <curl/curl.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,19 +10,32 @@ enum { TRIES = 4, PROGRESS = 1 << 20 }; /* so many tries without so many bytes e
 
 static int understand(const struct http_reply *reply, struct s3_info *info)
 {
-    char length[24], *end = NULL;
+    char length[24], date[64], *end = NULL;
     if (!http_header(reply, "ETag", info->etag, sizeof info->etag))
         return -1;
     if (!http_header(reply, "x-amz-meta-sha256", info->sha256, sizeof info->sha256))
         info->sha256[0] = 0;
     if (!http_header(reply, "Content-Length", length, sizeof length))
         return -1;
+    time_t modified = http_header(reply, "Last-Modified", date, sizeof date) ? curl_getdate(date, NULL) : 0;
+    info->modified = modified > 0 ? modified : 0;
     errno = 0;
     info->size = strtoull(length, &end, 10);
     return errno || *end || end == length ? -1 : 0;
 }
 
-int s3_head(struct s3 *s, const char *key, struct s3_info *info, struct err *e)
+static void read_labels(const struct http_reply *reply, const struct s3_label *labels, size_t n)
+{
+    char name[80];
+    for (size_t i = 0; i < n; i++) {
+        (void)snprintf(name, sizeof name, "x-amz-meta-%s", labels[i].name);
+        if (!http_header(reply, name, labels[i].value, labels[i].size))
+            labels[i].value[0] = 0;
+    }
+}
+
+int s3_head_labels(struct s3 *s, const char *key, struct s3_info *info, const struct s3_label *labels,
+                   size_t n, struct err *e)
 {
     struct s3_request r = {.what = "HeadObject", .method = "HEAD", .key = key};
     cleanup_reply struct http_reply reply = {0};
@@ -34,13 +49,32 @@ int s3_head(struct s3 *s, const char *key, struct s3_info *info, struct err *e)
         return rc == 1 ? s3_refused(s, &r, &f, e) : -1;
     if (understand(&reply, info) != 0)
         return fault_error(e, EPROTO, NULL, "HeadObject %s: the reply is not S3's", s3_name(s, key, name));
+    read_labels(&reply, labels, n);
     return 0;
+}
+
+int s3_head(struct s3 *s, const char *key, struct s3_info *info, struct err *e)
+{
+    return s3_head_labels(s, key, info, NULL, 0, e);
+}
+
+int s3_why(struct s3 *s, const char *key, struct err *e)
+{
+    cleanup_lines struct lines l = {0};
+    cleanup_reply struct http_reply reply = {0};
+    struct s3_request r = {.what = "GetObject", .method = "GET", .key = key, .lines = &l};
+    struct fault f;
+    lines_add(&l, "Range: bytes=0-0");
+    int rc = s3_do(s, &r, &reply, &f, e);
+    if (rc == 1 && f.status == 416)
+        return 0; /* it has no bytes */
+    return rc == 1 ? s3_refused(s, &r, &f, e) : rc;
 }
 
 struct stream {
     int (*write)(void *arg, const void *data, size_t n);
     void *arg;
-    EVP_MD_CTX *hash;
+    EVP_MD_CTX *hash; /* NULL: not hashed */
     uint64_t done, size;
     bool too_much;
 };
@@ -49,7 +83,8 @@ static int pass_on(void *arg, const void *data, size_t n)
 {
     struct stream *st = arg;
     st->too_much = n > st->size - st->done; /* an end that was asked for, but the whole came */
-    if (st->too_much || EVP_DigestUpdate(st->hash, data, n) != 1 || st->write(st->arg, data, n) != 0)
+    if (st->too_much || (st->hash && EVP_DigestUpdate(st->hash, data, n) != 1) ||
+        st->write(st->arg, data, n) != 0)
         return -1;
     st->done += n;
     return 0;
@@ -85,6 +120,7 @@ static int fetch_all(struct s3 *s, const char *key, const struct s3_info *info, 
                      struct err *e)
 {
     struct err why = {0};
+    char name[400];
     int idle = 0;
     while (st->done < st->size) {
         uint64_t before = st->done;
@@ -97,6 +133,8 @@ static int fetch_all(struct s3 *s, const char *key, const struct s3_info *info, 
             return -1;
         }
     }
+    if (st->done != st->size)
+        return fault_error(e, EPROTO, NULL, "GetObject %s: it ended early", s3_name(s, key, name));
     return 0;
 }
 
@@ -105,8 +143,6 @@ static int check(const struct s3 *s, const char *key, const struct s3_info *info
 {
     unsigned char raw[DIGEST_SIZE];
     char hex[DIGEST_HEX], name[400];
-    if (st->done != st->size)
-        return fault_error(e, EPROTO, NULL, "GetObject %s: it ended early", s3_name(s, key, name));
     if (EVP_DigestFinal_ex(st->hash, raw, NULL) != 1)
         return err_set(e, ENOMEM, "SHA-256", NULL, NULL);
     digest_hex(raw, hex);
@@ -129,4 +165,11 @@ int s3_get(struct s3 *s, const char *key, int (*write)(void *arg, const void *da
         rc = check(s, key, info, &st, e);
     EVP_MD_CTX_free(st.hash);
     return rc;
+}
+
+int s3_stream(struct s3 *s, const char *key, const struct s3_info *info,
+              int (*write)(void *arg, const void *data, size_t n), void *arg, struct err *e)
+{
+    struct stream st = {.write = write, .arg = arg, .size = info->size};
+    return fetch_all(s, key, info, &st, e);
 }

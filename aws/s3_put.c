@@ -69,6 +69,8 @@ void s3_keeping(const struct s3 *s, const struct s3_object *o, struct lines *l)
     struct tm tm;
     lines_add(l, "Content-Type: application/octet-stream");
     lines_add(l, "x-amz-meta-sha256: %s", o->sha256);
+    for (const char *const *label = o->labels; label && *label; label++)
+        lines_add(l, "x-amz-meta-%s", *label);
     if (*s->storage_class)
         lines_add(l, "x-amz-storage-class: %s", s->storage_class);
     if (s->kms)

@@ -8,7 +8,12 @@ struct restore_options {
     const char *node, *snapshot, *shard, *rename, *to, *location, *checksum; /* NULL when not given */
     time_t at;                                                               /* 0: the newest */
     time_t wait; /* seconds, for the collection to be green */
-    bool strict, force, to_stdout, storage;
+    bool strict, force, to_stdout, storage, from_s3;
+};
+struct replica_options {
+    const char *primary, *file_system; /* NULL when not given */
+    time_t rpo;                        /* seconds; 0: as the heartbeat or RPO_SECONDS says */
+    bool verify;
 };
 struct options {
     struct settings settings;
@@ -19,6 +24,7 @@ struct options {
     time_t newer, older; /* slots; 0 for no limit */
     bool json, dry_run, deep;
     struct restore_options restore;
+    struct replica_options replica;
     bool keep_report; /* drill */
     const char *operand;
 };
@@ -27,7 +33,12 @@ int cmd_show(const struct options *o);
 int cmd_verify(const struct options *o);
 int cmd_prune(const struct options *o);
 int cmd_restore(const struct options *o);
+/* Settings of `restore` that have flags: which bucket, and where. */
+enum { S3_ROWS = 2 };
+extern const struct config_row s3_rows[S3_ROWS];
 int cmd_drill(const struct options *o);
+int cmd_replica(const struct options *o);
+int cmd_du(const struct options *o);
 
 /* Visit each folder of each tree {TIER}-{CPU_ARCH} below the root that --collection lets through. */
 typedef int folder_visit(const struct options *o, const char *base, const char *folder, void *arg,

@@ -15,6 +15,7 @@ struct run {
     const struct options *o;
     const atomic_bool *stop; /* set by a signal */
     struct drill *drill;
+    const struct entries *others; /* all that --snapshot may leave out, for what a drill needs beside it */
     struct progress *bar;
     cJSON *report, *drills; /* the report, and its array */
     size_t n, proven, refused;
@@ -74,6 +75,8 @@ static void report_json(struct run *r, const struct backup *b, const struct dril
     cJSON *o = cJSON_CreateObject();
     manifest_time(b->m.slot, slot);
     bool good = o && cmd_json_text(o, "collection", b->m.source.collection) &&
+                cmd_json_text(o, "kind", kind_text(b->m.source.kind)) &&
+                cmd_json_text(o, "shard", b->m.source.shard) &&
                 cmd_json_text(o, "snapshot", b->m.source.stem) && cmd_json_text(o, "node", b->m.node) &&
                 cmd_json_text(o, "frequency", tier_text(b->tier)) && cmd_json_text(o, "slot", slot) &&
                 cmd_json_text(o, "verdict", drill_verdict_text(d->verdict)) &&
@@ -97,6 +100,11 @@ static void say_proof(const struct backup *b, const struct drill_report *d, char
                    d->found.all ? "all " : "", d->found.looked_at);
 }
 
+static const char *shown(const struct backup *b)
+{
+    return b->m.source.kind == KIND_STORAGE ? "the whole storage" : b->m.source.collection;
+}
+
 static void report_text(const struct backup *b, const struct drill_report *d)
 {
     static const char *const paint[] = {"\033[32m", "\033[33m", "\033[31m", "\033[33m"};
@@ -104,8 +112,7 @@ static void report_text(const struct backup *b, const struct drill_report *d)
     char proof[300], raw[4096], safe[4096];
     bool colour = cmd_colour(), good = d->verdict == DRILL_PROVEN || d->verdict == DRILL_PARTLY;
     say_proof(b, d, proof);
-    (void)snprintf(raw, sizeof raw, "%s, %s of %s: ", b->m.source.collection, b->m.source.stem,
-                   tier_text(b->tier));
+    (void)snprintf(raw, sizeof raw, "%s, %s of %s: ", shown(b), b->m.source.stem, tier_text(b->tier));
     (void)printf("%s", text_printable(raw, safe, sizeof safe));
     (void)printf("%s%s%s", colour ? paint[d->verdict] : "", word[d->verdict], colour ? "\033[0m" : "");
     (void)snprintf(raw, sizeof raw, ": %s%s%s%s", good ? proof : d->why, *d->note ? " (" : "", d->note,
@@ -127,13 +134,41 @@ static void note_tree(struct run *r, const struct backup *b)
     (void)snprintf(r->base, sizeof r->base, "%.*s", cut < dir ? (int)(dir - cut) : 0, b->dir);
 }
 
+/* What a shard is restored into: the newest one of its collection and node, if there is one that is not
+ * younger. Without a NODE_NAME a shard's manifest does not tell its node. */
+static const struct backup *collection_of(const struct entries *list, const struct backup *shard)
+{
+    const struct backup *older = NULL, *newest = NULL;
+    for (size_t i = 0; i < list->n; i++) {
+        const struct backup *b = &list->v[i];
+        if (b->state != ENTRY_COMPLETE || b->m.source.kind != KIND_COLLECTION ||
+            strcmp(b->m.source.collection, shard->m.source.collection) != 0 ||
+            (*shard->m.node && strcmp(b->m.node, shard->m.node) != 0))
+            continue;
+        if (!newest || restore_taken(b) > restore_taken(newest))
+            newest = b;
+        if (restore_taken(b) <= restore_taken(shard) && (!older || restore_taken(b) > restore_taken(older)))
+            older = b;
+    }
+    return older ? older : newest;
+}
+
+static void drill_one(struct run *r, const struct backup *b, struct drill_report *out)
+{
+    switch (b->m.source.kind) {
+    case KIND_COLLECTION: drill_run(r->drill, b, out); break;
+    case KIND_SHARD: drill_shard(r->drill, b, collection_of(r->others, b), out); break;
+    case KIND_STORAGE: drill_storage(r->drill, b, r->others, out); break;
+    }
+}
+
 static void prove(struct run *r, const struct backup *b, const char *passed_over)
 {
     struct drill_report d;
     note_tree(r, b);
     r->bar = progress_new(b->m.content.stored_size);
     progress_name(r->bar, b->m.source.stem);
-    drill_run(r->drill, b, &d);
+    drill_one(r, b, &d);
     progress_end(r->bar);
     r->bar = NULL;
     if (*passed_over) {
@@ -154,17 +189,18 @@ static void prove(struct run *r, const struct backup *b, const char *passed_over
 
 static void sent(size_t n, void *run) { progress_bytes(n, ((struct run *)run)->bar); }
 
-/* What there is of `collection` cannot be proven. */
-static void nothing(struct run *r, const char *collection, const char *why)
+/* What there is of it cannot be proven. */
+static void nothing(struct run *r, const struct restore_wish *w, const char *why)
 {
-    struct backup none = {.tier = TIER_15MIN};
+    struct backup none = {.tier = TIER_15MIN, .m.source.kind = w->kind};
+    const char *collection = w->collection;
     struct drill_report d = {.verdict = DRILL_FAILED, .found = {.points = -1}};
     (void)snprintf(none.m.source.collection, sizeof none.m.source.collection, "%s", collection);
     (void)snprintf(d.why, sizeof d.why, "%s", why);
     r->n++;
     report_json(r, &none, &d);
     if (!r->o->json)
-        cmd_complain("%s: %s", collection, why);
+        cmd_complain("%s: %s", shown(&none), why);
 }
 
 /* Nodes that live side by side are no reason to prove nothing: each backup is proven for itself, and the
@@ -205,40 +241,65 @@ static void prove_newest(struct run *r, const struct entries *list, const struct
             (void)snprintf(passed, sizeof passed, "the newer %s was passed over: it is %s", b->m.source.stem,
                            entry_state_text(b->state));
     }
-    nothing(r, w->collection, *e.text ? e.text : "there is no good backup to restore");
+    nothing(r, w, *e.text ? e.text : "there is no good backup to restore");
 }
 
 /* --- all */
 
-static bool seen_before(const struct entries *list, size_t i)
+static bool seen_before(const struct entries *list, size_t i, enum kind kind)
 {
     for (size_t k = 0; k < i; k++)
-        if (list->v[k].m.source.kind == KIND_COLLECTION &&
+        if (list->v[k].m.source.kind == kind &&
             strcmp(list->v[k].m.source.collection, list->v[i].m.source.collection) == 0)
             return true;
     return false;
 }
 
-/* Of shards and of the whole storage there are other snapshots: those are not restored here. */
+/* One of each collection that has any of the wish's kind; the storage has one name, "". */
+static void prove_each(struct run *r, const struct entries *list, struct restore_wish *w)
+{
+    for (size_t i = 0; i < list->n && !atomic_load(r->stop); i++) {
+        w->collection = list->v[i].m.source.collection;
+        if (list->v[i].m.source.kind == w->kind && !seen_before(list, i, w->kind))
+            prove_newest(r, list, w);
+    }
+}
+
+static void prove_named(struct run *r, const struct entries *list, struct restore_wish *w)
+{
+    for (size_t i = 0; i < r->o->n_collections && !atomic_load(r->stop); i++) {
+        w->collection = r->o->collections[i];
+        prove_newest(r, list, w);
+    }
+}
+
+/* Without a choice all collections, and then the storage; of single shards only those that are asked for. */
 static void prove_all(struct run *r, const struct entries *list)
 {
     const struct options *o = r->o;
-    struct restore_wish w = {.kind = KIND_COLLECTION,
-                             .node = o->restore.node     ? o->restore.node
+    const struct restore_options *by = &o->restore;
+    bool any = !by->storage && !by->shard && !by->snapshot && o->n_collections == 0;
+    struct restore_wish w = {.kind = by->storage                    ? KIND_STORAGE
+                                     : by->shard                    ? KIND_SHARD
+                                     : by->snapshot && list->n == 1 ? list->v[0].m.source.kind
+                                                                    : KIND_COLLECTION,
+                             .collection = "",
+                             .shard = by->shard,
+                             .node = by->node            ? by->node
                                      : *o->settings.node ? o->settings.node
                                                          : NULL,
-                             .snapshot = o->restore.snapshot,
-                             .at = o->restore.at,
+                             .snapshot = by->snapshot,
+                             .at = by->at,
                              .tier = o->tier};
-    for (size_t i = 0; i < o->n_collections && !atomic_load(r->stop); i++) {
-        w.collection = o->collections[i];
+    if (by->storage)
         prove_newest(r, list, &w);
-    }
-    for (size_t i = 0; o->n_collections == 0 && i < list->n && !atomic_load(r->stop); i++) {
-        w.collection = list->v[i].m.source.collection;
-        if (list->v[i].m.source.kind == KIND_COLLECTION && !seen_before(list, i))
-            prove_newest(r, list, &w);
-    }
+    else if (o->n_collections > 0)
+        prove_named(r, list, &w);
+    else
+        prove_each(r, list, &w);
+    w.kind = KIND_STORAGE;
+    if (any)
+        prove_each(r, list, &w);
 }
 
 static bool finish_report(struct run *r, bool ok)
@@ -318,9 +379,22 @@ static int drill(struct run *r, const struct entries *list)
     return report(r, clean);
 }
 
+static int check_use(const struct options *o)
+{
+    const char *shard = o->restore.shard;
+    bool number = shard && strspn(shard, "0123456789") == strlen(shard);
+    if (shard && (o->restore.storage || !number || o->n_collections != 1))
+        cmd_complain("--shard is a number, and needs one --collection; see qdrant-efs --help");
+    else if (!shard && o->n_collections > 0)
+        cmd_complain("--storage-snapshot is of all collections: no --collection; see qdrant-efs --help");
+    else
+        return 0;
+    return EXIT_SETTING;
+}
+
 int cmd_drill(const struct options *o)
 {
-    cleanup_entries struct entries list = {0};
+    cleanup_entries struct entries list = {0}, others = {0};
     static struct run r; /* the bar's callback has no more than a pointer to it */
     struct err e = {0};
     struct options all = *o;
@@ -329,13 +403,17 @@ int cmd_drill(const struct options *o)
         cmd_complain("%s; see qdrant-efs --help", e.text);
         return EXIT_SETTING;
     }
+    if ((o->restore.shard || o->restore.storage) && check_use(o) != 0)
+        return EXIT_SETTING;
     if (*o->settings.node)
         (void)snprintf(r.node, sizeof r.node, "%s", o->settings.node);
     all.operand = o->restore.snapshot;
     r.stop = cmd_catch_signals(
         true); /* a second one ends us: the kernel then ends Qdrant, the next drill sweeps */
-    if (cmd_gather(&all, &list) != 0 || curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+    if (cmd_gather(&all, &list) != 0 || (all.operand && cmd_gather(o, &others) != 0) ||
+        curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
         return EXIT_DEFECT;
+    r.others = all.operand ? &others : &list;
     r.report = cJSON_CreateObject();
     r.drills = cJSON_AddArrayToObject(r.report, "drills");
     int rc = r.drills ? drill(&r, &list) : EXIT_DEFECT;

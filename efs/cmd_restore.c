@@ -18,9 +18,13 @@ static int wrong(const char *what)
 static int check_location(const struct options *o)
 {
     const struct restore_options *r = &o->restore;
-    if (r->to || r->to_stdout || r->snapshot || r->at || r->node || r->shard || r->storage)
-        return wrong("--location takes no choice of a backup, and restores into Qdrant alone");
-    if (o->n_collections != 1)
+    if (r->from_s3)
+        return wrong("--from-s3 chooses, --location names one object: not both");
+    if (r->snapshot || r->at || r->node || r->shard || r->storage)
+        return wrong("--location takes no choice of a backup");
+    if (!from_s3(o) && (r->to || r->to_stdout))
+        return wrong("--location restores into Qdrant alone, unless it is s3://BUCKET/KEY");
+    if (o->n_collections > 1 || (o->n_collections == 0 && !from_s3(o)))
         return wrong("--location needs one --collection");
     if (r->checksum && (strlen(r->checksum) != 64 || strspn(r->checksum, "0123456789abcdefABCDEF") != 64))
         return wrong("--checksum is a SHA-256: 64 hexadecimal digits");
@@ -30,9 +34,9 @@ static int check_location(const struct options *o)
 static int check_use(const struct options *o)
 {
     const struct restore_options *r = &o->restore;
-    if (r->location)
-        return check_location(o);
-    if (r->checksum)
+    if (r->location && check_location(o) != 0)
+        return EXIT_SETTING;
+    if (r->checksum && !r->location)
         return wrong("--checksum is for --location");
     if (r->to && r->to_stdout)
         return wrong("--to or --stdout, not both");
@@ -69,10 +73,17 @@ static int file_of(struct job *j, const struct backup *b, struct err *e)
                : err_set(e, ENAMETOOLONG, "cannot write", j->o->restore.to, NULL);
 }
 
+static struct restore_reading reading(const struct job *j, const struct copy_watch *watch)
+{
+    return (struct restore_reading){
+        .origin = j->s3 ? restore_s3_origin(j->s3) : NULL, .watch = *watch, .stop = j->stop};
+}
+
 static enum restore_outcome to_stdout(struct job *j, struct backup *b, const struct copy_watch *watch,
                                       struct err *e)
 {
-    enum restore_outcome outcome = restore_to_fd(b, STDOUT_FILENO, "standard output", watch, j->stop, e);
+    struct restore_reading how = reading(j, watch);
+    enum restore_outcome outcome = restore_to_fd(b, STDOUT_FILENO, "standard output", &how, e);
     /* Too late for another one. */
     return outcome == RESTORE_DEFECT ? RESTORE_FAILED : outcome;
 }
@@ -80,15 +91,16 @@ static enum restore_outcome to_stdout(struct job *j, struct backup *b, const str
 static enum restore_outcome to_file(struct job *j, struct backup *b, const struct copy_watch *watch,
                                     struct err *e)
 {
+    struct restore_reading how = reading(j, watch);
     if (file_of(j, b, e) != 0)
         return RESTORE_FAILED;
     if (!j->o->dry_run)
-        return restore_to_file(b, j->file, j->o->restore.force, watch, j->stop, e);
+        return restore_to_file(b, j->file, j->o->restore.force, &how, e);
     if (!j->o->restore.force && access(j->file, F_OK) == 0) {
         (void)err_set(e, EEXIST, "cannot write", j->file, "give another name, or --force to replace it");
         return RESTORE_REFUSED;
     }
-    return restore_prove(b, watch, j->stop, e);
+    return restore_prove(b, &how, e);
 }
 
 static struct restore into(const struct job *j, const struct copy_watch *watch)
@@ -96,10 +108,11 @@ static struct restore into(const struct job *j, const struct copy_watch *watch)
     return (struct restore){.qdrant = j->qdrant,
                             .target = j->target,
                             .force = j->o->restore.force,
-                            .aliases = !j->o->restore.rename,
+                            .aliases = !j->o->restore.rename && !j->renamed,
                             .green_ms = (long)j->o->restore.wait * 1000,
                             .watch = watch ? *watch : (struct copy_watch){0},
-                            .stop = j->stop};
+                            .stop = j->stop,
+                            .origin = j->s3 ? restore_s3_origin(j->s3) : NULL};
 }
 
 /* Proven also by a dry run: only then it is known which one would be taken. */
@@ -111,23 +124,37 @@ static enum restore_outcome to_qdrant(struct job *j, struct backup *b, const str
         return restore_run(&r, b, &j->report, e);
     enum restore_outcome outcome = restore_look(&r, b, &j->report, e);
     struct err why = {0};
-    enum restore_outcome good = restore_prove(b, watch, j->stop, &why);
+    struct restore_reading how = reading(j, watch);
+    enum restore_outcome good = restore_prove(b, &how, &why);
     if (good == RESTORE_DONE)
         return outcome;
     *e = why;
     return good;
 }
 
+static void note(struct restore_report *report, const char *text)
+{
+    size_t n = strlen(report->note);
+    (void)snprintf(report->note + n, sizeof report->note - n, "%s%s", n ? "; " : "", text);
+}
+
 static enum restore_outcome attempt(struct backup *b, void *arg, struct err *e)
 {
     struct job *j = arg;
-    struct progress *bar = progress_new(b->m.content.stored_size);
+    struct progress *bar = NULL;
+    enum restore_outcome outcome = j->s3 ? s3_look(j, b, &bar, e) : RESTORE_DONE;
+    if (!bar && outcome == RESTORE_DONE) {
+        bar = progress_new(b->m.content.stored_size);
+        progress_name(bar, b->m.source.stem);
+    }
     struct copy_watch watch = {progress_bytes, bar};
-    progress_name(bar, b->m.source.stem);
-    enum restore_outcome outcome = j->o->restore.to_stdout ? to_stdout(j, b, &watch, e)
-                                   : j->o->restore.to      ? to_file(j, b, &watch, e)
-                                                           : to_qdrant(j, b, &watch, e);
+    if (outcome == RESTORE_DONE)
+        outcome = j->o->restore.to_stdout ? to_stdout(j, b, &watch, e)
+                  : j->o->restore.to      ? to_file(j, b, &watch, e)
+                                          : to_qdrant(j, b, &watch, e);
     progress_end(bar);
+    if (outcome == RESTORE_DONE && j->unproven)
+        note(&j->report, "the object does not say its SHA-256: nothing proves that it is what Qdrant made");
     return outcome;
 }
 
@@ -139,7 +166,8 @@ static bool none(struct job *j, const struct err *why)
     if (why->text[0])
         e = *why;
     else
-        (void)err_set(&e, 0, "no backup that fits below", j->o->root, "`qdrant-efs ls` lists them");
+        (void)err_set(&e, 0, "no backup that fits below", j->place,
+                      j->s3 ? NULL : "`qdrant-efs ls` lists them");
     return say_end(j, NULL, RESTORE_FAILED, &e, 0);
 }
 
@@ -149,8 +177,10 @@ static bool restore_one(struct job *j, struct entries *list)
     int64_t begin = clock_ms();
     cleanup_free size_t *order = calloc(list->n + 1, sizeof *order);
     size_t which = 0;
-    struct restore_attempt a = {
-        .with = attempt, .skipped = say_skipped, .arg = j, .strict = j->o->restore.strict};
+    struct restore_attempt a = {.with = attempt,
+                                .skipped = say_skipped,
+                                .arg = j,
+                                .strict = j->o->restore.strict || j->o->restore.location};
     j->target = j->o->restore.rename ? j->o->restore.rename : j->wish.collection;
     j->file[0] = 0;
     say_begin(j);
@@ -206,7 +236,7 @@ static int restore_all(struct job *j, struct entries *list)
     if (n > 1 && (rc = check_several(o)) != 0)
         return rc;
     if (n == 0) {
-        cmd_complain("no backup that fits below %s; `qdrant-efs ls` lists them", o->root);
+        cmd_complain("no backup that fits below %s%s", j->place, j->s3 ? "" : "; `qdrant-efs ls` lists them");
         rc = EXIT_DEFECT;
     }
     for (size_t i = 0; i < n && !atomic_load(j->stop); i++) {
@@ -222,26 +252,35 @@ static enum kind kind_of(const struct options *o, const struct entries *list)
 {
     if (o->restore.storage || o->restore.shard)
         return o->restore.storage ? KIND_STORAGE : KIND_SHARD;
-    return o->restore.snapshot && list->n > 0 ? list->v[0].m.source.kind : KIND_COLLECTION;
+    return (o->restore.snapshot || o->restore.location) && list->n > 0 ? list->v[0].m.source.kind
+                                                                       : KIND_COLLECTION;
 }
 
-static int from_efs(struct job *j)
+/* On EFS; *node is whose is meant. An exit code. */
+static int gather(struct job *j, struct entries *list, const char **node)
+{
+    struct options o = *j->o;
+    o.operand = o.restore.snapshot;
+    *node = o.restore.node ? o.restore.node : o.settings.node[0] ? j->o->settings.node : NULL;
+    (void)snprintf(j->place, sizeof j->place, "%s", o.root);
+    return cmd_gather(&o, list) == 0 ? 0 : EXIT_DEFECT;
+}
+
+static int choose_and_restore(struct job *j)
 {
     cleanup_entries struct entries list = {0};
     const struct restore_options *r = &j->o->restore;
-    struct options o = *j->o;
-    o.operand = r->snapshot;
-    if (cmd_gather(&o, &list) != 0)
-        return EXIT_DEFECT;
+    const char *node = NULL;
+    int rc = j->s3 ? s3_gather(j, &list, &node) : gather(j, &list, &node);
+    if (rc != 0)
+        return rc;
     j->wish = (struct restore_wish){.kind = kind_of(j->o, &list),
                                     .collection = "",
                                     .shard = r->shard,
-                                    .node = r->node              ? r->node
-                                            : o.settings.node[0] ? j->o->settings.node
-                                                                 : NULL,
+                                    .node = node,
                                     .snapshot = r->snapshot,
                                     .at = r->at,
-                                    .tier = j->o->tier};
+                                    .tier = r->location ? -1 : j->o->tier};
     if (j->wish.kind == KIND_STORAGE && !makes_file(j->o))
         return wrong(
             "a snapshot of the whole storage can be restored at Qdrant's start alone: write it with --to");
@@ -265,7 +304,7 @@ static int from_location(struct job *j)
 
 static int run(struct job *j)
 {
-    int rc = j->o->restore.location ? from_location(j) : from_efs(j);
+    int rc = j->o->restore.location && !j->s3 ? from_location(j) : choose_and_restore(j);
     if (!j->array)
         return rc;
     if (rc == EXIT_SETTING)
@@ -303,6 +342,12 @@ int cmd_restore(const struct options *o)
     if (rc != 0)
         return rc;
     j.stop = cmd_catch_signals(false);
+    if (from_s3(o) && (rc = s3_open(&j)) != 0)
+        return rc;
     j.array = o->json ? cJSON_CreateArray() : NULL;
-    return makes_file(o) ? run(&j) : with_qdrant(&j);
+    rc = makes_file(o) ? run(&j) : with_qdrant(&j);
+    restore_s3_free(j.s3);
+    if (j.s3)
+        curl_global_cleanup(); /* of s3_open */
+    return rc;
 }

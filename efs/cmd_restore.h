@@ -4,19 +4,34 @@
 #define EFS_CMD_RESTORE_H
 #include "efs/cmd.h"
 #include "efs/restore.h"
+#include "efs/restore_s3.h"
 
 struct job {
     const struct options *o;
     struct qdrant *qdrant; /* NULL: only a file is written */
     const atomic_bool *stop;
-    struct cJSON *array; /* with --json: all jobs */
+    struct restore_s3 *s3; /* NULL: from EFS */
+    char place[PATH_MAX];  /* where backups are looked for: the root on EFS, or s3://bucket */
+    struct cJSON *array;   /* with --json: all jobs */
     /* of the one at hand: */
     struct restore_wish wish;
     const char *target;  /* collection in Qdrant */
+    bool renamed;        /* --collection gives a name that its key does not have */
+    bool unproven;       /* nothing said what its bytes have to be */
     char file[PATH_MAX]; /* with --to */
     struct restore_report report;
     struct cJSON *json; /* its member of `array` */
 };
+/* Is it --from-s3, or --location s3://bucket/key? */
+bool from_s3(const struct options *o);
+/* Fill j->s3. 0, or an exit code after an error that it printed. */
+int s3_open(struct job *j);
+/* What passes the filters, read, as cmd_gather; for --location that object. *node is the one that is meant.
+ */
+int s3_gather(struct job *j, struct entries *list, const char **node);
+/* Ask for the object of an entry, and for what its bytes have to be. The bar is told of what is read. */
+enum restore_outcome s3_look(struct job *j, struct backup *b, struct progress **bar, struct err *e);
+
 /* Begin to tell of a job. */
 void say_begin(struct job *j);
 /* A backup that was passed over. */

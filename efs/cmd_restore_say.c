@@ -18,6 +18,9 @@ static const char *age_text(time_t age, char out[32])
     return out;
 }
 
+/* Empty for an object of S3 whose key says none. */
+static const char *frequency(const struct backup *b) { return b->m.slot ? tier_text(b->tier) : ""; }
+
 /* "docs-1-2026-11-24-08-00-00 (daily, 2026-11-24T08:00:00Z, 3 h old, 12.3 MiB, 5000 points)" */
 static void describe(const struct backup *b, char *out, size_t size)
 {
@@ -25,8 +28,9 @@ static void describe(const struct backup *b, char *out, size_t size)
     manifest_time(restore_taken(b), when);
     if (b->m.points >= 0)
         (void)snprintf(points, sizeof points, ", %" PRId64 " points", b->m.points);
-    (void)snprintf(out, size, "%s (%s, %s, %s old, %s%s)", b->m.source.stem, tier_text(b->tier), when,
-                   age_text(time(NULL) - restore_taken(b), age), cmd_human(b->m.content.size, bytes), points);
+    (void)snprintf(out, size, "%s (%s%s%s, %s old, %s%s)", b->m.source.stem, frequency(b),
+                   b->m.slot ? ", " : "", when, age_text(time(NULL) - restore_taken(b), age),
+                   cmd_human(b->m.content.size, bytes), points);
 }
 
 static const char *subject(const struct job *j)
@@ -99,7 +103,7 @@ static void add_backup(cJSON *o, const struct backup *b)
     (void)snprintf(path, sizeof path, "%s/%s", b->dir, *b->data ? b->data : b->stem);
     (void)cmd_json_text(o, "snapshot", b->m.source.stem);
     (void)cmd_json_text(o, "shard", b->m.source.shard);
-    (void)cmd_json_text(o, "frequency", tier_text(b->tier));
+    (void)cmd_json_text(o, "frequency", frequency(b));
     (void)cmd_json_text(o, "node", b->m.node);
     (void)cmd_json_text(o, "taken", taken);
     (void)add_number(o, "age_seconds", time(NULL) - restore_taken(b));

@@ -4,7 +4,6 @@
  * a tar of its own. */
 #include "efs/deep.h"
 #include "common/cleanup.h"
-#include "common/files.h"
 #include <archive.h>
 #include <archive_entry.h>
 #include <cjson/cJSON.h>
@@ -510,21 +509,6 @@ static void check_storage(struct deep *d, struct feed *f)
 
 /* --- all of it */
 
-/* The file for `sha256sum -c`, which ops use without us, must say what the manifest says. */
-static void check_sums(struct deep *d, const struct backup *b)
-{
-    char name[NAME_MAX + 16], path[PATH_MAX], want[NAME_MAX * 2 + 80];
-    struct err e = {0};
-    (void)snprintf(name, sizeof name, "%s.sha256", b->data);
-    cleanup_free char *line =
-        files_join(path, sizeof path, b->dir, name, &e) == 0 ? files_get(path, 4096, &e) : NULL;
-    if (!line)
-        defect(d, "", "%.390s", e.text);
-    else if (!name_sum_line(b->m.content.stored_sha256, b->data, want, sizeof want) ||
-             strcmp(line, want) != 0)
-        defect(d, "", "the .sha256 file differs from the manifest");
-}
-
 static void finish(struct deep *d, struct backup *b)
 {
     if (d->defects > DEFECTS_MAX) {
@@ -558,7 +542,8 @@ void deep_verify(struct backup *b, const struct copy_watch *watch, const atomic_
     restore_close(f.stream);
     if (!(stop && atomic_load(stop))) {
         d.broken = false;
-        check_sums(&d, b);
+        if (store_sums(b, &e) != ENTRY_COMPLETE)
+            defect(&d, "", "%.390s", e.text);
         finish(&d, b);
     }
     free(d.text);

@@ -1,9 +1,9 @@
 #include "efs/drill.h"
 #include "common/clock.h"
+#include "efs/drill_internal.h"
+#include "efs/release.h"
 #include "efs/restore.h"
 #include "efs/room.h"
-#include "efs/scratch.h"
-#include "efs/second.h"
 #include <cjson/cJSON.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -17,12 +17,6 @@
  * snapshot, but not on the disk. */
 enum { START_MS = 60000, GREEN_MS = 600000, DELETE_MS = 60000, MEMORY_BASE_MIB = 256, DISK_BASE_MIB = 256 };
 enum { MEMORY_PERCENT = 130, DISK_PERCENT = 300 };
-
-struct drill {
-    struct drill_options o;
-    struct scratch scratch;
-    struct second *second; /* NULL: none runs */
-};
 
 const char *drill_verdict_text(enum drill_verdict v)
 {
@@ -52,7 +46,7 @@ int drill_close(struct drill *d, struct err *e)
     return rc;
 }
 
-static void add(char *text, size_t size, const char *more)
+void drill_add(char *text, size_t size, const char *more)
 {
     size_t n = strlen(text);
     if (*more)
@@ -72,31 +66,33 @@ static bool lacks(struct drill_report *out, const char *what, uint64_t needed, u
         return false;
     (void)snprintf(text, sizeof text, "it takes about %" PRIu64 " MiB of %s, and %" PRIu64 " MiB can be had",
                    needed >> 20, what, there >> 20);
-    add(out->why, sizeof out->why, text);
+    drill_add(out->why, sizeof out->why, text);
     return true;
 }
 
-static bool room(const struct drill *d, const struct backup *b, struct drill_report *out)
+bool drill_room(const struct drill *d, const struct backup *b, unsigned disk_percent,
+                struct drill_report *out)
 {
     uint64_t size = b->m.content.size;
     bool memory = lacks(out, "memory", need(size, MEMORY_PERCENT, MEMORY_BASE_MIB), room_memory());
-    bool disk = lacks(out, "disk", need(size, DISK_PERCENT, DISK_BASE_MIB), room_disk(d->scratch.path));
+    bool disk = lacks(out, "disk", need(size, disk_percent, DISK_BASE_MIB), room_disk(d->scratch.path));
     if (disk)
-        add(out->why, sizeof out->why, "DRILL_DIR names another place");
+        drill_add(out->why, sizeof out->why, "DRILL_DIR names another place");
     return !memory && !disk;
 }
 
-static bool start(struct drill *d, struct drill_report *out)
+bool drill_start(struct drill *d, const char *all, struct drill_report *out)
 {
     struct err e = {0};
     struct second_options o = {.program = d->o.program,
                                .dir = d->scratch.path,
-                               .start_ms = d->o.timeout_ms < START_MS ? d->o.timeout_ms : START_MS,
+                               .all = all,
+                               .start_ms = d->o.timeout_ms < START_MS || all ? d->o.timeout_ms : START_MS,
                                .stop = d->o.stop};
-    if (!d->second && scratch_empty(&d->scratch, &e) == 0)
+    if (!d->second && (all || scratch_empty(&d->scratch, &e) == 0))
         d->second = second_start(&o, &e);
     if (!d->second) {
-        add(out->why, sizeof out->why, e.text);
+        drill_add(out->why, sizeof out->why, e.text);
         /* Without a Qdrant to start, nothing is said about the backup. */
         bool tried = e.code == 0 || e.code == ETIMEDOUT, stopped = d->o.stop && atomic_load(d->o.stop);
         out->verdict = tried && !stopped ? DRILL_FAILED : DRILL_REFUSED;
@@ -106,14 +102,14 @@ static bool start(struct drill *d, struct drill_report *out)
     return true;
 }
 
-static void fail(struct drill *d, struct drill_report *out, const char *why)
+void drill_fail(struct drill *d, struct drill_report *out, const char *why)
 {
     char ended[600];
     bool stopped = d->o.stop && atomic_load(d->o.stop);
     out->verdict = stopped ? DRILL_REFUSED : DRILL_FAILED;
-    add(out->why, sizeof out->why, stopped ? "stopped" : why);
-    if (!stopped && second_ended(d->second, ended, sizeof ended))
-        add(out->why, sizeof out->why, ended);
+    drill_add(out->why, sizeof out->why, stopped ? "stopped" : why);
+    if (!stopped && d->second && second_ended(d->second, ended, sizeof ended))
+        drill_add(out->why, sizeof out->why, ended);
 }
 
 /* As Qdrant (1.18.2) says it of a snapshot that lacks some of the collection's shards. */
@@ -122,9 +118,11 @@ static const char PARTIAL[] = "in local mode with missing data at shard";
 static bool refuse(struct drill_report *out, const char *why)
 {
     out->verdict = DRILL_REFUSED;
-    add(out->why, sizeof out->why, why);
+    drill_add(out->why, sizeof out->why, why);
     return false;
 }
+
+long drill_green_ms(const struct drill *d) { return d->o.timeout_ms < GREEN_MS ? d->o.timeout_ms : GREEN_MS; }
 
 /* Its own count was taken when the copy began: with a fingerprint there is a better one. */
 static bool restore(struct drill *d, const struct backup *b, struct drill_report *out)
@@ -134,43 +132,71 @@ static bool restore(struct drill *d, const struct backup *b, struct drill_report
     struct err e = {0};
     struct restore r = {.qdrant = second_qdrant(d->second),
                         .target = b->m.source.collection,
+                        .force = b->m.source.kind == KIND_SHARD, /* into what was just put there for it */
                         .timeout_ms = d->o.timeout_ms,
-                        .green_ms = d->o.timeout_ms < GREEN_MS ? d->o.timeout_ms : GREEN_MS,
+                        .green_ms = drill_green_ms(d),
                         .watch = d->o.watch,
                         .stop = d->o.stop};
     int64_t begin = clock_ms();
     if (one.m.fingerprint.known)
         one.m.points = -1;
     enum restore_outcome outcome = restore_run(&r, &one, &told, &e);
-    out->restore = (double)(clock_ms() - begin) / 1000;
-    add(out->note, sizeof out->note, told.note);
+    out->restore += (double)(clock_ms() - begin) / 1000;
+    drill_add(out->note, sizeof out->note, told.note);
+    out->found.points = outcome == RESTORE_DONE ? told.points : -1;
     if (outcome == RESTORE_DONE)
-        return out->found.points = told.points, true;
+        return true;
     if (strstr(e.text, PARTIAL))
         return refuse(
             out, "it holds only the shards of one node of a cluster, which a Qdrant alone does not restore");
-    fail(d, out, e.text);
+    drill_fail(d, out, e.text);
     return false;
 }
 
 static void compare(struct drill *d, const struct backup *b, struct drill_report *out)
 {
-    const struct fingerprint *f = &b->m.fingerprint;
+    const struct fingerprint *f = &b->m.fingerprint; /* a shard's has none */
     char why[FINGERPRINT_TEXT], note[FINGERPRINT_TEXT];
     struct err e = {0};
     if (!f->known) {
         out->verdict = DRILL_PARTLY;
-        add(out->note, sizeof out->note,
+        drill_add(
+            out->note, sizeof out->note,
             "its manifest has no fingerprint: that the points are the ones that were there is not proven");
         return;
     }
     if (print_take(second_qdrant(d->second), b->m.source.collection, f->seed, &out->found, &e) != 0) {
-        fail(d, out, *e.text ? e.text : "it came back with shards missing");
+        drill_fail(d, out, *e.text ? e.text : "it came back with shards missing");
         return;
     }
     if (!fingerprint_fits(f, &out->found, why, note))
-        fail(d, out, why);
-    add(out->note, sizeof out->note, note);
+        drill_fail(d, out, why);
+    drill_add(out->note, sizeof out->note, note);
+}
+
+/* Qdrant (1.18.2) itself does not object: the version.info in a snapshot has the version of a format, 0.4.2
+ * for years, and is only looked at when a disk is loaded. What it does not know it may ignore, and so lose.
+ */
+bool drill_reads(const struct drill *d, const struct backup *b, struct drill_report *out)
+{
+    char text[400];
+    const char *here = second_version(d->second);
+    enum release_order order = release_compare(b->m.qdrant_version, here);
+    if (order == RELEASE_NEWER_PATCH) {
+        (void)snprintf(text, sizeof text, "it was made by Qdrant %.31s, and the drill's is the older %.31s",
+                       b->m.qdrant_version, here);
+        drill_add(out->note, sizeof out->note, text);
+    }
+    if (order != RELEASE_NEWER)
+        return true;
+    (void)snprintf(
+        text, sizeof text,
+        "it was made by Qdrant %.31s, and the drill's is the older %.31s, which is not made to read "
+        "it: drill with the Qdrant that made it (QDRANT_BIN), and never restore it into an older one",
+        b->m.qdrant_version, here);
+    out->verdict = DRILL_FAILED;
+    drill_add(out->why, sizeof out->why, text);
+    return false;
 }
 
 /* A Qdrant that does not let go of one is not asked to take the next. */
@@ -187,15 +213,34 @@ static void clear(struct drill *d, const struct backup *b, bool good)
     cJSON_Delete(reply);
 }
 
-void drill_run(struct drill *d, const struct backup *b, struct drill_report *out)
+static void run(struct drill *d, const struct backup *collection, const struct backup *shard,
+                struct drill_report *out)
 {
     int64_t begin = clock_ms();
-    *out = (struct drill_report){.verdict = DRILL_REFUSED, .found = {.points = -1}};
-    if (room(d, b, out) && start(d, out)) {
+    const struct backup *b = shard ? shard : collection;
+    if (drill_room(d, collection, DISK_PERCENT, out) && drill_start(d, NULL, out) && drill_reads(d, b, out)) {
         out->verdict = DRILL_PROVEN;
-        if (restore(d, b, out))
+        if (restore(d, collection, out) && (!shard || restore(d, shard, out)))
             compare(d, b, out);
         clear(d, b, out->verdict == DRILL_PROVEN || out->verdict == DRILL_PARTLY);
     }
     out->seconds = (double)(clock_ms() - begin) / 1000;
+}
+
+static const struct drill_report untried = {.verdict = DRILL_REFUSED, .found = {.points = -1}};
+
+void drill_run(struct drill *d, const struct backup *b, struct drill_report *out)
+{
+    *out = untried;
+    run(d, b, NULL, out);
+}
+
+void drill_shard(struct drill *d, const struct backup *b, const struct backup *collection,
+                 struct drill_report *out)
+{
+    *out = untried;
+    if (collection)
+        run(d, collection, b, out);
+    else
+        (void)refuse(out, "a shard is restored into its collection, of which there is no good backup");
 }

@@ -34,8 +34,17 @@ struct drill_report {
 /* Sweeps what a killed drill left. The folder is there until drill_close; NULL with `e`, EBUSY when another
  * one is under way. curl_global_init must have been called. */
 struct drill *drill_open(const struct drill_options *o, struct err *e);
-/* From the main thread alone. */
+/* From the main thread alone. Of a collection. */
 void drill_run(struct drill *d, const struct backup *b, struct drill_report *out);
+/* Of one shard, whose snapshot has no configuration: as a person would, into its collection, which is
+ * restored from `collection` (NULL: there is none) first. That it restores is all that can be proven. */
+void drill_shard(struct drill *d, const struct backup *b, const struct backup *collection,
+                 struct drill_report *out);
+/* Of the whole storage, which Qdrant restores at its start alone: all collections that are in it must come
+ * back. It has no fingerprint; each is compared with that of its own newest backup among `others` before it,
+ * and where nothing was written in between, that proves it. */
+void drill_storage(struct drill *d, const struct backup *b, const struct entries *others,
+                   struct drill_report *out);
 /* Ends the second Qdrant and removes all that it wrote; -1 when something is left. */
 int drill_close(struct drill *d, struct err *e);
 #endif

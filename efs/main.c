@@ -15,7 +15,10 @@ enum {
     PRUNE = 8,
     RESTORE = 16,
     DRILL = 32,
-    ALL = LS | SHOW | VERIFY | PRUNE | RESTORE | DRILL
+    REPLICA = 64,
+    DU = 128,
+    CHOOSE = LS | SHOW | VERIFY | PRUNE | RESTORE | DRILL | DU,
+    ALL = CHOOSE | REPLICA
 };
 static const struct command {
     const char *name, *operand, *help;
@@ -23,12 +26,15 @@ static const struct command {
     int bit;
 } commands[] = {
     {"ls", NULL, "list backups, and whether each is complete", cmd_ls, LS},
+    {"du", NULL, "bytes of each collection by frequency, before and after compression", cmd_du, DU},
     {"show", "SNAPSHOT", "all that is known of one backup", cmd_show, SHOW},
     {"verify", NULL, "read every byte and recompute every hash; exit 1 and name each defect", cmd_verify,
      VERIFY},
     {"restore", NULL, "the newest good backup, or another, into Qdrant or a file", cmd_restore, RESTORE},
     {"drill", NULL, "prove that backups restore: into a second Qdrant, and compare what it then holds",
      cmd_drill, DRILL},
+    {"replica", NULL, "in the second Region: what has arrived, what is missing, and how old that is",
+     cmd_replica, REPLICA},
     {"prune", NULL, "apply RETENTION; --dry-run only says what would go", cmd_prune, PRUNE},
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
@@ -41,6 +47,7 @@ enum {
     FLAG_COLLECTION,
     FLAG_AGO,
     FLAG_SECONDS,
+    FLAG_RPO,
     FLAG_TIER,
     FLAG_TIME,
     FLAG_URL
@@ -53,17 +60,22 @@ static const struct flag {
     {"--json", FLAG_ON, ALL, offsetof(struct options, json)},
     {"--root", FLAG_ROOT, ALL, 0},
     {"--collection", FLAG_COLLECTION, ALL, 0},
-    {"--frequency", FLAG_TIER, ALL, offsetof(struct options, tier)},
-    {"--newer", FLAG_AGO, ALL, offsetof(struct options, newer)},
-    {"--older", FLAG_AGO, ALL, offsetof(struct options, older)},
+    {"--frequency", FLAG_TIER, CHOOSE, offsetof(struct options, tier)},
+    {"--newer", FLAG_AGO, CHOOSE, offsetof(struct options, newer)},
+    {"--older", FLAG_AGO, CHOOSE, offsetof(struct options, older)},
     {"--dry-run", FLAG_ON, PRUNE | RESTORE, offsetof(struct options, dry_run)},
     {"--keep-report", FLAG_ON, DRILL, offsetof(struct options, keep_report)},
+    {"--primary", FLAG_TEXT, REPLICA, offsetof(struct options, replica.primary)},
+    {"--file-system", FLAG_TEXT, REPLICA, offsetof(struct options, replica.file_system)},
+    {"--rpo", FLAG_RPO, REPLICA, offsetof(struct options, replica.rpo)},
+    {"--verify", FLAG_ON, REPLICA, offsetof(struct options, replica.verify)},
     {"--deep", FLAG_ON, VERIFY, offsetof(struct options, deep)},
     {"--at", FLAG_TIME, RESTORE | DRILL, offsetof(struct options, restore.at)},
     {"--snapshot", FLAG_TEXT, RESTORE | DRILL, offsetof(struct options, restore.snapshot)},
     {"--node", FLAG_TEXT, RESTORE | DRILL, offsetof(struct options, restore.node)},
     {"--shard", FLAG_TEXT, RESTORE, offsetof(struct options, restore.shard)},
     {"--storage-snapshot", FLAG_ON, RESTORE, offsetof(struct options, restore.storage)},
+    {"--from-s3", FLAG_ON, RESTORE, offsetof(struct options, restore.from_s3)},
     {"--strict", FLAG_ON, RESTORE, offsetof(struct options, restore.strict)},
     {"--force", FLAG_ON, RESTORE, offsetof(struct options, restore.force)},
     {"--rename", FLAG_TEXT, RESTORE, offsetof(struct options, restore.rename)},
@@ -111,11 +123,20 @@ static int usage(void)
                "or "
                "AK_ARN\n"
                "  --wait AGE          for the collection to be green afterwards (10m)\n"
-               "  --location URL      have Qdrant fetch it itself; with --collection, and --checksum SHA256\n"
+               "  --from-s3           from the copies in S3, not from EFS, which is not touched: "
+               "SNAPSHOT_S3_BUCKET_NAME, SNAPSHOT_S3_ENDPOINT\n"
+               "  --location URL      have Qdrant fetch it itself; with --collection, and --checksum SHA256; "
+               "s3://BUCKET/KEY: this object\n"
                "drill: --at, --snapshot and --node as above; QDRANT_BIN, DRILL_DIR, DRILL_TIMEOUT (1h) in "
                "the "
                "environment\n"
                "  --keep-report       on EFS, too, in {TIER}-{CPU_ARCH}/drills\n"
+               "replica:\n"
+               "  --primary DIR       compare with the first Region's EFS, mounted there; else with the "
+               "heartbeats that arrived\n"
+               "  --verify            read every byte of each recovery point\n"
+               "  --rpo SECONDS|AGE   how old one may be (RPO_SECONDS, as the heartbeat has it)\n"
+               "  --file-system ID    and ask AWS how far EFS replication is\n"
                "Exit codes: 0 good; 1 a defect was found, or it failed; 64 wrong use.\n") < 0;
 }
 
@@ -132,6 +153,15 @@ static bool age(const char *text, time_t *slot)
         return false;
     *slot = time(NULL) - seconds;
     return true;
+}
+
+static bool seconds_or_age(const char *text, time_t *seconds)
+{
+    char *end = NULL;
+    long n = *text >= '0' && *text <= '9' ? strtol(text, &end, 10) : 0;
+    bool plain = n > 0 && n <= 366L * 86400 && !*end;
+    *seconds = plain ? (time_t)n : 0;
+    return plain || retention_age(text, seconds);
 }
 
 /* The value of "--name VALUE" or "--name=VALUE", NULL when `arg` is another flag. *next: VALUE is the next
@@ -157,6 +187,7 @@ static int take(struct options *o, const struct flag *f, const char *v)
     case FLAG_COLLECTION: return o->collections[o->n_collections++] = v, *v ? 1 : -1;
     case FLAG_AGO: return age(v, (time_t *)(void *)at) ? 1 : -1;
     case FLAG_SECONDS: return retention_age(v, (time_t *)(void *)at) ? 1 : -1;
+    case FLAG_RPO: return seconds_or_age(v, (time_t *)(void *)at) ? 1 : -1;
     case FLAG_TIME: return restore_when(v, time(NULL), (time_t *)(void *)at) ? 1 : -1;
     case FLAG_TIER: return tier_parse(v, &t) ? (*(int *)(void *)at = (int)t, 1) : -1;
     default: return *v && setenv("QDRANT_URL", v, 1) == 0 ? 1 : -1;
@@ -177,8 +208,9 @@ static int option(const struct command *c, struct options *o, const char *arg, c
             return f->commands & c->bit ? take(o, f, v) : -2;
     }
     int rc = settings_flag(arg, following, next);
-    return rc == 0 && c->bit == RESTORE ? config_flag(qdrant_rows, qdrant_row_count, arg, following, next)
-                                        : rc;
+    if (rc == 0 && c->bit == RESTORE)
+        rc = config_flag(qdrant_rows, qdrant_row_count, arg, following, next);
+    return rc == 0 && c->bit == RESTORE ? config_flag(s3_rows, S3_ROWS, arg, following, next) : rc;
 }
 
 static int parse(const struct command *c, int argc, char **argv, struct options *o)
@@ -216,7 +248,7 @@ static int run(const struct command *c, struct options *o)
         return bad(e.text, "");
     if (!o->root[0])
         memcpy(o->root, o->settings.efs_root, sizeof o->root);
-    if (!o->root[0] && !o->restore.location)
+    if (!o->root[0] && !o->restore.location && !o->restore.from_s3)
         return bad("no EFS: set EFS_ROOT or give --root DIR", "");
     if (!c->operand != !o->operand)
         return bad(c->operand ? "which snapshot?" : "unexpected argument", o->operand ? o->operand : "");

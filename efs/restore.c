@@ -161,7 +161,7 @@ static enum restore_outcome upload(const struct restore *r, const struct backup 
 {
     char name[64];
     struct err why = {0};
-    cleanup_stream struct restore_stream *stream = restore_open(b, &r->watch, r->stop, e);
+    cleanup_stream struct restore_stream *stream = restore_open_from(r->origin, b, &r->watch, r->stop, e);
     struct sending s = {.stream = stream};
     bool shard = b->m.source.kind == KIND_SHARD;
     if (!stream)

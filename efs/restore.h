@@ -1,7 +1,7 @@
-/* From EFS back into Qdrant, or into a file. Choosing is a pure function over what was listed; bytes are
- * trusted only once they are proven against the manifest (efs/restore_stream.h). No globals: the command, and
- * whoever restores without a person, use the same. Every call may hang with EFS, and those that say so may
- * take as long as Qdrant does. */
+/* From EFS, or another place that has the bytes, back into Qdrant, or into a file. Choosing is a pure
+ * function over what was listed; bytes are trusted only once they are proven against the manifest
+ * (efs/restore_stream.h). No globals: the command, and whoever restores without a person, use the same. Every
+ * call may hang with EFS, and those that say so may take as long as Qdrant does. */
 #ifndef EFS_RESTORE_H
 #define EFS_RESTORE_H
 #include "efs/restore_stream.h"
@@ -53,13 +53,14 @@ enum restore_outcome restore_first_good(struct entries *list, const size_t *orde
 /* Into a running Qdrant. */
 struct restore {
     struct qdrant *qdrant;
-    const char *target;      /* collection, which is made if it is not there */
-    bool force;              /* replace one that has points */
-    bool aliases;            /* put those back that its manifest tells; of a collection alone */
-    long timeout_ms;         /* for Qdrant to take the bytes and restore them; 0: a week */
-    long green_ms;           /* for the collection to be green afterwards */
-    struct copy_watch watch; /* stored bytes that were read and sent */
-    const atomic_bool *stop; /* may be NULL */
+    const char *target;                  /* collection, which is made if it is not there */
+    bool force;                          /* replace one that has points */
+    bool aliases;                        /* put those back that its manifest tells; of a collection alone */
+    long timeout_ms;                     /* for Qdrant to take the bytes and restore them; 0: a week */
+    long green_ms;                       /* for the collection to be green afterwards */
+    struct copy_watch watch;             /* stored bytes that were read and sent */
+    const atomic_bool *stop;             /* may be NULL */
+    const struct restore_origin *origin; /* where the bytes are; NULL: on EFS */
 };
 struct restore_report {
     bool existed;
@@ -78,14 +79,19 @@ enum restore_outcome restore_run(const struct restore *r, const struct backup *b
 enum restore_outcome restore_from(const struct restore *r, const char *location, const char *sha256,
                                   struct restore_report *out, struct err *e);
 
+/* How bytes are read that go elsewhere. */
+struct restore_reading {
+    const struct restore_origin *origin; /* NULL: from EFS */
+    struct copy_watch watch;
+    const atomic_bool *stop; /* may be NULL */
+};
 /* Read all of it, and prove it. */
-enum restore_outcome restore_prove(const struct backup *b, const struct copy_watch *watch,
-                                   const atomic_bool *stop, struct err *e);
+enum restore_outcome restore_prove(const struct backup *b, const struct restore_reading *how, struct err *e);
 /* The original bytes into a descriptor, which has them before they are proven. */
 enum restore_outcome restore_to_fd(const struct backup *b, int fd, const char *name,
-                                   const struct copy_watch *watch, const atomic_bool *stop, struct err *e);
+                                   const struct restore_reading *how, struct err *e);
 /* Into a file, which gets its name only when it is proven and on the disk. RESTORE_REFUSED when the name is
  * taken, and `replace` is not set. */
 enum restore_outcome restore_to_file(const struct backup *b, const char *path, bool replace,
-                                     const struct copy_watch *watch, const atomic_bool *stop, struct err *e);
+                                     const struct restore_reading *how, struct err *e);
 #endif

@@ -58,15 +58,15 @@ static bool fits(const struct backup *b, const struct restore_wish *w)
            (!w->at || (restore_taken(b) && restore_taken(b) <= w->at));
 }
 
-/* The part of an entry's folder that is its tree: without "/{frequency}/{folder}". */
+/* The part of an entry's folder that is its tree: without "/{frequency}/{folder}", which for a shard is a
+ * folder in a folder. */
 static size_t tree_of(const struct backup *b)
 {
-    char folder[NAME_MAX * 2 + 32];
-    size_t dir = strlen(b->dir), cut;
-    if (!name_folder(&b->m.source, folder, sizeof folder))
-        return dir;
-    cut = strlen(folder) + strlen(tier_text(b->tier)) + 2;
-    return cut < dir ? dir - cut : dir;
+    size_t n = strlen(b->dir);
+    for (int parts = b->m.source.kind == KIND_SHARD ? 3 : 2; n > 0 && parts > 0; parts--)
+        while (n > 0 && b->dir[--n] != '/')
+            ;
+    return n;
 }
 
 static bool same_tree(const struct backup *a, const struct backup *b)

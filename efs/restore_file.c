@@ -19,11 +19,12 @@ static enum restore_outcome outcome_of(const struct err *e)
 
 /* `fd` -1: nowhere. */
 static enum restore_outcome copy_out(const struct backup *b, int fd, const char *name,
-                                     const struct copy_watch *watch, const atomic_bool *stop, struct err *e)
+                                     const struct restore_reading *how, struct err *e)
 {
     struct err why = {0};
     cleanup_free char *buf = malloc(CHUNK);
-    cleanup_stream struct restore_stream *s = buf ? restore_open(b, watch, stop, &why) : NULL;
+    cleanup_stream struct restore_stream *s =
+        buf ? restore_open_from(how->origin, b, &how->watch, how->stop, &why) : NULL;
     ssize_t n = -1;
     while (s && (n = restore_read(s, buf, CHUNK, &why)) > 0)
         if (fd >= 0 && files_write_all(fd, buf, (size_t)n, name, e) != 0)
@@ -37,16 +38,15 @@ static enum restore_outcome copy_out(const struct backup *b, int fd, const char 
     return outcome_of(&why);
 }
 
-enum restore_outcome restore_prove(const struct backup *b, const struct copy_watch *watch,
-                                   const atomic_bool *stop, struct err *e)
+enum restore_outcome restore_prove(const struct backup *b, const struct restore_reading *how, struct err *e)
 {
-    return copy_out(b, -1, "", watch, stop, e);
+    return copy_out(b, -1, "", how, e);
 }
 
 enum restore_outcome restore_to_fd(const struct backup *b, int fd, const char *name,
-                                   const struct copy_watch *watch, const atomic_bool *stop, struct err *e)
+                                   const struct restore_reading *how, struct err *e)
 {
-    return copy_out(b, fd, name, watch, stop, e);
+    return copy_out(b, fd, name, how, e);
 }
 
 /* What an earlier one left that was killed. */
@@ -85,8 +85,7 @@ static enum restore_outcome give_name(const char *partial, const char *dir, cons
 }
 
 static enum restore_outcome write_partial(const struct backup *b, const char *partial,
-                                          const struct copy_watch *watch, const atomic_bool *stop,
-                                          struct err *e)
+                                          const struct restore_reading *how, struct err *e)
 {
     /* 0600, as Qdrant's own: it holds whatever the collection does. */
     cleanup_close int fd = open(partial, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
@@ -94,14 +93,14 @@ static enum restore_outcome write_partial(const struct backup *b, const char *pa
         (void)err_set(e, errno, "cannot create", partial, "give a folder that can be written to");
         return RESTORE_FAILED;
     }
-    enum restore_outcome outcome = copy_out(b, fd, partial, watch, stop, e);
+    enum restore_outcome outcome = copy_out(b, fd, partial, how, e);
     if (outcome != RESTORE_DONE)
         return outcome;
     return files_sync_close(&fd, partial, e) == 0 ? RESTORE_DONE : RESTORE_FAILED;
 }
 
 enum restore_outcome restore_to_file(const struct backup *b, const char *path, bool replace,
-                                     const struct copy_watch *watch, const atomic_bool *stop, struct err *e)
+                                     const struct restore_reading *how, struct err *e)
 {
     char dir[PATH_MAX], partial[PATH_MAX];
     if (folder_of(path, dir, e) != 0 || files_partial(dir, partial, sizeof partial, e) != 0)
@@ -109,7 +108,7 @@ enum restore_outcome restore_to_file(const struct backup *b, const char *path, b
     sweep(dir);
     if (!replace && access(path, F_OK) == 0)
         return taken(path, e); /* before the work, not after it */
-    enum restore_outcome outcome = write_partial(b, partial, watch, stop, e);
+    enum restore_outcome outcome = write_partial(b, partial, how, e);
     if (outcome == RESTORE_DONE)
         outcome = give_name(partial, dir, path, replace, e);
     if (outcome != RESTORE_DONE)

@@ -15,6 +15,8 @@ struct restore_stream {
     const struct manifest *m;
     struct copy_watch watch;
     const atomic_bool *stop;
+    const struct restore_origin *origin; /* NULL: EFS, or it was told to end */
+    bool elsewhere;                      /* not on EFS */
     int fd;
     char path[PATH_MAX];
     ZSTD_DCtx *zstd; /* NULL: stored as is */
@@ -33,6 +35,8 @@ void restore_close(struct restore_stream *s)
         return;
     if (s->fd >= 0)
         (void)close(s->fd); /* only read */
+    if (s->origin && s->fd >= 0)
+        (void)s->origin->end(s->origin->arg, NULL); /* nobody wants the rest */
     (void)ZSTD_freeDCtx(s->zstd);
     EVP_MD_CTX_free(s->original);
     EVP_MD_CTX_free(s->stored);
@@ -59,6 +63,22 @@ static bool set_up(struct restore_stream *s)
 struct restore_stream *restore_open(const struct backup *b, const struct copy_watch *watch,
                                     const atomic_bool *stop, struct err *e)
 {
+    return restore_open_from(NULL, b, watch, stop, e);
+}
+
+static int open_file(const char *path, struct err *e)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return err_set(e, errno, "cannot read", path, NULL);
+    (void)posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL); /* advice only */
+    return fd;
+}
+
+struct restore_stream *restore_open_from(const struct restore_origin *origin, const struct backup *b,
+                                         const struct copy_watch *watch, const atomic_bool *stop,
+                                         struct err *e)
+{
     struct restore_stream *s = calloc(1, sizeof *s);
     if (!s)
         return (void)err_set(e, ENOMEM, "cannot read", b->data, NULL), NULL;
@@ -69,13 +89,14 @@ struct restore_stream *restore_open(const struct backup *b, const struct copy_wa
         s->watch = *watch;
     if (files_join(s->path, sizeof s->path, b->dir, b->data, e) != 0)
         return restore_close(s), NULL;
-    s->fd = open(s->path, O_RDONLY | O_CLOEXEC);
-    if (s->fd < 0 || !set_up(s)) {
-        (void)err_set(e, s->fd < 0 ? errno : ENOMEM, "cannot read", s->path, NULL);
+    if (!set_up(s)) {
+        (void)err_set(e, ENOMEM, "cannot read", s->path, NULL);
         return restore_close(s), NULL;
     }
-    (void)posix_fadvise(s->fd, 0, 0, POSIX_FADV_SEQUENTIAL); /* advice only */
-    return s;
+    s->origin = origin;
+    s->elsewhere = origin != NULL;
+    s->fd = origin ? origin->open(origin->arg, b, e) : open_file(s->path, e);
+    return s->fd >= 0 ? s : (restore_close(s), NULL);
 }
 
 static int wrong(struct restore_stream *s, const char *what)
@@ -110,6 +131,12 @@ static ssize_t stored_bytes(struct restore_stream *s, void *out, size_t n)
         return err_set(&s->failed, ENOMEM, "cannot hash", s->path, NULL);
     s->stored_size += (uint64_t)got;
     s->ended = got == 0;
+    if (s->ended && s->origin) {
+        const struct restore_origin *origin = s->origin;
+        s->origin = NULL;
+        if (origin->end(origin->arg, &s->failed) != 0)
+            return -1;
+    }
     /* It is read once; the page cache is Qdrant's. */
     (void)posix_fadvise(s->fd, (off_t)s->stored_size - got, got, POSIX_FADV_DONTNEED);
     if (got > 0 && s->watch.bytes)
@@ -162,7 +189,8 @@ static int prove(struct restore_stream *s)
     if (got > 0)
         return wrong(s, "more bytes than the manifest says in");
     if (s->stored_size != s->m->content.stored_size || !digest_is(s->stored, s->m->content.stored_sha256))
-        return wrong(s, "stored bytes differ from the manifest's SHA-256:");
+        return wrong(s, s->elsewhere ? "the bytes differ from the SHA-256 that they were stored with:"
+                                     : "stored bytes differ from the manifest's SHA-256:");
     if (!digest_is(s->original, s->m->content.sha256))
         return wrong(s, "the snapshot inside differs from the manifest's SHA-256:");
     s->proven = true;

@@ -8,11 +8,24 @@
 #include <stdatomic.h>
 #include <sys/types.h>
 
+/* Where the stored bytes are when not on EFS. */
+struct restore_origin {
+    /* A descriptor that gives those of `b` and then ends, also when they are not all; -1 with `e`. */
+    int (*open)(void *arg, const struct backup *b, struct err *e);
+    /* Once for each that was opened: after its end, or when it is closed because nobody wants the rest. 0:
+     * all bytes were given; -1 with `e` as that of restore_read. */
+    int (*end)(void *arg, struct err *e);
+    void *arg;
+};
 struct restore_stream;
 /* `b` is complete, and stays. `watch` (may be NULL) is told the stored bytes that were read; `stop` (may be
  * NULL): set, gives up with ECANCELED. */
 struct restore_stream *restore_open(const struct backup *b, const struct copy_watch *watch,
                                     const atomic_bool *stop, struct err *e);
+/* The same from elsewhere; `origin` (NULL: from EFS) stays. One stream of an origin at a time. */
+struct restore_stream *restore_open_from(const struct restore_origin *origin, const struct backup *b,
+                                         const struct copy_watch *watch, const atomic_bool *stop,
+                                         struct err *e);
 void restore_close(struct restore_stream *s);
 /* Up to `n` bytes: as many as there are. 0 at the end. -1: `e` has errno's code when the file could not be
  * read, and 0 when what was read is not what the manifest says. Every later call gives the same. */

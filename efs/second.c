@@ -40,7 +40,7 @@ struct second {
     const atomic_bool *stop;
 };
 struct start { /* made before fork: the child of a program with threads may only make system calls */
-    const char *program, *dir, *log;
+    const char *program, *dir, *log, *all;
     char *variable[VARIABLES];
     size_t n;
     char **environment;
@@ -90,8 +90,10 @@ static bool tell_all(struct start *t, const char *key, const unsigned ports[2])
                 tell_port(t, "QDRANT__SERVICE__HTTP_PORT", ports[0]) &&
                 tell_port(t, "QDRANT__SERVICE__GRPC_PORT", ports[1]) &&
                 tell_path(t, "QDRANT__STORAGE__STORAGE_PATH", "storage") &&
-                tell_path(t, "QDRANT__STORAGE__SNAPSHOTS_PATH", "snapshots") &&
-                tell_path(t, "QDRANT__STORAGE__TEMP_PATH", "temporary");
+                tell_path(t, "QDRANT__STORAGE__SNAPSHOTS_PATH", "snapshots");
+    /* With a folder for temporary files Qdrant (1.18.2, src/snapshots.rs) unpacks a snapshot of the whole
+     * storage there, each collection over it, and moves all of that away with the first. */
+    good = good && (t->all || tell_path(t, "QDRANT__STORAGE__TEMP_PATH", "temporary"));
     for (size_t i = 0; good && i < sizeof fixed / sizeof *fixed; i++)
         good = tell(t, fixed[i][0], fixed[i][1]);
     return good;
@@ -184,7 +186,7 @@ static int standard_files(const char *log)
 
 _Noreturn static void become(const struct start *t, pid_t parent)
 {
-    char *argv[] = {(char *)t->program, NULL};
+    char *argv[] = {(char *)t->program, t->all ? "--storage-snapshot" : NULL, (char *)t->all, NULL};
     sigset_t none;
     (void)sigemptyset(&none); /* cannot fail */
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent)
@@ -333,7 +335,7 @@ static bool make_clients(struct second *s, unsigned port)
 static int start_once(struct second *s, const struct second_options *o, struct err *e)
 {
     unsigned ports[2];
-    cleanup_start struct start t = {.program = o->program, .dir = o->dir, .log = s->log};
+    cleanup_start struct start t = {.program = o->program, .dir = o->dir, .log = s->log, .all = o->all};
     if (!random_key(s->settings.key) || !free_ports(ports))
         return err_set(e, errno, "cannot prepare a second Qdrant", NULL, NULL);
     if (!tell_all(&t, s->settings.key, ports) || !make_environment(&t) || !make_clients(s, ports[0]))

@@ -9,6 +9,7 @@ struct second;
 struct second_options {
     const char *program; /* QDRANT_BIN */
     const char *dir;     /* for its storage, its snapshots, its log; belongs to it alone */
+    const char *all;     /* a snapshot of the whole storage to begin with; NULL: it begins empty */
     long start_ms;       /* to be ready */
     const atomic_bool *stop;
 };

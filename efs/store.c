@@ -372,18 +372,20 @@ void store_folders_free(char **folders, size_t n)
     free(folders);
 }
 
-/* The file for `sha256sum -c`, which ops use without us, must say what the manifest says. */
-static void verify_sums(struct backup *b)
+enum entry_state store_sums(const struct backup *b, struct err *e)
 {
     char path[PATH_MAX], want[NAME_MAX * 2 + 80];
-    struct err e = {0};
-    if (path_of(b, b->data, ".sha256", path, &e) != 0)
-        return mark(b, ENTRY_CORRUPT, e.text);
-    cleanup_free char *line = files_get(path, 4096, &e);
-    if (!line)
-        return mark(b, e.code == ENOENT ? ENTRY_INCOMPLETE : ENTRY_CORRUPT, e.text);
-    if (!name_sum_line(b->m.content.stored_sha256, b->data, want, sizeof want) || strcmp(line, want) != 0)
-        mark(b, ENTRY_CORRUPT, "the .sha256 file differs from the manifest");
+    struct err why = {0};
+    cleanup_free char *line =
+        path_of(b, b->data, ".sha256", path, &why) == 0 ? files_get(path, 4096, &why) : NULL;
+    if (line && name_sum_line(b->m.content.stored_sha256, b->data, want, sizeof want) &&
+        strcmp(line, want) == 0)
+        return ENTRY_COMPLETE;
+    if (line)
+        (void)err_set(&why, 0, "the .sha256 file differs from the manifest", NULL, NULL);
+    if (e)
+        *e = why;
+    return why.code == ENOENT ? ENTRY_INCOMPLETE : ENTRY_CORRUPT;
 }
 
 void store_verify(struct backup *b, const struct copy_watch *watch)
@@ -408,5 +410,7 @@ void store_verify(struct backup *b, const struct copy_watch *watch)
         return mark(b, ENTRY_CORRUPT, "stored bytes differ from the manifest's SHA-256");
     if (r.size != b->m.content.size || strcmp(r.sha256, b->m.content.sha256) != 0)
         return mark(b, ENTRY_CORRUPT, "the snapshot inside differs from the manifest's SHA-256");
-    verify_sums(b);
+    enum entry_state sums = store_sums(b, &e);
+    if (sums != ENTRY_COMPLETE)
+        mark(b, sums, e.text);
 }

@@ -95,6 +95,9 @@ struct prune {
  * Refuses (-1, nothing deleted) when what is to go, or what is to stay in its place, cannot be read. */
 int store_prune(const char *base, const char *folder, const struct prune *p, struct err *e);
 
+/* The file for `sha256sum -c`, which ops use without us, must say what the manifest says: ENTRY_COMPLETE, or
+ * what that makes of the backup, with `e`. */
+enum entry_state store_sums(const struct backup *b, struct err *e);
 /* Recompute all hashes of an entry; sets its state and reason. */
 void store_verify(struct backup *b, const struct copy_watch *watch);
 #endif

@@ -31,7 +31,8 @@ struct boot {
     struct marker marker;
     bool decided; /* the marker has the plan */
     bool unsaved;
-    char base[PATH_MAX];
+    struct boot_trees trees;
+    bool noted;               /* that there is only one of them, was said */
     struct marker_part *part; /* the one at hand */
     int64_t pause, said_at;
     char said[sizeof((struct err *)0)->text];
@@ -138,7 +139,8 @@ static enum step no_collections(struct boot *b, bool *none)
 static enum step start_anew(struct boot *b)
 {
     const struct options *o = &b->x->options;
-    char text[PATH_MAX + 100], when[32] = "";
+    const struct boot_trees *t = &b->trees;
+    char text[sizeof t->base + 100], when[32] = "";
     bool none = false;
     struct err e = {0};
     enum step step = no_collections(b, &none); /* once more: the plan may have taken long */
@@ -151,21 +153,31 @@ static enum step start_anew(struct boot *b)
         return wait_efs(b, &e);
     if (b->marker.at)
         manifest_time(b->marker.at, when);
-    (void)snprintf(text, sizeof text, "the disk is empty: %zu collections come back from %s%s%s", b->marker.n,
-                   b->base, *when ? " as of " : "", when);
+    (void)snprintf(text, sizeof text, "the disk is empty: %zu collections come back from %s%s%s%s%s",
+                   b->marker.n, t->base[0], t->n > 1 ? " and " : "", t->n > 1 ? t->base[1] : "",
+                   *when ? " as of " : "", when);
     log_line(LOG_INFO, "boot_restore_started", "%s", text);
     b->decided = true;
     return STEP_ON;
 }
 
-static enum step plan(struct boot *b)
+static enum plan_outcome look_for_trees(struct boot *b, struct marker *out, struct err *e)
 {
     const struct context *x = b->x;
+    ledger_busy(x->ledger, BUSY, "look for backups to restore", time(NULL));
+    enum plan_outcome outcome = boot_plan(&x->settings, x->options.restore_from, &b->trees, out, e);
+    ledger_busy(x->ledger, BUSY, NULL, time(NULL));
+    if (outcome == PLAN_FOUND && *b->trees.note && !b->noted)
+        log_line(LOG_WARN, "boot_restore_source", "%s", b->trees.note);
+    b->noted = outcome == PLAN_FOUND;
+    return outcome;
+}
+
+static enum step plan(struct boot *b)
+{
     struct err e = {0};
     marker_free(&b->marker);
-    ledger_busy(x->ledger, BUSY, "look for backups to restore", time(NULL));
-    enum plan_outcome outcome = boot_plan(&x->settings, x->options.restore_from, b->base, &b->marker, &e);
-    ledger_busy(x->ledger, BUSY, NULL, time(NULL));
+    enum plan_outcome outcome = look_for_trees(b, &b->marker, &e);
     switch (outcome) {
     case PLAN_FOUND: return start_anew(b);
     case PLAN_EMPTY:
@@ -219,10 +231,12 @@ static enum step decide(struct boot *b)
 
 /* --- one collection after the other */
 
-static bool begin(void *arg)
+static bool begin(const char *tree, void *arg)
 {
     struct boot *b = arg;
     struct err e = {0};
+    if (!marker_from(b->part, tree))
+        return false;
     b->part->state = PART_BEGUN;
     b->part->begun = false;
     return save(b, &e) == 0; /* said when it is tried again */
@@ -249,6 +263,8 @@ static cJSON *about(const struct boot_collection *c, double seconds)
     (void)cJSON_AddStringToObject(f, "snapshot", c->snapshot);
     (void)cJSON_AddNumberToObject(f, "points", (double)c->report.points);
     (void)cJSON_AddNumberToObject(f, "seconds", seconds);
+    if (c->from)
+        (void)cJSON_AddStringToObject(f, "from", c->from);
     return f;
 }
 
@@ -279,6 +295,7 @@ static void restored(struct boot *b, struct marker_part *p, const struct boot_co
 {
     const char *note = c->report.note;
     b->marker.restored = true;
+    (void)(c->from && marker_from(p, c->from)); /* without memory it says where it began */
     part_done(b, p);
     log_fields(*note ? LOG_WARN : LOG_INFO, "boot_restored", about(c, seconds),
                "%s: %" PRId64 " points from %s in %.1f s%s%s", c->collection, c->report.points, c->snapshot,
@@ -322,10 +339,11 @@ static enum step restore_part(struct boot *b, struct marker_part *p)
     const struct context *x = b->x;
     char folder[NAME_MAX * 2], reason[400];
     struct boot_collection c = {.qdrant = x->qdrant,
-                                .base = b->base,
+                                .trees = &b->trees,
                                 .folder = folder,
                                 .collection = p->collection,
                                 .node = x->settings.node,
+                                .prefer = p->state == PART_BEGUN || p->begun ? p->from : NULL,
                                 .at = b->marker.at,
                                 .stop = &x->stop,
                                 .begin = begin,
@@ -378,9 +396,7 @@ static enum step proceed(struct boot *b)
         return wait_efs(b, &e);
     if (no_collections(b, &none) == STEP_WAIT)
         return STEP_WAIT;
-    ledger_busy(b->x->ledger, BUSY, "look for backups to restore", time(NULL));
-    enum plan_outcome outcome = boot_plan(&b->x->settings, b->x->options.restore_from, b->base, NULL, &e);
-    ledger_busy(b->x->ledger, BUSY, NULL, time(NULL));
+    enum plan_outcome outcome = look_for_trees(b, NULL, &e);
     if (outcome == PLAN_EMPTY)
         (void)err_set(&e, 0, "the backups that were there are gone:", b->x->settings.efs_root,
                       "check the mount");

@@ -32,27 +32,71 @@ static bool is_named(const struct backup *b)
     return *b->m.node && strcmp(b->m.node, b->m.source.peer) != 0;
 }
 
-/* Those of nodes with a NODE_NAME; what is left is of tasks that had none. */
-static void drop_named(struct entries *list)
+/* What there is, tree after tree, and where each ends. */
+struct found {
+    struct entries list;
+    size_t end[2]; /* of what may be chosen ... */
+    size_t all[2]; /* ... and of what is there */
+};
+
+static size_t begin_of(const struct found *f, size_t tree) { return tree ? f->all[0] : 0; }
+
+/* Those of nodes with a NODE_NAME are not chosen any more; what is left is of tasks that had none. */
+static void leave_named_out(struct found *f)
 {
-    size_t kept = 0;
-    for (size_t i = 0; i < list->n; i++)
-        if (is_named(&list->v[i]))
-            free(list->v[i].reason);
-        else
-            list->v[kept++] = list->v[i];
-    list->n = kept;
+    for (size_t t = 0; t < 2; t++) {
+        size_t kept = begin_of(f, t);
+        struct backup *v = f->list.v;
+        for (size_t i = kept; i < f->all[t]; i++)
+            if (!is_named(&v[i])) {
+                struct backup one = v[i];
+                memmove(v + kept + 1, v + kept, (i - kept) * sizeof *v);
+                v[kept++] = one;
+            }
+        f->end[t] = kept;
+    }
 }
 
-static size_t choose(const struct boot_collection *c, struct entries *list, struct restore_wish *w,
-                     size_t *order)
+static size_t tree_of(const struct found *f, size_t i) { return i >= f->all[0]; }
+
+static bool goes_first(const struct boot_collection *c, const struct found *f, size_t a, size_t b)
+{
+    const char *x = c->trees->base[tree_of(f, a)], *y = c->trees->base[tree_of(f, b)];
+    if (c->prefer && strcmp(x, y) != 0 && (strcmp(x, c->prefer) == 0 || strcmp(y, c->prefer) == 0))
+        return strcmp(x, c->prefer) == 0;
+    return restore_taken(&f->list.v[a]) > restore_taken(&f->list.v[b]);
+}
+
+/* As restore_choose of each tree; of both, the newest first. */
+static size_t choose_all(const struct boot_collection *c, const struct found *f, const struct restore_wish *w,
+                         size_t *order, struct err *e)
+{
+    size_t n = 0;
+    for (size_t t = c->trees->n; t-- > 0;) { /* of two that are alike our own one */
+        size_t begin = begin_of(f, t), k = 0;
+        struct entries view = {.v = f->list.v + begin, .n = f->end[t] - begin};
+        cleanup_free size_t *some = calloc(view.n + 1, sizeof *some);
+        size_t m = some ? restore_choose(&view, w, some, e) : 0;
+        if (e->text[0])
+            return 0;
+        for (; k < m; k++) {
+            size_t i = begin + some[k], at = n++;
+            for (; at > 0 && goes_first(c, f, i, order[at - 1]); at--)
+                order[at] = order[at - 1];
+            order[at] = i;
+        }
+    }
+    return n;
+}
+
+static size_t choose(const struct boot_collection *c, struct found *f, struct restore_wish *w, size_t *order)
 {
     struct err e = {0};
-    size_t n = restore_choose(list, w, order, &e);
+    size_t n = choose_all(c, f, w, order, &e);
     if (n == 0 && !e.text[0] && w->node) { /* the name is new: what was there before it is this node's, too */
-        drop_named(list);
+        leave_named_out(f);
         w->node = NULL;
-        n = restore_choose(list, w, order, &e);
+        n = choose_all(c, f, w, order, &e);
         if (n > 0 || e.text[0])
             log_fields(
                 LOG_WARN, "boot_restore_node", about(c, NULL),
@@ -67,7 +111,21 @@ static size_t choose(const struct boot_collection *c, struct entries *list, stru
         "several nodes, give each a NODE_NAME",
         c->collection, e.text);
     w->any_node = true;
-    return restore_choose(list, w, order, &e);
+    e = (struct err){0};
+    return choose_all(c, f, w, order, &e);
+}
+
+/* Both trees have some: people should know which one counted. */
+static void tell_source(const struct boot_collection *c, const struct found *f, const size_t *order, size_t n)
+{
+    size_t tree = tree_of(f, order[0]), k = 1;
+    while (k < n && tree_of(f, order[k]) == tree)
+        k++;
+    if (k < n)
+        log_fields(LOG_WARN, "boot_restore_source", about(c, f->list.v[order[0]].m.source.stem),
+                   "%s comes back from %s, whose newest backup is %s; the newest in %s is %s", c->collection,
+                   c->trees->base[tree], f->list.v[order[0]].m.source.stem, c->trees->base[!tree],
+                   f->list.v[order[k]].m.source.stem);
 }
 
 static enum boot_outcome none(struct boot_collection *c, const struct entries *list)
@@ -83,21 +141,29 @@ static enum boot_outcome none(struct boot_collection *c, const struct entries *l
 }
 
 /* All that is there, read. */
-static int gather(const struct boot_collection *c, struct entries *list, struct err *e)
+static int gather(const struct boot_collection *c, struct found *f, struct err *e)
 {
-    if (store_list(c->base, c->folder, list, e) != 0)
-        return -1;
-    for (size_t i = 0; i < list->n; i++)
-        if (store_load(&list->v[i], e) != 0)
+    for (size_t t = 0; t < 2; t++) {
+        if (t < c->trees->n && store_list(c->trees->base[t], c->folder, &f->list, e) != 0)
+            return -1;
+        f->end[t] = f->all[t] = f->list.n;
+    }
+    for (size_t i = 0; i < f->list.n; i++)
+        if (store_load(&f->list.v[i], e) != 0)
             return -1;
     return 0;
 }
 
 /* --- into Qdrant */
 
+struct sending {
+    struct boot_collection *c;
+    const struct found *found;
+};
+
 static void passed_over(struct backup *b, const char *why, void *arg)
 {
-    const struct boot_collection *c = arg;
+    const struct boot_collection *c = ((const struct sending *)arg)->c;
     log_fields(LOG_WARN, "boot_restore_passed_over", about(c, b->m.source.stem),
                "%s is not what it should be (%s); the next older one is taken", b->m.source.stem, why);
 }
@@ -114,8 +180,10 @@ static struct restore into(const struct boot_collection *c)
 
 static enum restore_outcome restore_one(struct backup *b, void *arg, struct err *e)
 {
-    struct boot_collection *c = arg;
+    const struct sending *s = arg;
+    struct boot_collection *c = s->c;
     struct restore r = into(c);
+    c->from = c->trees->base[tree_of(s->found, (size_t)(b - s->found->list.v))];
     (void)snprintf(c->snapshot, sizeof c->snapshot, "%s", b->m.source.stem);
     return restore_run(&r, b, &c->report, e);
 }
@@ -149,38 +217,43 @@ static enum boot_outcome look(struct boot_collection *c)
 /* Qdrant went away, or a read from EFS failed. What Qdrant says itself, it would say again. */
 static bool may_pass(const struct err *e) { return e->code != 0 && e->code < QDRANT_REFUSED; }
 
-static enum boot_outcome send(struct boot_collection *c, struct entries *list, const size_t *order, size_t n)
+static enum boot_outcome send(struct boot_collection *c, struct found *f, const size_t *order, size_t n)
 {
-    const struct restore_attempt a = {.with = restore_one, .skipped = passed_over, .arg = c};
+    struct sending sending = {c, f};
+    const struct restore_attempt a = {.with = restore_one, .skipped = passed_over, .arg = &sending};
     enum boot_outcome outcome = look(c);
     if (outcome != BOOT_RESTORED)
         return outcome;
-    if (!c->begin(c->arg))
+    if (!c->prefer)
+        tell_source(c, f, order, n);
+    if (!c->begin(c->trees->base[tree_of(f, order[0])], c->arg))
         return BOOT_LATER;
     c->begun = true;
-    switch (restore_first_good(list, order, n, &a, NULL, &c->why)) {
+    switch (restore_first_good(&f->list, order, n, &a, NULL, &c->why)) {
     case RESTORE_DONE: return BOOT_RESTORED;
     case RESTORE_REFUSED: return BOOT_LEFT;
     default: return may_pass(&c->why) ? BOOT_LATER : BOOT_FAILED;
     }
 }
 
+static void found_free(struct found *f) { entries_free(&f->list); }
+
 enum boot_outcome boot_collection(struct boot_collection *c)
 {
-    cleanup_entries struct entries list = {0};
+    __attribute__((cleanup(found_free))) struct found found = {0};
     struct restore_wish wish = {.kind = KIND_COLLECTION,
                                 .collection = c->collection,
                                 .node = *c->node ? c->node : NULL,
                                 .at = c->at,
                                 .tier = -1};
     c->report = (struct restore_report){.points_before = -1, .points = -1};
-    if (gather(c, &list, &c->why) != 0)
+    if (gather(c, &found, &c->why) != 0)
         return BOOT_LATER;
-    cleanup_free size_t *order = calloc(list.n + 1, sizeof *order);
+    cleanup_free size_t *order = calloc(found.list.n + 1, sizeof *order);
     if (!order) {
         (void)err_set(&c->why, ENOMEM, "cannot choose a backup of", c->collection, NULL);
         return BOOT_LATER;
     }
-    size_t n = choose(c, &list, &wish, order);
-    return n > 0 ? send(c, &list, order, n) : none(c, &list);
+    size_t n = found.list.n > 0 ? choose(c, &found, &wish, order) : 0;
+    return n > 0 ? send(c, &found, order, n) : none(c, &found.list);
 }

@@ -3,6 +3,7 @@
 #ifndef REPLICATOR_BOOT_COLLECTION_H
 #define REPLICATOR_BOOT_COLLECTION_H
 #include "efs/restore.h"
+#include "replicator/boot_plan.h"
 
 enum boot_outcome {
     BOOT_RESTORED,
@@ -14,17 +15,20 @@ enum boot_outcome {
 };
 struct boot_collection {
     struct qdrant *qdrant;
-    const char *base, *folder; /* the tree; the collection's folder in it */
+    const struct boot_trees *trees;
+    const char *folder; /* the collection's in each tree */
     const char *collection, *node;
-    time_t at;  /* the newest at that time or before; 0: the newest */
-    bool force; /* what is there of it is ours, and half */
+    const char *prefer; /* the tree that an earlier try began with: its backups come first; NULL: none did */
+    time_t at;          /* the newest at that time or before; 0: the newest */
+    bool force;         /* what is there of it is ours, and half */
     const atomic_bool *stop;
-    bool (*begin)(void *arg); /* called before anything is sent; false: it must not be */
+    bool (*begin)(const char *tree, void *arg); /* called before anything is sent; false: it must not be */
     void *arg;
     /* Out. */
     struct restore_report report;
     char snapshot[256];
-    bool begun; /* something may have been sent */
+    const char *from; /* the tree of that; NULL: none */
+    bool begun;       /* something may have been sent */
     struct err why;
 };
 enum boot_outcome boot_collection(struct boot_collection *c);

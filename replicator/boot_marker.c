@@ -18,8 +18,10 @@ static void text_free(char **s) { cJSON_free(*s); }
 
 void marker_free(struct marker *m)
 {
-    for (size_t i = 0; i < m->n; i++)
+    for (size_t i = 0; i < m->n; i++) {
         free(m->v[i].collection);
+        free(m->v[i].from);
+    }
     free(m->v);
     *m = (struct marker){0};
 }
@@ -33,6 +35,16 @@ bool marker_add(struct marker *m, const char *collection)
     if (copy)
         m->v[m->n++] = (struct marker_part){.collection = copy, .left = -1};
     return copy != NULL;
+}
+
+bool marker_from(struct marker_part *p, const char *tree)
+{
+    char *copy = strdup(tree);
+    if (!copy)
+        return false;
+    free(p->from);
+    p->from = copy;
+    return true;
 }
 
 size_t marker_count(const struct marker *m, enum part_state state)
@@ -64,6 +76,7 @@ static bool get_part(const cJSON *o, struct marker *m)
 {
     const char *name = cJSON_GetStringValue(member(o, "collection"));
     size_t state = word(o, "state", parts, sizeof parts / sizeof *parts);
+    const char *from = cJSON_GetStringValue(member(o, "from"));
     const cJSON *left = member(o, "points_left");
     if (!name || state > PART_DONE || !marker_add(m, name))
         return false;
@@ -71,7 +84,7 @@ static bool get_part(const cJSON *o, struct marker *m)
     p->state = (enum part_state)state;
     p->begun = cJSON_IsTrue(member(o, "begun"));
     p->left = cJSON_IsNumber(left) ? (int64_t)left->valuedouble : -1;
-    return true;
+    return !from || marker_from(p, from);
 }
 
 static bool get(const cJSON *o, struct marker *m)
@@ -121,6 +134,7 @@ static bool add_part(cJSON *list, const struct marker_part *p)
     if (o && cJSON_AddItemToArray(list, o))
         return cJSON_AddStringToObject(o, "collection", p->collection) &&
                cJSON_AddStringToObject(o, "state", parts[p->state]) &&
+               (!p->from || cJSON_AddStringToObject(o, "from", p->from)) &&
                (!p->begun || cJSON_AddTrueToObject(o, "begun")) &&
                (p->left < 0 || cJSON_AddNumberToObject(o, "points_left", (double)p->left));
     cJSON_Delete(o);

@@ -24,6 +24,7 @@ enum part_state {
 };
 struct marker_part {
     char *collection;
+    char *from; /* the tree whose newest backup was tried first; NULL: not begun, or by an older version */
     enum part_state state;
     bool begun;     /* a failed one: half of it may be in Qdrant ... */
     int64_t left;   /* ... which had so many points then; -1: it did not tell */
@@ -43,6 +44,8 @@ struct marker {
 void marker_free(struct marker *m);
 /* False without memory. */
 bool marker_add(struct marker *m, const char *collection);
+/* The tree of a part. False without memory. */
+bool marker_from(struct marker_part *p, const char *tree);
 /* None there is MARKER_NONE. -1 when it cannot be read. */
 int marker_load(const char *dir, struct marker *out, struct err *e);
 int marker_save(const char *dir, const struct marker *m, struct err *e);

@@ -35,12 +35,21 @@ static bool is_network(const char *path)
     return statfs(path, &fs) == 0 && fs.f_type == NFS_SUPER_MAGIC;
 }
 
+static bool is_bare(const char *path)
+{
+    cleanup_dir DIR *d = opendir(path);
+    for (const struct dirent *de; d && (de = readdir(d));)
+        if (strcmp(de->d_name, ".") != 0 && strcmp(de->d_name, "..") != 0)
+            return false;
+    return true;
+}
+
 /* An empty folder on the task's own disk is most likely a mount point without its mount. */
-static bool is_local(const char *root, const char *snapshots_dir)
+static bool is_unmounted(const char *root, const char *snapshots_dir)
 {
     struct stat efs, local;
     return !is_network(root) && stat(root, &efs) == 0 && stat(snapshots_dir, &local) == 0 &&
-           efs.st_dev == local.st_dev;
+           efs.st_dev == local.st_dev && is_bare(root);
 }
 
 bool boot_plan_on_efs(const struct settings *s)
@@ -58,14 +67,11 @@ static enum plan_outcome later(struct err *e, int code, const char *what, const 
     return PLAN_LATER;
 }
 
-static enum plan_outcome no_tree(const struct settings *s, const char *from, const char *base, struct err *e)
+/* EFS_ROOT is there, and has no tree of ours. */
+static enum plan_outcome no_own_tree(const struct settings *s, const char *base, struct err *e)
 {
     char advice[PATH_MAX + 200];
-    if (*from)
-        return later(
-            e, 0, "there are no backups to restore below RESTORE_FROM", from,
-            "check TIER, CPU_ARCH and the mount, or name the tree itself; a replica may still be on its way");
-    if (!is_local(s->efs_root, s->snapshots_dir))
+    if (!is_unmounted(s->efs_root, s->snapshots_dir))
         return PLAN_EMPTY;
     (void)snprintf(
         advice, sizeof advice,
@@ -76,11 +82,10 @@ static enum plan_outcome no_tree(const struct settings *s, const char *from, con
                  advice);
 }
 
-static enum plan_outcome find_tree(const struct settings *s, const char *from, char base[PATH_MAX],
+/* The folder `leaf` of `root`. PLAN_EMPTY: there is no such folder in a root that is there. */
+static enum plan_outcome find_tree(const char *name, const char *root, const char *leaf, char base[PATH_MAX],
                                    struct err *e)
 {
-    const char *root = *from ? from : s->efs_root, *leaf = strrchr(s->base, '/') + 1;
-    const char *name = *from ? "cannot use RESTORE_FROM" : "cannot use EFS_ROOT";
     struct stat st;
     if (stat(root, &st) != 0)
         return later(e, errno, name, root, "mount EFS there");
@@ -92,11 +97,26 @@ static enum plan_outcome find_tree(const struct settings *s, const char *from, c
     int code = stat(base, &st) != 0 ? errno : S_ISDIR(st.st_mode) ? 0 : ENOTDIR;
     if (code == 0)
         return PLAN_FOUND;
-    if (code != ENOENT)
-        return later(e, code, "cannot use", base, "check the mount and who owns it");
-    if (!*from || !is_tree(root))
-        return no_tree(s, from, base, e);
-    (void)snprintf(base, PATH_MAX, "%s", root);
+    return code == ENOENT ? PLAN_EMPTY
+                          : later(e, code, "cannot use", base, "check the mount and who owns it");
+}
+
+static enum plan_outcome find_own(const struct settings *s, char base[PATH_MAX], struct err *e)
+{
+    enum plan_outcome outcome =
+        find_tree("cannot use EFS_ROOT", s->efs_root, strrchr(s->base, '/') + 1, base, e);
+    return outcome == PLAN_EMPTY ? no_own_tree(s, base, e) : outcome;
+}
+
+/* RESTORE_FROM is a root, or a tree itself. */
+static enum plan_outcome find_other(const struct settings *s, const char *from, char base[PATH_MAX],
+                                    struct err *e)
+{
+    enum plan_outcome outcome =
+        find_tree("cannot use RESTORE_FROM", from, strrchr(s->base, '/') + 1, base, e);
+    if (outcome != PLAN_EMPTY || !is_tree(from))
+        return outcome;
+    (void)snprintf(base, PATH_MAX, "%s", from);
     return PLAN_FOUND;
 }
 
@@ -195,16 +215,93 @@ static enum plan_outcome result(struct search *s, struct marker *out, struct err
     return PLAN_FOUND;
 }
 
-enum plan_outcome boot_plan(const struct settings *s, const char *from, char base[PATH_MAX],
+/* --- both */
+
+static bool same_folder(const char *a, const char *b)
+{
+    struct stat x, y;
+    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+/* PLAN_EMPTY for a tree without any folder of a collection. It is asked before each collection: no more than
+ * a look. */
+static enum plan_outcome has_any(const char *base, struct err *e)
+{
+    for (int t = 0; t < TIER_COUNT; t++) {
+        char tier[PATH_MAX];
+        if (files_join(tier, sizeof tier, base, tier_text((enum tier)t), e) != 0)
+            return PLAN_LATER;
+        files_refresh(tier, ".");
+        cleanup_dir DIR *d = opendir(tier);
+        if (!d && errno != ENOENT)
+            return later(e, errno, "cannot list", tier, "check who owns it");
+        for (const struct dirent *de; d && (de = readdir(d));)
+            if (de->d_name[0] != '.')
+                return PLAN_FOUND;
+    }
+    return PLAN_EMPTY;
+}
+
+static enum plan_outcome take_own(const struct settings *s, struct boot_trees *t, struct err *e)
+{
+    char *base = t->base[t->n];
+    enum plan_outcome outcome = find_own(s, base, e);
+    if (outcome == PLAN_FOUND)
+        outcome = has_any(base, e);
+    t->n += outcome == PLAN_FOUND && !(t->n > 0 && same_folder(t->base[0], base));
+    return outcome;
+}
+
+static enum plan_outcome nothing_below(const char *from, struct err *e)
+{
+    return later(
+        e, 0, "there are no backups to restore below RESTORE_FROM", from,
+        "check TIER, CPU_ARCH and the mount, or name the tree itself; a replica may still be on its way");
+}
+
+/* A replica that is gone for good, or has none of ours, must not keep a node from its own backups. One that
+ * is only not mounted yet may have newer ones. */
+static enum plan_outcome own_alone(const struct settings *s, const char *from, bool gone,
+                                   struct boot_trees *t, struct err *e)
+{
+    struct err ignored = {0};
+    if ((gone || !is_unmounted(from, s->snapshots_dir)) && take_own(s, t, &ignored) == PLAN_FOUND) {
+        (void)snprintf(t->note, sizeof t->note, "RESTORE_FROM %s %s: all comes back from %s", from,
+                       gone ? "is not there" : "has no backups of this tree", t->base[0]);
+        return PLAN_FOUND;
+    }
+    return gone ? PLAN_LATER : nothing_below(from, e);
+}
+
+static enum plan_outcome find_trees(const struct settings *s, const char *from, struct boot_trees *t,
+                                    struct err *e)
+{
+    *t = (struct boot_trees){.n = 0};
+    if (!*from)
+        return take_own(s, t, e);
+    enum plan_outcome outcome = find_other(s, from, t->base[0], e);
+    if (outcome == PLAN_FOUND)
+        outcome = has_any(t->base[0], e);
+    if (outcome == PLAN_EMPTY)
+        return own_alone(s, from, false, t, e);
+    if (outcome == PLAN_LATER)
+        return e->code == ENOENT && access(from, F_OK) != 0 ? own_alone(s, from, true, t, e) : PLAN_LATER;
+    t->n = 1;
+    return take_own(s, t, e) == PLAN_LATER ? PLAN_LATER : PLAN_FOUND;
+}
+
+enum plan_outcome boot_plan(const struct settings *s, const char *from, struct boot_trees *trees,
                             struct marker *out, struct err *e)
 {
     struct search search = {0};
-    enum plan_outcome outcome = find_tree(s, from, base, e);
+    enum plan_outcome outcome = find_trees(s, from, trees, e);
     if (outcome != PLAN_FOUND || !out)
         return outcome;
-    outcome = look_at_all(&search, base, e) == 0 ? result(&search, out, e) : PLAN_LATER;
+    for (size_t i = 0; outcome == PLAN_FOUND && i < trees->n; i++)
+        if (look_at_all(&search, trees->base[i], e) != 0)
+            outcome = PLAN_LATER;
+    if (outcome == PLAN_FOUND)
+        outcome = result(&search, out, e);
     free(search.v);
-    if (outcome == PLAN_EMPTY && *from)
-        return no_tree(s, from, base, e);
-    return outcome;
+    return outcome == PLAN_EMPTY && *from ? nothing_below(from, e) : outcome;
 }

@@ -1,4 +1,7 @@
-/* What there is to restore at boot: the tree it comes from, and the collections in it. May hang with EFS. */
+/* What there is to restore at boot: the trees it comes from, and the collections in them. May hang with EFS.
+ * With RESTORE_FROM set there are two, its own and that of EFS_ROOT, so that nobody has to change anything
+ * once this node has backups of its own: of each collection the newest backup counts, wherever it is. Nobody
+ * can tell which one that is unless both can be read: one that is not mounted is waited for. */
 #ifndef REPLICATOR_BOOT_PLAN_H
 #define REPLICATOR_BOOT_PLAN_H
 #include "efs/settings.h"
@@ -10,9 +13,14 @@ enum plan_outcome {
     PLAN_LATER, /* not mounted, not readable, not arrived yet; `e` says what to do */
     PLAN_NEVER, /* there are backups, but none that can be restored at boot; `e` says why */
 };
-/* `from`: RESTORE_FROM, or empty for EFS_ROOT. `base` becomes the tree, and the collections are added to
- * `out` (NULL: only the tree is looked for), that with the newest backup first. */
-enum plan_outcome boot_plan(const struct settings *s, const char *from, char base[PATH_MAX],
+struct boot_trees { /* that have backups, the one of RESTORE_FROM first */
+    char base[2][PATH_MAX];
+    size_t n;
+    char note[PATH_MAX * 2 + 100]; /* RESTORE_FROM is left out, and why; else empty */
+};
+/* `from`: RESTORE_FROM, or empty for EFS_ROOT alone. The collections are added to `out` (NULL: only the trees
+ * are looked for), that with the newest backup first. */
+enum plan_outcome boot_plan(const struct settings *s, const char *from, struct boot_trees *trees,
                             struct marker *out, struct err *e);
 /* Is SNAPSHOTS_DIR on EFS, where a marker would outlive the disk? */
 bool boot_plan_on_efs(const struct settings *s);

@@ -11,6 +11,7 @@
 struct identity;
 struct offsite;
 struct prints;
+struct pulse;
 struct context {
     struct settings settings;
     struct qdrant_settings qdrant_settings;
@@ -21,6 +22,7 @@ struct context {
     struct identity *identity; /* who we are on ECS, once that is known */
     struct offsite *offsite;   /* the second target; NULL: none */
     struct prints *prints;     /* of the snapshots just made; NULL: FINGERPRINT=off */
+    struct pulse *pulse;       /* what is on EFS, for the second Region; NULL: --once */
     atomic_bool surveyed;      /* the ledger knows what is on EFS */
     atomic_bool
         hold; /* a restore at boot is not over: no snapshots on schedule, nothing is pruned, no drills */

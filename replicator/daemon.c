@@ -4,6 +4,7 @@
 #include "replicator/boot.h"
 #include "replicator/drills.h"
 #include "replicator/offsite.h"
+#include "replicator/pulse.h"
 #include "replicator/reporter.h"
 #include "replicator/schedule.h"
 #include "replicator/status.h"
@@ -83,13 +84,27 @@ static void scan(struct program *p, struct watch *w, int64_t now)
     p->scanned = p->scanned || there;
 }
 
+/* Returns when to call again, -1 for "not before an event". */
+static int64_t heartbeat(struct program *p, const struct intake *in, int64_t now)
+{
+    bool due;
+    int64_t next = pulse_due(p->context->pulse, intake_busy(in), now, &due);
+    struct job *j = due ? job_new(JOB_HEARTBEAT, NULL, "") : NULL;
+    if (j)
+        workers_push(p->workers, j);
+    else if (due)
+        pulse_later(p->context->pulse);
+    return next;
+}
+
 static void loop(struct program *p, struct watch *w, struct intake *in)
 {
     while (!atomic_load(&p->context->stop)) {
         int64_t now = clock_ms();
         if (now >= watch_scan_due(w))
             scan(p, w, now);
-        int64_t due = intake_step(in, now);
+        int64_t due = intake_step(in, now), beat = heartbeat(p, in, now);
+        due = due < 0 || (beat >= 0 && beat < due) ? beat : due;
         struct ledger_queue queue = intake_queue(in);
         ledger_queue(p->context->ledger, &queue);
         if (p->once && !intake_busy(in) && workers_idle(p->workers)) {
@@ -162,6 +177,7 @@ static bool start(struct program *p)
 {
     struct context *x = p->context;
     p->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    x->pulse = p->once ? NULL : pulse_new(x, clock_ms());
     if (x->options.s3_bucket[0])
         x->offsite = offsite_start(x); /* it says why not; EFS has the backups all the same */
     return p->wake_fd >= 0 && (p->workers = workers_start(x, p->wake_fd)) &&
@@ -218,6 +234,7 @@ int daemon_run(struct context *x, bool once, const sigset_t *stops)
     schedule_free(p->schedule);
     workers_free(p->workers);
     offsite_free(x->offsite);
+    pulse_free(x->pulse);
     (void)close(p->wake_fd);
     return code;
 }

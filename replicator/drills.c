@@ -6,6 +6,7 @@
 #include "replicator/child.h"
 #include <cjson/cJSON.h>
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -85,6 +86,7 @@ static void report_one(struct drills *d, const cJSON *one)
     cJSON *f = cJSON_CreateObject();
     if (f) { /* a member that finds no memory is left out */
         (void)cJSON_AddStringToObject(f, "collection", collection);
+        (void)cJSON_AddStringToObject(f, "kind", text(one, "kind"));
         (void)cJSON_AddStringToObject(f, "snapshot", snapshot);
         (void)cJSON_AddStringToObject(f, "verdict", verdict);
         (void)cJSON_AddNumberToObject(f, "seconds", number(one, "seconds"));
@@ -96,7 +98,7 @@ static void report_one(struct drills *d, const cJSON *one)
                good      ? "drill_passed"
                : refused ? "drill_refused"
                          : "drill_failed",
-               f, "%s, %s: %s%s%s%s", collection, snapshot,
+               f, "%s%s%s: %s%s%s%s", collection, *collection ? ", " : "", snapshot,
                good ? strcmp(verdict, "proven") == 0 ? "restored and proven" : "restored" : why,
                *note ? " (" : "", note, *note ? ")" : "");
     if (!refused)
@@ -115,22 +117,33 @@ static void keep(const struct drills *d, const cJSON *report, time_t when)
     cJSON_free(json);
 }
 
-/* It came to no report. */
-static cJSON *crash(const struct child_result *r, const struct err *e)
+static void why_no_report(const struct child_result *r, const struct err *e, char out[1500])
 {
-    char why[1500];
-    cJSON *o = cJSON_CreateObject();
     if (e->text[0])
-        (void)snprintf(why, sizeof why, "%s", e->text);
+        (void)snprintf(out, 1500, "%s", e->text);
     else if (WIFSIGNALED(r->status))
-        (void)snprintf(why, sizeof why, "qdrant-efs drill was killed by signal %d", WTERMSIG(r->status));
+        (void)snprintf(out, 1500, "qdrant-efs drill was killed by signal %d before it could report%s",
+                       WTERMSIG(r->status),
+                       WTERMSIG(r->status) == SIGKILL ? ", most likely for want of memory" : "");
     else
-        (void)snprintf(why, sizeof why, "qdrant-efs drill ended with %d and no report: %s",
-                       WEXITSTATUS(r->status), r->errors);
+        (void)snprintf(out, 1500, "qdrant-efs drill ended with %d and no report%s%s", WEXITSTATUS(r->status),
+                       *r->errors ? ": " : "", r->errors);
+}
+
+/* It came to no report. Nothing was proven, and somebody has to look: a failure like any other. */
+static cJSON *crash(struct drills *d, const struct child_result *r, const struct err *e, time_t begun)
+{
+    char why[1500], when[32];
+    cJSON *o = cJSON_CreateObject();
+    why_no_report(r, e, why);
     log_line(LOG_ERROR, "drill_failed", "%s", why);
-    if (o) {
+    ledger_drill(d->context->ledger, "", "", difftime(time(NULL), begun), why, time(NULL));
+    manifest_time(begun, when);
+    if (o) { /* a member that finds no memory is left out */
+        (void)cJSON_AddStringToObject(o, "time", when);
         (void)cJSON_AddStringToObject(o, "verdict", "failed");
         (void)cJSON_AddStringToObject(o, "why", why);
+        (void)cJSON_AddArrayToObject(o, "drills");
     }
     return o;
 }
@@ -142,7 +155,7 @@ static void report(struct drills *d, const struct child_result *r, const struct 
     const char *why = text(whole, "why");
     if (!cJSON_IsArray(drills)) {
         cJSON_Delete(whole);
-        whole = crash(r, e);
+        whole = crash(d, r, e, when);
         drills = NULL;
     } else if (*why)
         log_line(LOG_WARN, "drill_refused", "%s", why);

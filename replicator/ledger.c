@@ -356,7 +356,22 @@ time_t ledger_newest(struct ledger *l, const char *collection)
     return newest.taken;
 }
 
+int ledger_wanted(struct ledger *l, const char *collection)
+{
+    const struct ledger_state *s = lock(l);
+    const struct ledger_folder *f = find(l, KIND_COLLECTION, collection, "", false);
+    int wanted = s->first_listed == 0 ? -1 : f && f->wanted;
+    unlock(l);
+    return wanted;
+}
+
 /* ---- the rest is one assignment each ---- */
+
+void ledger_heartbeat(struct ledger *l, time_t written)
+{
+    lock(l)->heartbeat = written;
+    unlock(l);
+}
 
 void ledger_task(struct ledger *l, const char *task_arn, const char *zone, const char *family)
 {

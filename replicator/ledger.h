@@ -43,6 +43,8 @@ void ledger_pruned(struct ledger *l, const struct backup *b);
 void ledger_collections(struct ledger *l, const char *const *names, size_t n, time_t now);
 /* When the newest known backup or snapshot of a collection was taken, 0 when none is known. */
 time_t ledger_newest(struct ledger *l, const char *collection);
+/* Is it held to the objective? 1 or 0; -1: it was not told yet what collections there are. */
+int ledger_wanted(struct ledger *l, const char *collection);
 
 /* The schedule's runs. */
 struct ledger_run {
@@ -75,9 +77,12 @@ void ledger_s3_queue(struct ledger *l, unsigned n); /* backups that wait for S3;
 void ledger_counts(struct ledger *l, const struct counts *c);
 /* An upload to S3 ended; `why` is NULL when it is there. */
 void ledger_s3(struct ledger *l, const struct manifest *m, const char *why, time_t now);
-/* The last proof that a restore works. `why` is NULL when it did. */
+/* The last proof that a restore works. `why` is NULL when it did. `collection` empty: it was of the
+ * whole storage, or with `snapshot` empty ended before it could say. */
 void ledger_drill(struct ledger *l, const char *collection, const char *snapshot, double seconds,
                   const char *why, time_t now);
+/* A heartbeat is on EFS, for the second Region. */
+void ledger_heartbeat(struct ledger *l, time_t written);
 /* The restore of an empty disk at boot (RESTORE_ON_EMPTY): how far it is, in collections, and what it does or
  * waits for. Until it is done the node is not healthy. */
 enum ledger_restoring {

@@ -218,7 +218,11 @@ static void judge_drills(struct judge *j, bool failing)
     const struct ledger_state *s = j->s;
     bool failed = s->drill.when && !s->drill.ok;
     unsigned others = 0;
-    if (failed && is_wanted(s, s->drill.collection) == failing)
+    if (failed && failing && !*s->drill.collection)
+        say(j, true, "drill_failed", NULL,
+            "a restore drill%s%s failed: %s; run one by hand (qdrant-efs drill)",
+            *s->drill.snapshot ? " of " : "", s->drill.snapshot, s->drill.why);
+    else if (failed && *s->drill.collection && is_wanted(s, s->drill.collection) == failing)
         say(j, failing, "drill_failed", s->drill.collection,
             "restoring %s of %s as a drill failed: %s; verify it (qdrant-efs verify) and have a new backup "
             "made",

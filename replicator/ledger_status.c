@@ -371,6 +371,17 @@ static void add_drill(struct page *p, cJSON *o)
     text(p, drill, "why", s->drill.why);
 }
 
+static void add_heartbeat(struct page *p, cJSON *o)
+{
+    if (p->s->heartbeat == 0) {
+        null(p, o, "heartbeat");
+        return;
+    }
+    cJSON *heartbeat = object(p, o, "heartbeat");
+    when(p, heartbeat, "time", p->s->heartbeat);
+    age(p, heartbeat, "age_seconds", p->s->heartbeat);
+}
+
 const char *ledger_restore_text(enum ledger_restoring state)
 {
     static const char *const words[] = {"never", "waiting", "restoring", "failed", "done", "not_needed"};
@@ -432,6 +443,7 @@ cJSON *ledger_status(struct ledger *l, time_t now)
     add_counts(&p, o);
     add_s3(&p, o);
     add_drill(&p, o);
+    add_heartbeat(&p, o);
     add_restore(&p, o);
     adopt(&p, o, "errors", log_recent());
     if (!p.ok)

@@ -4,7 +4,7 @@
 #include "common/cleanup.h"
 #include "common/files.h"
 #include "common/log.h"
-#include "efs/restore_stream.h"
+#include "efs/restore_s3.h"
 #include <cjson/cJSON.h>
 #include <errno.h>
 #include <stdio.h>
@@ -215,11 +215,14 @@ static int send_one(struct offsite *o, const struct upload *u, const char *key, 
 {
     const struct options *opt = &o->context->options;
     struct pull *from = calloc(1, sizeof *from);
+    struct restore_s3_labels labels;
+    restore_s3_labels(&u->m, &labels);
     struct s3_object what = {.key = key,
                              .size = u->m.content.size,
                              .sha256 = u->m.content.sha256,
                              .read = pull,
                              .arg = from,
+                             .labels = labels.line,
                              .lock_mode = opt->s3_lock_mode[0] ? opt->s3_lock_mode : NULL,
                              .lock_until =
                                  opt->s3_lock_mode[0] ? time(NULL) + (time_t)opt->s3_lock_seconds : 0};

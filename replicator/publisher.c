@@ -6,6 +6,7 @@
 #include "replicator/identity.h"
 #include "replicator/offsite.h"
 #include "replicator/prints.h"
+#include "replicator/pulse.h"
 #include "replicator/tarcheck.h"
 #include <cjson/cJSON.h>
 #include <errno.h>
@@ -164,6 +165,7 @@ void publisher_publish(struct publisher *p, struct job *j, struct counts *c)
     if (j->outcome != PUBLISHED)
         return;
     ledger_published(p->context->ledger, &m, delay(j), time(NULL));
+    pulse_published(p->context->pulse, &m, clock_ms());
     offsite_add(p->context->offsite, &m, j->relative, &j->stamp);
     publisher_prune(p, j->folder, c);
 }
@@ -206,6 +208,7 @@ void publisher_survey(struct publisher *p, const char *folder, struct counts *c)
         free(found);
         return;
     }
+    pulse_found(p->context->pulse, folder, found);
     const struct manifest *any = NULL, *newest = NULL;
     for (int t = 0; t < TIER_COUNT; t++) {
         const struct survey_tier *from = &found->tier[t];
@@ -309,6 +312,7 @@ bool publisher_probe(struct publisher *p, char ***folders, size_t *n)
     const struct settings *s = &p->context->settings;
     struct err e = {0};
     struct stat st;
+    unsigned long long mark = pulse_mark(p->context->pulse);
     *folders = NULL;
     *n = 0;
     if (stat(s->efs_root, &st) != 0)
@@ -324,8 +328,10 @@ bool publisher_probe(struct publisher *p, char ***folders, size_t *n)
     else if (store_folders(s->base, folders, n, &e) == 0)
         warn_if_local(s);
     ledger_efs(p->context->ledger, !e.text[0], e.text[0] ? e.text : NULL, time(NULL));
-    if (!e.text[0])
+    if (!e.text[0]) {
+        pulse_only(p->context->pulse, mark, *folders, *n);
         return true;
+    }
     log_line(LOG_ERROR, "efs_unusable", "%s", e.text);
     return false;
 }

@@ -3,6 +3,7 @@
 #include "common/files.h"
 #include "common/log.h"
 #include "replicator/publisher.h"
+#include "replicator/pulse.h"
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -168,7 +169,7 @@ static void housekeep(struct workers *w)
 /* A job that goes on and on is how a hung EFS shows. */
 static void tell_busy(const struct worker *me, struct job *j)
 {
-    static const char *const doing[] = {"publish", "delete locally", "prune", "look at EFS"};
+    static const char *const doing[] = {"publish", "delete locally", "prune", "look at EFS", "heartbeat"};
     struct workers *w = me->all;
     unsigned number = (unsigned)(me - w->worker);
     if (j) {
@@ -192,6 +193,8 @@ static void *run(void *arg)
             publisher_survey(&w->publisher, j->folder, &c);
         else if (j->kind == JOB_DELETE_LOCAL)
             publisher_delete_local(&w->publisher, j, &c);
+        else if (j->kind == JOB_HEARTBEAT)
+            pulse_write(w->publisher.context->pulse);
         else
             housekeep(w);
         tell_busy(me, NULL);

@@ -11,6 +11,7 @@ enum job_kind {
     JOB_DELETE_LOCAL, /* come back as done */
     JOB_PRUNE,        /* of one folder; and look at what it holds */
     JOB_HOUSEKEEP,    /* look at EFS itself, then prune every folder that is there */
+    JOB_HEARTBEAT,    /* see pulse.h */
 };
 struct job {
     enum job_kind kind;

@@ -196,7 +196,7 @@ static int command_secret(char **args)
     return rc;
 }
 
-/* ---- put FILE KEY, get KEY FILE */
+/* ---- put FILE KEY, get KEY FILE, list PREFIX ["folders"] */
 
 static struct s3 *bucket(struct caller *c, struct err *e)
 {
@@ -266,6 +266,21 @@ static int get(struct s3 *s, const char *key, const char *path)
     return say(out);
 }
 
+static int tell_listed(void *arg, const struct s3_listed *o, struct err *e)
+{
+    cJSON *out = cJSON_CreateObject();
+    (void)arg, (void)e;
+    cJSON_AddStringToObject(out, "key", o->key);
+    cJSON_AddNumberToObject(out, "size", (double)o->size);
+    cJSON_AddNumberToObject(out, "modified", (double)o->modified);
+    return say(out);
+}
+static int list(struct s3 *s, const char *prefix, const char *folders)
+{
+    struct err e = {0};
+    return s3_list(s, prefix, folders != NULL, tell_listed, NULL, &e) == 0 ? 0 : say_error(&e);
+}
+
 static int with_bucket(int (*what)(struct s3 *, const char *, const char *), char **args)
 {
     struct err e = {0};
@@ -280,6 +295,7 @@ static int with_bucket(int (*what)(struct s3 *, const char *, const char *), cha
 }
 static int command_put(char **args) { return with_bucket(put, args); }
 static int command_get(char **args) { return with_bucket(get, args); }
+static int command_list(char **args) { return with_bucket(list, args); }
 
 /* ---- ecs: by ECS_CONTAINER_METADATA_URI_V4 */
 
@@ -307,7 +323,8 @@ static const struct {
     int arguments; /* at least */
     int (*run)(char **args);
 } commands[] = {{"sign", 1, command_sign}, {"keys", 3, command_keys}, {"secret", 1, command_secret},
-                {"put", 2, command_put},   {"get", 2, command_get},   {"ecs", 0, command_ecs}};
+                {"put", 2, command_put},   {"get", 2, command_get},   {"list", 1, command_list},
+                {"ecs", 0, command_ecs}};
 
 /* --peak FILE: the most memory that this program had, in KiB. Not getrusage(2)'s, which begins with what the
  * process had before execve(2). */

@@ -39,6 +39,7 @@ class Request:
         return {("GET", True): "ListParts", ("DELETE", True): "AbortMultipartUpload", ("PUT", True): "UploadPart",
                 ("POST", True): "CompleteMultipartUpload"}.get((self.method, "uploadId" in q)) if "uploadId" in q or part \
             else {"GET": "ListMultipartUploads", "POST": "CreateMultipartUpload"}[self.method] if "uploads" in q \
+            else "ListObjectsV2" if "list-type" in q \
             else {"GET": "GetObject", "HEAD": "HeadObject", "PUT": "PutObject"}.get(self.method, self.method)
 
 
@@ -143,7 +144,7 @@ class Front(Server):
         self.keys = dict(KEYS)
         self.ahead = 0  # seconds that the clock here is ahead
         self.sums = {}  # (upload id, part number): checksum
-        self.page = None  # entries on a page of ListParts
+        self.page = None  # entries on a page of ListParts and ListObjectsV2
         self.initiated = {}  # upload id: when
         self.lock = threading.Lock()
 
@@ -219,6 +220,8 @@ class Front(Server):
         target = request.target
         if request.what == "ListParts" and self.page:
             target += f"&max-parts={self.page}"
+        if request.what == "ListObjectsV2" and self.page:
+            target += f"&max-keys={self.page}"
         connection = http.client.HTTPConnection(*self.moto, timeout=60)
         headers = {n: v for n, v in request.headers.items() if n.lower() not in ("host", "connection")}
         connection.request(request.method, target, request.body, headers)

@@ -1,252 +1,22 @@
-"""docker/Dockerfile, really built on Debian 12 and 13, and its image really run.
-
-The official image cannot be had without a registry. What stands for it is built here in the same steps: on
-trixie as it is published, on bookworm as its unprivileged variant. Qdrant in it is the real server where
-QDRANT_BIN names one, else the stand-in over the real engine.
-"""
-import concurrent.futures
-import functools
+"""docker/Dockerfile, really built on Debian 12 and 13, and its image really run. See tests/image.py."""
 import hashlib
-import http.client
-import io
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
-import sys
-import tarfile
-import uuid
-import zipfile
 
 import pytest
 from harness import wait_for
+from image import LABEL, OFTEN, READ_ONLY, STOP_SECONDS, Container, docker, needs_docker, run
 
-HERE = pathlib.Path(__file__).parent
-ROOT = HERE.parents[1]
-REAL = os.environ.get("QDRANT_BIN")
-PYTHON = {"bookworm": "3.11", "trixie": "3.13"}
-USER = {"bookworm": 1000, "trixie": 0}
-OURS = {"/usr/local/bin/qdrant-entrypoint", "/usr/local/bin/qdrant-replicator", "/usr/local/bin/qdrant-efs",
-        "/usr/local/share/doc/qdrant-efs/LICENSE"}
-LABEL = f"qdrant-efs-test={uuid.uuid4()}"
-STOP_SECONDS = 30
+PROGRAMS = ("qdrant-entrypoint", "qdrant-replicator", "qdrant-efs")
+DOC = "/usr/local/share/doc/qdrant-efs"
+OURS = {*(f"/usr/local/bin/{p}" for p in PROGRAMS), f"{DOC}/LICENSE", f"{DOC}/sbom.spdx.json"}
 
-QDRANT_IMAGE = """
-FROM {base}
-RUN apt-get update && \\
-    apt-get install -y --no-install-recommends ca-certificates tzdata libunwind8 {packages} && \\
-    apt-get clean && rm -rf /var/lib/apt/lists/* /var/cache/debconf/* /var/lib/dpkg/status-old
-RUN mkdir -p /qdrant/storage /qdrant/snapshots && chown -R {user}:{user} /qdrant
-COPY --chown={user}:{user} files /qdrant/
-WORKDIR /qdrant
-USER {user}:{user}
-ENV TZ=Etc/UTC RUN_MODE=production PYTHONPATH=/qdrant/python
-EXPOSE 6333
-EXPOSE 6334
-LABEL org.opencontainers.image.title="Qdrant"
-CMD ["./entrypoint.sh"]
-"""
-
-
-def why_not():
-    if not shutil.which("docker"):
-        return "docker is not installed"
-    if subprocess.run(["docker", "info"], capture_output=True).returncode != 0:
-        return "no Docker daemon answers"
-    if not shutil.which("debootstrap"):
-        return "debootstrap is not installed"
-    return "debootstrap needs root" if os.geteuid() != 0 else None
-
-
-WHY_NOT = why_not()
-pytestmark = pytest.mark.skipif(bool(WHY_NOT), reason=f"builds and runs images: {WHY_NOT}")
-
-
-def run(*command, check=True, **more):
-    done = subprocess.run([str(c) for c in command], capture_output=True, text=True, **more)
-    assert not check or done.returncode == 0, f"{command}: {done.stdout[-3000:]}\n{done.stderr[-3000:]}"
-    return done
-
-
-def docker(*command, **more):
-    return run("docker", *command, **more)
-
-
-def build(tag, context, dockerfile, **arguments):
-    """From a tar on standard input: the builder sees what is in it and no more, with BuildKit or without."""
-    given = [f"--build-arg={k}={v}" for k, v in arguments.items()]
-    before = docker("image", "inspect", "-f", "{{.Id}}", tag, check=False).stdout.strip()
-    done = subprocess.run(["docker", "build", "--force-rm", "-t", tag, "-f", dockerfile, *given, "-"],
-                          input=context, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    assert done.returncode == 0, done.stdout.decode()[-4000:]
-    if before and before != docker("image", "inspect", "-f", "{{.Id}}", tag).stdout.strip():
-        docker("rmi", before, check=False)  # one that somebody else still needs stays
-
-
-def tar_of(folder, *names):
-    out = io.BytesIO()
-    # The client knows a tar by its first block, which a pax header would fill.
-    with tarfile.open(fileobj=out, mode="w", format=tarfile.GNU_FORMAT) as tar:
-        for name in names:
-            tar.add(folder / name, name, filter=lambda t: None if "__pycache__" in t.name else t)
-    return out.getvalue()
-
-
-def put_standin(suite, files):
-    """The stand-in, and its engine for that suite's Python."""
-    shutil.copytree(ROOT / "tests/standin", files / "standin", ignore=shutil.ignore_patterns("__pycache__"))
-    (files / "qdrant").symlink_to("standin/qdrant")
-    wheels = files.parent / "wheels"
-    run(sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--only-binary=:all:", "-d", wheels,
-        f"--python-version={PYTHON[suite]}", "qdrant-edge-py")
-    for wheel in wheels.iterdir():
-        zipfile.ZipFile(wheel).extractall(files / "python")
-
-
-def qdrant_image(suite, folder):
-    base, kind = f"qdrant-efs-test/debian:{suite}", "real" if REAL else "standin"
-    run(HERE / "base-image.sh", suite, base)
-    files = folder / "files"
-    files.mkdir()
-    (files / "config").mkdir()
-    (files / "entrypoint.sh").write_text("#!/usr/bin/env bash\nexec ./qdrant $@\n")
-    (files / "entrypoint.sh").chmod(0o755)
-    if REAL:
-        shutil.copy(REAL, files / "qdrant")
-    else:
-        put_standin(suite, files)
-    (folder / "Dockerfile").write_text(
-        QDRANT_IMAGE.format(base=base, user=USER[suite], packages="" if REAL else "python3"))
-    build(f"qdrant-efs-test/qdrant-{kind}:{suite}", tar_of(folder, "Dockerfile", "files"), "Dockerfile")
-    return base, f"qdrant-efs-test/qdrant-{kind}:{suite}"
-
-
-class Image:
-    def __init__(self, suite, folder):
-        self.suite, self.tag = suite, f"qdrant-efs-test/qdrant-efs:{suite}"
-        debian, self.base = qdrant_image(suite, folder)
-        source = tar_of(ROOT, "Makefile", "LICENSE", "common", "aws", "qdrant", "efs", "replicator", "entrypoint", "docker")
-        build(self.tag, source, "docker/Dockerfile", BUILD_IMAGE=debian, QDRANT_IMAGE=self.base)
-
-    @functools.cached_property
-    def both(self):
-        return [json.loads(docker("image", "inspect", t).stdout)[0] for t in (self.base, self.tag)]
-
-    def sh(self, tag, script):
-        return docker("run", "--rm", "-u0", "--label", LABEL, "--entrypoint=sh", tag, "-c", script).stdout
-
-    @functools.cached_property
-    def files(self):
-        """Every path of both images, but for Docker's own: type, mode and owner; size, time and link."""
-        mine = "/proc /sys /dev /.dockerenv /etc/mtab /etc/hosts /etc/hostname /etc/resolv.conf".split()
-        listing = (f"find / -xdev \\( -path {' -o -path '.join(mine)} \\) -prune -o -printf "
-                   "'%p\\t%y %m %U:%G\\t%s %T@ %l\\n'")
-        lists = [self.sh(tag, listing).splitlines() for tag in (self.base, self.tag)]
-        return [{path: tuple(what) for path, *what in (line.split("\t") for line in lines)}
-                for lines in lists]
-
-
-@pytest.fixture(scope="module")
-def builds(tmp_path_factory):
-    """Both suites at once: much of a build is waiting for a mirror."""
-    with concurrent.futures.ThreadPoolExecutor() as pool:
-        yield {suite: pool.submit(Image, suite, tmp_path_factory.mktemp(suite)) for suite in PYTHON}
-    left = docker("ps", "-aq", "--filter", f"label={LABEL}").stdout.split()
-    if left:
-        docker("rm", "-f", "-v", *left)
-
-
-@pytest.fixture(scope="module", params=sorted(PYTHON))
-def image(request, builds):
-    return builds[request.param].result()
-
-
-class Container:
-    """One that runs in the background, with its EFS and Qdrant's folders in `folder`, owned by `user`."""
-
-    def __init__(self, image, folder, user=0, options=(), env=(), efs=None):
-        self.folder, self.efs = folder, efs or folder / "efs"
-        mounts = []
-        for where in ("/efs", "/qdrant/storage", "/qdrant/snapshots"):
-            here = folder / pathlib.PurePath(where).name
-            if where == "/efs" and efs:
-                here = efs
-            else:
-                here.mkdir(parents=True)
-                os.chown(here, user, user)
-            mounts += ["-v", f"{here}:{where}"]
-        settings = {"TIER": "test", "CPU_ARCH": "cpu", "EFS_ROOT": "/efs", "LOG_FORMAT": "json"} | dict(env)
-        variables = [f"--env={k}={v}" for k, v in settings.items() if v is not None]
-        self.id = docker("run", "-d", "--label", LABEL, f"--user={user}:{user}", "-p", "127.0.0.1::6333",
-                         *mounts, *variables, *options, image.tag).stdout.strip()
-        self.port = int(docker("port", self.id, "6333/tcp").stdout.splitlines()[0].rsplit(":", 1)[1])
-        wait_for(self.ready, 60)
-
-    def state(self):
-        return json.loads(docker("inspect", self.id).stdout)[0]["State"]
-
-    def logs(self):
-        done = docker("logs", self.id)
-        return done.stdout + done.stderr
-
-    def events(self, name):
-        lines = (line for line in self.logs().splitlines() if line.startswith("{"))
-        return [e for e in map(json.loads, lines) if e["event"] == name]
-
-    def request(self, method, path, body=None):
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
-        try:
-            connection.request(method, path, json.dumps(body) if body is not None else None,
-                               {"content-type": "application/json"})
-            answer = connection.getresponse()
-            text = answer.read()
-            assert answer.status == 200, (method, path, answer.status, text)
-            return text
-        finally:
-            connection.close()
-
-    def result(self, *request):
-        return json.loads(self.request(*request))["result"]
-
-    def ready(self):
-        assert self.state()["Running"], self.logs()
-        try:
-            return bool(self.request("GET", "/readyz"))
-        except (OSError, http.client.HTTPException, AssertionError):
-            return False
-
-    def processes(self):
-        """{host's process id: command line}"""
-        lines = docker("top", self.id, "-eo", "pid,args").stdout.splitlines()[1:]
-        return {int(line.split(None, 1)[0]): line.split(None, 1)[1] for line in lines}
-
-    def has_replicator(self):
-        return any("qdrant-replicator" in command for command in self.processes().values())
-
-    def qdrant_pid(self):
-        return next(pid for pid, command in self.processes().items()
-                    if "/qdrant/qdrant" in command and "qdrant-entrypoint" not in command)
-
-    def exec(self, *command, **more):
-        return docker("exec", self.id, *command, **more)
-
-    def snapshot(self):
-        """A collection with a point, and a snapshot of it through the REST API."""
-        self.result("PUT", "/collections/c", {"vectors": {"size": 4, "distance": "Dot"}})
-        berlin = {"id": 1, "vector": [0.05, 0.61, 0.76, 0.74], "payload": {"city": "Berlin"}}
-        self.result("PUT", "/collections/c/points?wait=true", {"points": [berlin]})
-        return self.result("POST", "/collections/c/snapshots?wait=true")
-
-    def backups(self):
-        done = self.exec("qdrant-efs", "ls", "--json", check=False)
-        assert done.returncode == 0, done.stderr
-        return {b["snapshot"] + ".snapshot" for b in json.loads(done.stdout) if b["state"] == "complete"}
-
-    def stop(self):
-        docker("stop", "-t", str(STOP_SECONDS), self.id)
-        return self.state()["ExitCode"]
+pytestmark = needs_docker
 
 
 def check_on_the_host(efs, snapshot):
@@ -258,54 +28,105 @@ def check_on_the_host(efs, snapshot):
     assert hashlib.sha256(plain).hexdigest() == snapshot["checksum"]
 
 
-# A read-only root file system needs Qdrant told to put its "I have started" file elsewhere.
-READ_ONLY = ("--read-only", "--tmpfs", "/tmp", "--env=QDRANT_INIT_FILE_PATH=/tmp/.qdrant-initialized",
-             "--cap-drop=ALL", "--security-opt=no-new-privileges")
-
+# --- every way to start it
 
 @pytest.mark.parametrize("init", [(), ("--init",)], ids=["as PID 1", "under --init"])
-@pytest.mark.parametrize("user, options", [(0, ()), (1000, READ_ONLY)], ids=["root", "user 1000 read-only"])
-def test_a_snapshot_arrives_on_efs_and_a_stop_ends_with_qdrants_code(image, tmp_path, user, options, init):
-    c = Container(image, tmp_path, user, options + init)
+@pytest.mark.parametrize("root", [(), READ_ONLY], ids=["writable", "read-only"])
+@pytest.mark.parametrize("user", [0, 1000], ids=["root", "user 1000"])
+def test_a_snapshot_arrives_on_efs_it_is_healthy_and_a_stop_ends_with_qdrants_code(image, tmp_path, user, root, init):
+    c = Container(image, tmp_path, user, root + init + OFTEN, {"QDRANT_INIT_FILE_PATH": "/tmp/.qdrant-initialized"})
     snapshot = c.snapshot()
     wait_for(lambda: snapshot["name"] in c.backups(), 60)
     assert c.exec("qdrant-efs", "verify").returncode == 0
     check_on_the_host(c.efs, snapshot)
     assert {f.stat().st_uid for f in c.efs.rglob("*")} == {user}
+    wait_for(lambda: c.health_status() == "healthy", 60)
     assert c.stop() == 0, c.logs()
     assert c.events("stopped"), c.logs()  # the replicator's last word
 
 
-def test_a_task_that_lost_its_disk_has_all_points_back_when_it_is_healthy(image, tmp_path):
-    user = USER[image.suite]
-    first = Container(image, tmp_path / "first", user)
+def test_with_the_unprivileged_official_image_it_runs_as_that_images_user(builds, tmp_path):
+    """Its USER_ID=1000 is an argument of its build; a variable of that name changes nothing."""
+    unprivileged = builds["bookworm"].result()
+    c = Container(unprivileged, tmp_path, None, env={"USER_ID": "4711"})
+    snapshot = c.snapshot()
+    wait_for(lambda: snapshot["name"] in c.backups(), 60)
+    assert {f.stat().st_uid for f in (*c.efs.rglob("*"), *(tmp_path / "storage").rglob("*"))} == {1000}
+    assert c.stop() == 0, c.logs()
+
+
+def test_a_task_that_lost_its_disk_is_unhealthy_until_all_points_are_back(image, tmp_path):
+    first = Container(image, tmp_path / "first")
     snapshot = first.snapshot()
     wait_for(lambda: snapshot["name"] in first.backups(), 60)
-    name = first.result("GET", "/collections")["collections"][0]["name"]
-    scroll = ("POST", f"/collections/{name}/points/scroll", {"limit": 1000, "with_payload": True, "with_vector": True})
+    scroll = ("POST", "/collections/c/points/scroll", {"limit": 1000, "with_payload": True, "with_vector": True})
     had = first.result(*scroll)
     first.stop()
-    shutil.rmtree(tmp_path / "first" / "storage")
-    shutil.rmtree(tmp_path / "first" / "snapshots")
-    second = Container(image, tmp_path / "second", user, env={"RESTORE_ON_EMPTY": "latest"}, efs=first.efs)
-    wait_for(lambda: second.exec("qdrant-entrypoint", "health", check=False).returncode == 0, 60)
+    second = Container(image, tmp_path / "second", options=OFTEN,
+                       env={"RESTORE_ON_EMPTY": "latest", "RESTORE_FROM": "/efs/mounted-late"})
+    wait_for(lambda: second.health_status() == "unhealthy", 60)
+    assert second.request("GET", "/readyz") and "restore: not done" in second.health()[1]
+    shutil.copytree(first.efs, second.efs / "on-its-way")
+    (second.efs / "on-its-way").rename(second.efs / "mounted-late")
+    wait_for(lambda: second.health_status() == "healthy", 120)
     assert second.result(*scroll) == had and had["points"]
     assert second.events("boot_restored")[0]["snapshot"] + ".snapshot" == snapshot["name"]
     assert second.stop() == 0
 
 
-def test_a_qdrant_that_is_killed_gives_the_container_its_exit_code(image, tmp_path):
-    c = Container(image, tmp_path)
-    os.kill(c.qdrant_pid(), signal.SIGKILL)
+# --- how it ends
+
+@pytest.mark.parametrize("init", [(), ("--init",)], ids=["as PID 1", "under --init"])
+def test_a_qdrant_that_is_killed_gives_the_container_its_exit_code(image, tmp_path, init):
+    c = Container(image, tmp_path, options=init)
+    os.kill(c.pids("qdrant")[0], signal.SIGKILL)
     wait_for(lambda: not c.state()["Running"], STOP_SECONDS)
     assert c.state()["ExitCode"] == 137
 
+
+@pytest.mark.parametrize("init", [(), ("--init",)], ids=["as PID 1", "under --init"])
+def test_a_qdrant_that_hangs_in_a_stop_is_killed_within_the_grace_and_the_code_tells(image, tmp_path, init):
+    c = Container(image, tmp_path, options=init, env={"STOP_GRACE_SECONDS": "2"})
+    os.kill(c.pids("qdrant")[0], signal.SIGSTOP)
+    assert c.stop(60) == 137
+    assert c.events("qdrant_killed"), c.logs()  # by us: Docker would have killed PID 1, which says nothing then
+
+
+def test_control_c_ends_it_just_as_well(image, tmp_path):
+    c = Container(image, tmp_path)
+    docker("kill", "-s", "INT", c.id)
+    wait_for(lambda: not c.state()["Running"], STOP_SECONDS)
+    assert c.state()["ExitCode"] == 0, c.logs()
+
+
+# --- its health
+
+def test_it_is_unhealthy_while_qdrant_hangs_and_healthy_again_after(image, tmp_path):
+    c = Container(image, tmp_path, options=OFTEN)
+    wait_for(lambda: c.health_status() == "healthy", 60)
+    qdrant = c.pids("qdrant")[0]
+    os.kill(qdrant, signal.SIGSTOP)
+    wait_for(lambda: c.health_status() == "unhealthy", 60)
+    assert c.health()[1].startswith("qdrant: not ready")
+    os.kill(qdrant, signal.SIGCONT)
+    wait_for(lambda: c.health_status() == "healthy", 60)
+
+
+def test_a_replicator_that_hangs_counts_with_health_strict_alone(image, tmp_path):
+    c = Container(image, tmp_path)
+    os.kill(c.pids("qdrant-replicator")[0], signal.SIGSTOP)
+    assert c.health("-e", "HEALTH_STRICT=0")[0] == 0
+    code, said = c.health("-e", "HEALTH_STRICT=1")
+    assert code == 1 and said.startswith("qdrant: ready") and "replicator" in said
+
+
+# --- when something is missing
 
 def test_without_efs_root_it_warns_and_qdrant_runs_alone(image, tmp_path):
     c = Container(image, tmp_path, env={"EFS_ROOT": None})
     c.snapshot()
     assert [e["level"] for e in c.events("no_backups")] == ["warn"] and "EFS_ROOT" in c.logs()
-    assert not c.has_replicator()
+    assert not c.pids("qdrant-replicator")
     assert c.stop() == 0
 
 
@@ -315,53 +136,65 @@ def test_with_a_wrong_retention_qdrant_runs_and_the_log_shouts(image, tmp_path):
     assert [e["level"] for e in c.events("no_backups")] == ["error"]
     assert "RETENTION" in c.events("wrong_setting")[0]["message"]
     c.snapshot()
-    assert not c.has_replicator() and list(c.efs.iterdir()) == []
+    assert not c.pids("qdrant-replicator") and list(c.efs.iterdir()) == []
     assert c.stop() == 0
 
+
+# --- what it is made of
 
 def test_arguments_are_qdrants(image):
     done = docker("run", "--rm", "--label", LABEL, image.tag, "--version")
     assert done.stdout.startswith("qdrant ")
 
 
-def test_it_is_configured_as_the_official_image_but_for_its_entrypoint(image):
-    base, ours = (both["Config"] for both in image.both)
+def test_it_is_configured_as_the_official_image_but_for_its_entrypoint(each_image):
+    base, ours = (both["Config"] for both in each_image.both)
     assert ours["Entrypoint"] == ["qdrant-entrypoint"] and not ours["Cmd"]
-    assert ours["Labels"]["org.opencontainers.image.title"] == "Qdrant with backups on EFS"
-    for key in ("User", "Env", "WorkingDir", "ExposedPorts", "Volumes", "StopSignal"):
+    for key in ("User", "Env", "WorkingDir", "ExposedPorts", "Volumes"):
         assert ours.get(key) == base.get(key), key
+    assert ours["StopSignal"] == "SIGTERM"
     assert ours["Healthcheck"]["Test"] == ["CMD", "qdrant-entrypoint", "health"]
 
 
-def test_it_is_the_official_image_and_one_layer_of_less_than_50_mb(image):
-    base, ours = (both["RootFS"]["Layers"] for both in image.both)
+def test_its_labels_tell_of_this_image_and_not_of_the_official_one(image):
+    base, ours = ({k.removeprefix("org.opencontainers.image."): v for k, v in both["Config"]["Labels"].items()}
+                  for both in image.both)
+    assert base["vendor"] and base["source"]
+    assert ours["title"] == "Qdrant with backups on EFS" and ours["base.name"] == image.base
+    assert "qdrant-efs " + ours["version"] == image.sh(image.tag, "qdrant-efs --version").strip()
+    assert (ours["revision"], ours["source"]) == ("", "")  # nobody has given them
+    assert ours["vendor"] != base["vendor"]
+
+
+def test_it_is_the_official_image_and_one_layer_of_less_than_50_mb(each_image):
+    base, ours = (both["RootFS"]["Layers"] for both in each_image.both)
     assert ours[:-1] == base
-    assert image.both[1]["Size"] - image.both[0]["Size"] < 50e6
+    assert each_image.both[1]["Size"] - each_image.both[0]["Size"] < 50e6
 
 
-def test_only_our_programs_and_their_libraries_were_added(image):
-    before, after = image.files
+def test_only_our_programs_and_their_libraries_were_added(each_image):
+    before, after = each_image.files
     assert set(before) <= set(after)
     new = {path for path, what in after.items() if path not in before and not what[0].startswith("d")}
     query = "dpkg-query -W -f '${binary:Package}\\n'"
-    packages = set(image.sh(image.tag, query).split()) - set(image.sh(image.base, query).split())
+    packages = set(each_image.sh(each_image.tag, query).split()) - set(each_image.sh(each_image.base, query).split())
     assert packages and all(p.startswith("lib") and "-dev" not in p for p in packages), packages
     # A folder that a package names with /lib in front is found below /usr.
-    owned = image.sh(image.tag, f"dpkg-query -L {' '.join(packages)} | sed 's,^/lib/,/usr/lib/,'").split("\n")
+    owned = each_image.sh(each_image.tag, f"dpkg-query -L {' '.join(packages)} | sed 's,^/lib/,/usr/lib/,'").split("\n")
     strange = {p for p in new - OURS - set(owned) if not p.startswith("/var/lib/dpkg/info/lib")}
     assert OURS <= new and strange == set()
 
 
-def test_nothing_that_was_there_changed_but_the_lists_of_what_is_installed(image):
-    before, after = image.files
+def test_nothing_that_was_there_changed_but_the_lists_of_what_is_installed(each_image):
+    before, after = each_image.files
     # A folder's size and time change with what is put into it.
     changed = {p for p in before if before[p][0] != after[p][0] or
                (before[p] != after[p] and not before[p][0].startswith("d"))}
     assert changed == {"/etc/ld.so.cache", "/var/lib/dpkg/status"}
 
 
-def test_there_is_no_compiler_and_no_package_list_in_it(image):
-    paths = {pathlib.PurePath(p) for p in image.files[1]}
+def test_there_is_no_compiler_and_no_package_list_in_it(each_image):
+    paths = {pathlib.PurePath(p) for p in each_image.files[1]}
     programs = {p.name for p in paths if p.parent.name in ("bin", "sbin")}
     assert "qdrant-efs" in programs
     assert not programs & {"gcc", "cc", "clang", "ld", "as", "make", "pkg-config", "dpkg-shlibdeps"}
@@ -370,19 +203,55 @@ def test_there_is_no_compiler_and_no_package_list_in_it(image):
     assert lists <= {"partial", "auxfiles"}
 
 
-@pytest.mark.parametrize("program", sorted(p for p in OURS if "/bin/" in p))
-def test_the_programs_are_stripped_position_independent_and_bound_at_start(image, program, tmp_path):
-    made = docker("create", "--label", LABEL, image.tag).stdout.strip()
-    docker("cp", f"{made}:{program}", tmp_path / "program")
+def test_the_programs_are_stripped_position_independent_and_bound_at_start(each_image, tmp_path):
+    made = docker("create", "--label", LABEL, each_image.tag).stdout.strip()
+    docker("cp", f"{made}:/usr/local/bin/.", tmp_path)
     docker("rm", made)
-    elf = run("readelf", "-hSldW", tmp_path / "program").stdout
-    assert "(Position-Independent Executable file)" in elf
-    assert ".symtab" not in elf and ".debug_" not in elf
-    assert "GNU_RELRO" in elf and "NOW" in elf
-    assert (tmp_path / "program").stat().st_mode & 0o7777 == 0o755
+    assert {p.name for p in tmp_path.iterdir()} == set(PROGRAMS)
+    for program in tmp_path.iterdir():
+        elf = run("readelf", "-hSldW", program).stdout
+        assert "(Position-Independent Executable file)" in elf
+        assert ".symtab" not in elf and ".debug_" not in elf
+        assert "GNU_RELRO" in elf and "NOW" in elf
+        assert program.stat().st_mode & 0o7777 == 0o755
 
 
-def test_every_library_is_found(image):
-    for program in ("qdrant-entrypoint", "qdrant-replicator", "qdrant-efs"):
-        loaded = image.sh(image.tag, f"LD_TRACE_LOADED_OBJECTS=1 {program}")
-        assert "libc.so.6 => /" in loaded and "not found" not in loaded
+# --- its bill of materials
+
+@pytest.fixture(scope="session")
+def sbom(each_image, tmp_path_factory):
+    file = tmp_path_factory.mktemp("sbom") / "sbom.spdx.json"
+    file.write_text(each_image.sh(each_image.tag, f"cat {DOC}/sbom.spdx.json"))
+    return file
+
+
+def test_its_bill_of_materials_is_valid_spdx(sbom):
+    parse = pytest.importorskip("spdx_tools.spdx.parser.parse_anything", reason="spdx-tools is not installed")
+    from spdx_tools.spdx.validation.document_validator import validate_full_spdx_document
+    found = validate_full_spdx_document(parse.parse_file(str(sbom)), "SPDX-2.3")
+    assert [(m.context.spdx_id, m.validation_message) for m in found] == []
+
+
+def test_its_bill_of_materials_lists_every_package_with_its_licence(each_image, sbom):
+    debs = [p for p in json.loads(sbom.read_text())["packages"] if "externalRefs" in p]
+    query = "dpkg-query -W -f '${Package} ${Version} ${Architecture}\\n'"
+    told = {(p["name"], p["versionInfo"], re.search(r"\?arch=(\w+)&", p["externalRefs"][0]["referenceLocator"])[1])
+            for p in debs}
+    assert told == {tuple(line.split()) for line in each_image.sh(each_image.tag, query).splitlines()}
+    there = each_image.sh(each_image.tag, "ls /usr/share/doc/*/copyright").split()
+    told = {p["licenseComments"] for p in debs if "licenseComments" in p}
+    assert told == set(there) and len(told) > len(debs) / 2
+
+
+def test_its_bill_of_materials_has_the_programs_and_every_library_that_they_load(each_image, sbom):
+    packages = json.loads(sbom.read_text())["packages"]
+    sums = each_image.sh(each_image.tag, "sha256sum /usr/local/bin/*").splitlines()
+    ours = {p["packageFileName"]: p["checksums"][0]["checksumValue"] for p in packages if "checksums" in p}
+    assert ours == {path: digest for digest, path in map(str.split, sums)} and len(ours) == len(PROGRAMS)
+    loaded = each_image.sh(each_image.tag, f"for p in {' '.join(PROGRAMS)}; do LD_TRACE_LOADED_OBJECTS=1 $p; done")
+    assert loaded.count("libc.so.6 => /") == len(PROGRAMS) and "not found" not in loaded
+    paths = " ".join(sorted(set(re.findall(r"=> (/\S+)", loaded))))
+    # dpkg knows a library by the path that its package had, with /usr in front or without.
+    owners = each_image.sh(each_image.tag, f"for f in $(realpath {paths}); do"
+                           " dpkg-query -S $f 2>/dev/null || dpkg-query -S ${f#/usr} || echo $f: none; done")
+    assert {line.split(":")[0] for line in owners.splitlines()} <= {p["name"] for p in packages}

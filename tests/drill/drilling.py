@@ -144,6 +144,10 @@ def wait_for_file(path, seconds=20):
     return path.read_text()
 
 
+def parent(pid):
+    return int(pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
+
+
 def gone(pid, seconds=10):
     """Has the process ended, also as a zombie of somebody else's?"""
     end = time.monotonic() + seconds

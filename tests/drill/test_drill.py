@@ -206,3 +206,37 @@ def test_the_report_is_kept_on_efs_and_only_the_last_sixty(node):
     newest = json.loads((folder / kept[-1]).read_text())
     assert newest["verdict"] == "proven" and newest["node"] == "node-a" and newest["drills"][0]["collection"] == "c"
     assert [b["collection"] for b in node.tree.ls()] == ["c"]  # it is no backup
+
+
+def test_a_snapshot_of_a_newer_qdrant_fails_with_both_versions_and_one_of_an_older_one_is_proven(node):
+    fill(node.server)
+    node.back_up("c")
+    here = json.loads(node.manifest().read_text())["qdrant_version"]
+    major, minor, patch = (int(n) for n in here.split("."))
+
+    def made_by(version, code):
+        edit_manifest(node.manifest(), lambda m: m.update(qdrant_version=version))
+        return node.verdicts(code=code)["c"]
+    for newer in (f"{major + 1}.0.0", f"{major}.{minor + 1}.0-dev"):
+        one = made_by(newer, 1)
+        assert one["verdict"] == "failed" and newer in one["why"] and here in one["why"] and "QDRANT_BIN" in one["why"]
+        assert one["points"] is None  # it was not even tried
+    one = made_by(f"{major}.{minor}.{patch + 1}", 0)
+    assert one["verdict"] == "proven" and f"{major}.{minor}.{patch + 1}" in one["note"] and here in one["note"]
+    for older in (f"{major}.{minor - 1}.9", ""):
+        one = made_by(older, 0)
+        assert (one["verdict"], one["note"]) == ("proven", "")
+
+
+def test_a_segment_of_a_newer_format_fails_though_the_manifest_does_not_tell(node):
+    fill(node.server)
+    node.back_up("c")
+    edit_manifest(node.manifest(), lambda m: m.update(qdrant_version=""))
+    segments = members(node.manifest(), "/segments/")
+
+    def drilled(version, code):
+        changed = {name: retar(data, replace={"snapshot/files/version.info": version}) for name, data in segments.items()}
+        rewrite(node.manifest(), lambda data: retar(data, replace=changed))
+        return node.verdicts(code=code)["c"]["verdict"]
+    assert drilled(b"0.6.0", 0) == "proven"  # as it was
+    assert drilled(b"9.0.0", 1) == "failed"

@@ -1,10 +1,13 @@
 """DRILL_SCHEDULE: the replicator has restores proven, tells of it, and is not touched by how that ends."""
+import contextlib
 import datetime
 import json
 import os
 import pathlib
+import signal
 import sys
 import time
+import urllib.error
 import urllib.request
 
 import drilling
@@ -109,6 +112,42 @@ def test_a_stop_does_not_wait_for_a_drill(node, clock):
     assert time.monotonic() - begin < 2
     assert drilling.gone(pid)
     wait_for(lambda: node.left() == [])
+
+
+@own_clock
+@pytest.mark.parametrize("how", ["killed", "no report"])
+def test_a_drill_that_ends_without_a_report_counts_as_failed_until_the_next_one(node, clock, how):
+    fill(node.server)
+    node.back_up("c", NODE_NAME="node-a")
+    (node.tree.root / "log").unlink()
+    word, port = node.tmp / "pid", free_port()
+    env = {"NODE_NAME": "node-a", "STATUS_LISTEN": f"127.0.0.1:{port}"}
+    if how == "killed":
+        start_before_one(node, clock, **env, QDRANT_BIN=node.program("hangs", f"echo $$ > {word}\nexec sleep 300\n"))
+        second = int(drilling.wait_for_file(word, 60))
+        os.kill(drilling.parent(second), signal.SIGKILL)
+        assert drilling.gone(second)
+    else:
+        start_before_one(node, clock, **env, DRILL_TIMEOUT="soon")  # the replicator does not read it
+    wait_for(lambda: drilled(node), 60)
+    line, = drilled(node)
+    why = {"killed": "killed by signal 9", "no report": "ended with 64"}[how]
+    assert (line["level"], line["event"]) == ("error", "drill_failed") and why in line["message"]
+    wait_for(lambda: list((node.tree.base / "drills" / "node-a").glob("*.json")))
+    record = json.loads(next((node.tree.base / "drills" / "node-a").glob("*.json")).read_text())
+    assert record["verdict"] == "failed" and why in record["why"] and record["drills"] == []
+
+    def ask(path):
+        with contextlib.suppress(urllib.error.HTTPError):
+            return urllib.request.urlopen(f"http://127.0.0.1:{port}{path}").read().decode()
+    status = json.loads(ask("/status"))
+    assert (status["counts"]["drills"], status["counts"]["drills_failed"], status["drill"]["ok"]) == (1, 1, False)
+    assert why in status["drill"]["why"]
+    assert [r["severity"] for r in status["health"]["reasons"] if r["code"] == "drill_failed"] == ["failing"]
+    assert "qdrant_backup_drill_failures_total 1" in ask("/metrics")
+    node.tree.stop()
+    wait_for(lambda: node.drill().returncode == 0)
+    assert node.left() == []
 
 
 @own_clock

@@ -7,7 +7,7 @@ import subprocess
 import time
 
 import pytest
-from drilling import edit_manifest, fill, gone, rewrite, retar, wait_for_file
+from drilling import edit_manifest, fill, gone, wait_for_file
 from harness import BUILD
 
 # A program in Qdrant's place that leaves word of itself, and then becomes Qdrant or does something else.
@@ -223,15 +223,3 @@ def test_a_stranger_at_its_port_gets_nothing(node, seen):
                             "http.server.HTTPServer((\"127.0.0.1\", int(os.environ[\"QDRANT__SERVICE__HTTP_PORT\"])), H).serve_forever()'\n")
     one = node.verdicts(code=1, QDRANT_BIN=stranger)["c"]
     assert one["verdict"] == "failed" and "port" in one["why"]
-
-
-@pytest.mark.real
-def test_a_snapshot_of_a_newer_qdrant_is_named_as_such(node):
-    if node.server.kind != "real":
-        pytest.skip("what a real server says to it")
-    fill(node.server)
-    node.back_up("c")
-    rewrite(node.manifest(), lambda data: retar(data, replace={"version.info": b"2.0.0"}))
-    edit_manifest(node.manifest(), lambda m: m.update(qdrant_version="2.0.0"))
-    one = node.verdicts()["c"]
-    assert "2.0.0" in one["why"] + one["note"], one

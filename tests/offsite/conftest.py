@@ -1,4 +1,6 @@
 import http.client
+import pathlib
+import sys
 import threading
 import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -9,6 +11,10 @@ from botocore.config import Config
 from moto.server import ThreadedMotoServer
 
 from harness import Tree
+from server import SERVERS, Server
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "restore"))
+from restoring import KEY, attach  # noqa: E402
 
 REGION = "eu-west-1"
 KEYS = {"aws_access_key_id": "AKIDTEST", "aws_secret_access_key": "sekret-of-aws", "region_name": REGION}
@@ -56,12 +62,21 @@ def tree(tmp_path):
     tree.stop()
 
 
+@pytest.fixture(params=SERVERS)
+def qdrant(request, tree, tmp_path):
+    """A real Qdrant, or the stand-in, with a key; the tree's programs are told of it."""
+    with Server(request.param, tmp_path / "server", api_key=KEY) as server:
+        attach(tree, server)
+        yield server
+
+
 class Proxy:
-    """In front of another server: passes on, or answers as `answer(method, path)` says: (status, body), or None."""
+    """In front of another server: passes on, or answers as `answer(method, path)` says: (status, body, headers), or None. Of
+    bodies that are longer than that, the next ones end after `cuts` bytes."""
 
     def __init__(self, to):
         proxy = self
-        self.to, self.answer, self.seen = to, lambda method, path: None, []
+        self.to, self.answer, self.seen, self.cuts = to, lambda method, path: None, [], []
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
@@ -75,11 +90,14 @@ class Proxy:
                 proxy.seen.append((self.command, self.path, dict(self.headers)))
                 said = proxy.answer(self.command, self.path)
                 if said:
-                    status, data = said
+                    status, data, *headers = said
                     self.send_response(status)
+                    for k, v in (headers[0] if headers else {}).items():
+                        self.send_header(k, v)
                     self.send_header("content-length", str(len(data)))
                     self.end_headers()
-                    self.wfile.write(data)
+                    if self.command != "HEAD":
+                        self.wfile.write(data)
                     return
                 c = http.client.HTTPConnection("127.0.0.1", proxy.to, timeout=30)
                 c.request(self.command, self.path, body, {k: v for k, v in self.headers.items()})
@@ -92,6 +110,8 @@ class Proxy:
                         self.send_header(k, v)
                 self.send_header("content-length", str(len(data) if self.command != "HEAD" else r.headers.get("content-length", 0)))
                 self.end_headers()
+                if self.command == "GET" and proxy.cuts and len(data) > proxy.cuts[0]:
+                    data, self.close_connection = data[:proxy.cuts.pop(0)], True
                 if self.command != "HEAD":
                     self.wfile.write(data)
 

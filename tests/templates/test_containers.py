@@ -1,41 +1,29 @@
-"""The compose file and the image for Fargate, really run, on an image that tests/docker built (or IMAGE)."""
+"""The compose file and the image for Fargate, really run."""
 import contextlib
 import http.client
 import json
 import os
-import shutil
 import socket
-import subprocess
 import time
 import uuid
 
+import image as images
 import pytest
 import yaml
 from harness import wait_for
+from image import REAL, docker, needs_docker, run
 from rules import MARGIN
 from templates import DOCKER, render
 
-IMAGE = os.environ.get("IMAGE", "qdrant-efs-test/qdrant-efs:trixie")  # its user is root, as the official image's
 KEY = "a-key-for-tests"
 FILE = DOCKER / "docker-compose.yml"
-COMPOSE = next((c for c in (["docker", "compose"], ["docker-compose"]) if shutil.which(c[0]) and
-                subprocess.run([*c, "version"], capture_output=True).returncode == 0), None)
-needs_compose = pytest.mark.skipif(not COMPOSE, reason="docker compose is not installed")
+needs_compose = pytest.mark.skipif(not images.compose(), reason="docker compose is not installed")
 
 
-def run(*command, check=True, **more):
-    done = subprocess.run([str(c) for c in command], capture_output=True, text=True, timeout=300, **more)
-    assert not check or done.returncode == 0, f"{command}: {done.stdout[-3000:]}\n{done.stderr[-3000:]}"
-    return done
-
-
-@pytest.fixture
+@pytest.fixture(scope="session")
 def image():
-    if not shutil.which("docker") or run("docker", "info", check=False).returncode != 0:
-        pytest.skip("no Docker daemon answers")
-    if run("docker", "image", "inspect", IMAGE, check=False).returncode != 0:
-        pytest.skip(f"there is no image {IMAGE}: tests/docker makes it, when it runs before")
-    return IMAGE
+    """Its user is root, as the official image's."""
+    return images.build("trixie").tag
 
 
 class Node:
@@ -51,17 +39,23 @@ class Node:
             answer = c.getresponse()
             return answer.status, answer.read()
 
+    def result(self, *request):
+        status, text = self.ask(*request)
+        assert status == 200, (request, status, text)
+        return json.loads(text)["result"]
+
     def ready(self):
         return self.ask("GET", "/readyz")[0] == 200
 
     def snapshot(self):
-        vectors, point = {"size": 4, "distance": "Dot"}, {"id": 1, "vector": [0.05, 0.61, 0.76, 0.74]}
-        for request in (("PUT", "/collections/c", {"vectors": vectors}),
-                        ("PUT", "/collections/c/points?wait=true", {"points": [point]})):
-            assert self.ask(*request)[0] == 200
-        status, text = self.ask("POST", "/collections/c/snapshots?wait=true")
-        assert status == 200, text
-        return json.loads(text)["result"]["name"]
+        berlin = {"id": 1, "vector": [0.05, 0.61, 0.76, 0.74], "payload": {"city": "Berlin"}}
+        self.result("PUT", "/collections/c", {"vectors": {"size": 4, "distance": "Dot"}})
+        self.result("PUT", "/collections/c/points?wait=true", {"points": [berlin]})
+        return self.result("POST", "/collections/c/snapshots?wait=true")["name"]
+
+    def points(self, collection):
+        return self.result("POST", f"/collections/{collection}/points/scroll",
+                           {"limit": 1000, "with_payload": True, "with_vector": True})
 
 
 def complete(listing):
@@ -74,12 +68,13 @@ class Project:
     def __init__(self, folder):
         self.key, self.name = folder / "key", f"test-{uuid.uuid4().hex[:8]}"
         self.key.write_text(KEY + "\n")
-        self.ports = [free_port() for _ in range(3)]
+        self.ports, self.up = [free_port() for _ in range(3)], False
         names = ("HTTP_PORT", "GRPC_PORT", "STATUS_PORT")
-        self.env = os.environ | {"API_KEY_FILE": str(self.key), "IMAGE": IMAGE} | dict(zip(names, map(str, self.ports)))
+        self.env = os.environ | {"API_KEY_FILE": str(self.key)} | dict(zip(names, map(str, self.ports)))
 
     def __call__(self, *command, **more):
-        return run(*COMPOSE, "-p", self.name, "-f", FILE, *command, env=self.env, **more)
+        self.up |= "up" in command
+        return run(*images.compose(), "-p", self.name, "-f", FILE, *command, env=self.env, **more)
 
     def services(self, profile):
         whole = yaml.safe_load(self("--profile", profile, "config").stdout)["services"]
@@ -102,8 +97,8 @@ def free_port():
 def project(tmp_path):
     p = Project(tmp_path)
     yield p
-    for profile in ("single", "cluster"):
-        p("--profile", profile, "down", "-v", "-t", "1", check=False)
+    if p.up:
+        p("--profile", "single", "--profile", "cluster", "down", "-v", "-t", "1", check=False)
 
 
 @needs_compose
@@ -138,7 +133,9 @@ def test_without_a_key_compose_says_what_is_missing(project):
 
 
 @needs_compose
-def test_the_single_node_of_compose_runs_with_the_key_and_backs_up(project, image):
+@needs_docker
+def test_the_single_node_of_compose_backs_up_and_has_all_back_after_it_lost_its_disk(project, image):
+    project.env["IMAGE"] = image
     project("--profile", "single", "up", "-d", "--no-build")
     node = Node(project.ports[0])
     wait_for(node.ready, 60)
@@ -147,13 +144,43 @@ def test_the_single_node_of_compose_runs_with_the_key_and_backs_up(project, imag
     wait_for(lambda: name in complete(project("exec", "-T", "qdrant", "qdrant-efs", "ls", "--json").stdout), 60)
     assert "qdrant: ready" in project("exec", "-T", "qdrant", "qdrant-entrypoint", "health").stdout
     assert Node(project.ports[2]).ask("GET", "/health", key=None)[0] == 200
+    points = node.points("c")
     container = project("ps", "-q", "qdrant").stdout.strip()
-    shown = run("docker", "inspect", container).stdout + project("logs").stdout
-    assert KEY not in shown
+    assert KEY not in docker("inspect", container).stdout + project("logs").stdout
     begin = time.monotonic()
     project("--profile", "single", "stop")
     assert time.monotonic() - begin < 50
-    assert json.loads(run("docker", "inspect", container).stdout)[0]["State"]["ExitCode"] == 0
+    assert json.loads(docker("inspect", container).stdout)[0]["State"]["ExitCode"] == 0
+    project("--profile", "single", "rm", "-f", "-v")
+    docker("volume", "rm", *(f"{project.name}_{v}" for v in ("storage", "snapshots")))
+    project("--profile", "single", "up", "-d", "--no-build")
+    wait_for(lambda: project("exec", "-T", "qdrant", "qdrant-entrypoint", "health", check=False).returncode == 0, 120)
+    assert node.points("c") == points and "Berlin" in str(points)
+
+
+@needs_compose
+@needs_docker
+@pytest.mark.real
+@pytest.mark.skipif(not REAL, reason="a cluster needs the real Qdrant server: set QDRANT_BIN to its binary")
+def test_the_cluster_of_compose_is_one_and_each_node_backs_up_its_own_shards(project, image):
+    names = [f"qdrant-{n}" for n in range(3)]
+    project.env["IMAGE"] = image
+    project("--profile", "cluster", "up", "-d", "--no-build")
+    node = Node(project.ports[0])
+    wait_for(node.ready, 60)
+    wait_for(lambda: len(node.result("GET", "/cluster")["peers"]) == 3, 60)
+    shape = {"vectors": {"size": 4, "distance": "Dot"}, "shard_number": 3, "replication_factor": 1}
+    node.result("PUT", "/collections/c", shape)
+    points = [{"id": n, "vector": [0.1, 0.2, 0.3, n / 1000]} for n in range(300)]
+    node.result("PUT", "/collections/c/points?wait=true", {"points": points})
+    shards = {}
+    for name in names:
+        project("exec", "-T", name, "qdrant-replicator", "snapshot", "c")
+        listing = project("exec", "-T", "qdrant-0", "sh", "-c", "qdrant-efs restore --collection c --node $0 --stdout | tar -t",
+                          name).stdout
+        shards[name] = {line.removeprefix("./").split("/")[0] for line in listing.splitlines() if "segments/" in line}
+    assert sorted(s for of_one in shards.values() for s in of_one) == ["0", "1", "2"], shards
+    assert all(shards.values())
 
 
 # --- Fargate
@@ -162,12 +189,13 @@ def test_the_single_node_of_compose_runs_with_the_key_and_backs_up(project, imag
 def fargate_image(image):
     """docker/fargate/Dockerfile on top; its layer is shared by all that were built of the same image."""
     tag = f"qdrant-efs-test/fargate:{uuid.uuid4().hex[:8]}"
-    run("docker", "build", "--force-rm", "--build-arg", f"IMAGE={image}", "-t", tag, "-",
+    docker("build", "--force-rm", "--build-arg", f"IMAGE={image}", "-t", tag, "-",
         input=(DOCKER / "fargate/Dockerfile").read_text())
     yield tag
-    run("docker", "rmi", tag, check=False)
+    docker("rmi", tag, check=False)
 
 
+@needs_docker
 def test_what_the_task_definition_says_runs_as_user_1000_on_a_read_only_root(fargate_image, tmp_path):
     c = render(TIER="test", NODE_NAME="n0")["containerDefinitions"][0]
     efs = tmp_path / "efs"
@@ -177,20 +205,20 @@ def test_what_the_task_definition_says_runs_as_user_1000_on_a_read_only_root(far
     mounts = {m["containerPath"]: [f"-v={efs}:/efs"] if m["sourceVolume"] == "efs" else [f"-v={m['containerPath']}"]
               for m in c["mountPoints"]}
     env = {v["name"]: v["value"] for v in c["environment"] if v["name"] != "AK_ARN"} | {"QDRANT__SERVICE__API_KEY": KEY}
-    started = run("docker", "run", "-d", f"--user={c['user']}", *(["--read-only"] if c["readonlyRootFilesystem"] else []),
+    started = docker("run", "-d", f"--user={c['user']}", *(["--read-only"] if c["readonlyRootFilesystem"] else []),
                   *(f"--cap-drop={cap}" for cap in c["linuxParameters"]["capabilities"]["drop"]),
                   "--security-opt=no-new-privileges", "-p", "127.0.0.1::6333", *(m for v in mounts.values() for m in v),
                   *(f"--env={k}={v}" for k, v in env.items()), fargate_image)
     container = started.stdout.strip()
     try:
-        node = Node(int(run("docker", "port", container, "6333/tcp").stdout.splitlines()[0].rsplit(":", 1)[1]))
+        node = Node(int(docker("port", container, "6333/tcp").stdout.splitlines()[0].rsplit(":", 1)[1]))
         wait_for(node.ready, 60)
         name = node.snapshot()
-        wait_for(lambda: name in complete(run("docker", "exec", container, "qdrant-efs", "ls", "--json").stdout), 60)
-        assert run("docker", "exec", container, *c["healthCheck"]["command"][1:]).stdout.startswith("qdrant: ready")
+        wait_for(lambda: name in complete(docker("exec", container, "qdrant-efs", "ls", "--json").stdout), 60)
+        assert docker("exec", container, *c["healthCheck"]["command"][1:]).stdout.startswith("qdrant: ready")
         assert {f.stat().st_uid for f in efs.rglob("*")} == {1000}
-        assert run("docker", "exec", container, "touch", "/qdrant/x", check=False).returncode != 0
-        run("docker", "stop", "-t", c["stopTimeout"], container)
-        assert json.loads(run("docker", "inspect", container).stdout)[0]["State"]["ExitCode"] == 0
+        assert docker("exec", container, "touch", "/qdrant/x", check=False).returncode != 0
+        docker("stop", "-t", c["stopTimeout"], container)
+        assert json.loads(docker("inspect", container).stdout)[0]["State"]["ExitCode"] == 0
     finally:
-        run("docker", "rm", "-f", "-v", container, check=False)
+        docker("rm", "-f", "-v", container, check=False)

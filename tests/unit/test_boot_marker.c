@@ -54,6 +54,7 @@ static void what_is_written_is_read_again(void **st)
     m.v[1].begun = true;
     m.v[1].left = 4711;
     m.v[2].state = PART_BEGUN;
+    assert_true(marker_from(&m.v[2], "/replica/x") && marker_from(&m.v[2], "/replica/prod-\"ü\""));
     assert_int_equal(marker_save(dir, &m, &e), 0);
     assert_int_equal(marker_load(dir, &n, &e), 0);
     assert_true(n.state == MARKER_FAILED && n.restored && n.at == 1764000000 && n.n == 4);
@@ -63,6 +64,8 @@ static void what_is_written_is_read_again(void **st)
         assert_true(n.v[i].state == m.v[i].state && n.v[i].begun == m.v[i].begun &&
                     n.v[i].left == m.v[i].left);
     }
+    assert_string_equal(n.v[2].from, m.v[2].from);
+    assert_null(n.v[0].from); /* as in one of an older version */
     assert_int_equal(marker_count(&n, PART_DONE), 1);
     marker_free(&n);
 }

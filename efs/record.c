@@ -1,0 +1,232 @@
+#include "efs/record.h"
+#include "common/cleanup.h"
+#include "common/files.h"
+#include "efs/name.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* Heartbeats: as many as are written while replication copies them, of which the newest may arrive cut short.
+ */
+const struct record_folder record_drills = {"drills", 60}, record_heartbeats = {"heartbeat", 20};
+
+enum {
+    NAME_SIZE = 40,
+    TRIES = 5,
+    ABANDONED = 3600, /* seconds; a record is written in a moment, or its writer is gone */
+};
+static const char SHAPE[] = "%Y-%m-%dT%H-%M-%SZ.json"; /* a name for any file system */
+
+static bool name_of(time_t when, char out[NAME_SIZE])
+{
+    struct tm tm;
+    return gmtime_r(&when, &tm) && strftime(out, NAME_SIZE, SHAPE, &tm) > 0;
+}
+
+/* 0: not one of ours. strptime takes "2026-1-2" and a sixtieth second, too. */
+static time_t time_of(const char *name)
+{
+    struct tm tm = {0};
+    char again[NAME_SIZE];
+    const char *end = strptime(name, SHAPE, &tm);
+    time_t t = end && !*end ? timegm(&tm) : 0;
+    return t > 0 && name_of(t, again) && strcmp(name, again) == 0 ? t : 0;
+}
+
+static int newest_first(const void *a, const void *b)
+{
+    time_t x = *(const time_t *)a, y = *(const time_t *)b;
+    return x < y ? 1 : x > y ? -1 : 0;
+}
+
+static int list(const char *dir, time_t **times, size_t *n, struct err *e)
+{
+    cleanup_dir DIR *d = opendir(dir);
+    *times = NULL;
+    *n = 0;
+    if (!d)
+        return errno == ENOENT || errno == ENOTDIR
+                   ? 0
+                   : err_set(e, errno, "cannot list", dir, "check who owns it");
+    for (;;) {
+        errno = 0;
+        struct dirent *de = readdir(d);
+        if (!de && errno)
+            return err_set(e, errno, "cannot list", dir, NULL);
+        if (!de)
+            break;
+        time_t t = time_of(de->d_name);
+        time_t *more = t ? realloc(*times, (*n + 1) * sizeof *more) : NULL;
+        if (t && !more)
+            return err_set(e, ENOMEM, "cannot list", dir, NULL);
+        if (!t)
+            continue;
+        *times = more;
+        more[(*n)++] = t;
+    }
+    if (*n > 1)
+        qsort(*times, *n, sizeof **times, newest_first);
+    return 0;
+}
+
+static int dir_of(const char *base, const struct record_folder *folder, const char *name, char out[PATH_MAX],
+                  struct err *e)
+{
+    char rel[2 * NAME_MAX + 2];
+    (void)snprintf(rel, sizeof rel, "%.200s%s%.255s", folder->name, *name ? "/" : "", name);
+    return files_join(out, PATH_MAX, base, rel, e);
+}
+
+static bool folder_name(const char *node, char out[NAME_MAX + 1])
+{
+    return *node ? name_escape(node, out, NAME_MAX + 1)
+                 : snprintf(out, NAME_MAX + 1, "%s", RECORD_UNNAMED) > 0;
+}
+
+/* --- writing */
+
+static bool abandoned(int dirfd, const char *name)
+{
+    struct stat st;
+    return strncmp(name, FILES_PARTIAL, strlen(FILES_PARTIAL)) == 0 &&
+           (files_partial_orphan(name) ||
+            (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && time(NULL) - st.st_mtime > ABANDONED));
+}
+
+/* What cannot be deleted now, the next one tries again. */
+static void prune(const char *dir, unsigned keep)
+{
+    cleanup_free time_t *times = NULL;
+    char name[NAME_SIZE];
+    size_t n = 0;
+    cleanup_dir DIR *d = opendir(dir);
+    if (!d)
+        return;
+    for (struct dirent *de; (de = readdir(d));)
+        if (abandoned(dirfd(d), de->d_name))
+            (void)unlinkat(dirfd(d), de->d_name, 0);
+    if (list(dir, &times, &n, NULL) != 0)
+        return;
+    for (size_t i = keep; i < n; i++)
+        if (name_of(times[i], name))
+            (void)unlinkat(dirfd(d), name, 0);
+}
+
+int record_keep(const char *base, const struct record_folder *folder, const char *node, time_t when,
+                const char *json, struct err *e)
+{
+    char safe[NAME_MAX + 1], dir[PATH_MAX], root[PATH_MAX], name[NAME_SIZE];
+    const char *tree = strrchr(base, '/');
+    if (!folder_name(node, safe) || !tree)
+        return err_set(e, EINVAL, "cannot name a record in", base, NULL);
+    (void)snprintf(root, sizeof root, "%.*s", tree == base ? 1 : (int)(tree - base), base);
+    if (dir_of(base, folder, safe, dir, e) != 0 || files_mkdirs(root, dir + (tree + 1 - base), e) != 0)
+        return -1;
+    int rc = 1;
+    for (int i = 0; rc > 0 && i < TRIES; i++) {
+        if (!name_of(when + i, name))
+            return err_set(e, EINVAL, "cannot name a record in", dir, NULL);
+        rc = files_put_new(dir, name, json, e);
+    }
+    if (rc == 0)
+        prune(dir, folder->keep);
+    return rc > 0 ? err_set(e, EEXIST, "too many records of one moment in", dir, NULL) : rc;
+}
+
+/* --- reading */
+
+static time_t last_in(const char *base, const struct record_folder *folder, const char *name)
+{
+    cleanup_free time_t *times = NULL;
+    size_t n = 0;
+    return record_times(base, folder, name, &times, &n, NULL) == 0 && n > 0 ? times[0] : 0;
+}
+
+time_t record_last(const char *base, const struct record_folder *folder, const char *node)
+{
+    char safe[NAME_MAX + 1], **names = NULL;
+    size_t n = 0;
+    time_t last = 0;
+    if (node)
+        return folder_name(node, safe) ? last_in(base, folder, safe) : 0;
+    if (record_nodes(base, folder, &names, &n, NULL) != 0)
+        return 0;
+    for (size_t i = 0; i < n; i++) {
+        time_t t = last_in(base, folder, names[i]);
+        last = t > last ? t : last;
+    }
+    record_nodes_free(names, n);
+    return last;
+}
+
+static int by_name(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+
+int record_nodes(const char *base, const struct record_folder *folder, char ***names, size_t *n,
+                 struct err *e)
+{
+    char dir[PATH_MAX];
+    *names = NULL;
+    *n = 0;
+    if (dir_of(base, folder, "", dir, e) != 0)
+        return -1;
+    files_refresh(base, folder->name);
+    cleanup_dir DIR *d = opendir(dir);
+    if (!d)
+        return errno == ENOENT || errno == ENOTDIR
+                   ? 0
+                   : err_set(e, errno, "cannot list", dir, "check who owns it");
+    for (struct dirent *de; (de = readdir(d));) {
+        if (de->d_name[0] == '.' || (de->d_type != DT_DIR && de->d_type != DT_UNKNOWN))
+            continue;
+        char **more = realloc(*names, (*n + 1) * sizeof *more);
+        if (more)
+            *names = more;
+        if (!more || !(more[*n] = strdup(de->d_name))) {
+            record_nodes_free(*names, *n);
+            *names = NULL;
+            *n = 0;
+            return err_set(e, ENOMEM, "cannot list", dir, NULL);
+        }
+        (*n)++;
+    }
+    if (*n > 1)
+        qsort(*names, *n, sizeof **names, by_name);
+    return 0;
+}
+
+void record_nodes_free(char **names, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        free(names[i]);
+    free(names);
+}
+
+int record_times(const char *base, const struct record_folder *folder, const char *name, time_t **times,
+                 size_t *n, struct err *e)
+{
+    char dir[PATH_MAX];
+    *times = NULL;
+    *n = 0;
+    if (dir_of(base, folder, name, dir, e) != 0)
+        return -1;
+    files_refresh(dir, ".");
+    if (list(dir, times, n, e) == 0)
+        return 0;
+    free(*times);
+    *times = NULL;
+    *n = 0;
+    return -1;
+}
+
+int record_path(const char *base, const struct record_folder *folder, const char *name, time_t when,
+                char out[PATH_MAX], struct err *e)
+{
+    char dir[PATH_MAX], file[NAME_SIZE];
+    return !name_of(when, file)                      ? err_set(e, EINVAL, "no such time", NULL, NULL)
+           : dir_of(base, folder, name, dir, e) != 0 ? -1
+                                                     : files_join(out, PATH_MAX, dir, file, e);
+}

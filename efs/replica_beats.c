@@ -1,0 +1,101 @@
+/* The heartbeats of a tree. */
+#include "common/cleanup.h"
+#include "efs/replica.h"
+#include "efs/restore.h"
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void replica_beats_free(struct replica_beats *b)
+{
+    for (size_t i = 0; i < b->n; i++) {
+        heartbeat_free(&b->v[i].h);
+        for (size_t k = 0; k < b->v[i].n_passed; k++)
+            free(b->v[i].passed[k]);
+        free(b->v[i].passed);
+    }
+    free(b->v);
+    *b = (struct replica_beats){0};
+}
+
+static void pass_over(struct replica_beat *one, const struct err *why)
+{
+    char **more = realloc(one->passed, (one->n_passed + 1) * sizeof *more);
+    if (!more)
+        return; /* it is told of none too many */
+    one->passed = more;
+    more[one->n_passed] = strdup(why->text);
+    one->n_passed += more[one->n_passed] != NULL;
+}
+
+/* One that was taken back meanwhile, as the oldest are, is none that was passed over. */
+static void try_one(const char *base, time_t when, struct replica_beat *one)
+{
+    struct err e = {0};
+    if (record_path(base, &record_heartbeats, one->name, when, one->path, &e) == 0 &&
+        heartbeat_load(one->path, &one->h, &e) == 0) {
+        one->read = strcmp(one->h.node, one->node) == 0;
+        if (one->read)
+            return;
+        heartbeat_free(&one->h);
+        (void)err_set(&e, 0, "heartbeat of another node:", one->path, NULL);
+    }
+    if (e.code != ENOENT)
+        pass_over(one, &e);
+}
+
+static int read_newest(const char *base, struct replica_beat *one, struct err *e)
+{
+    cleanup_free time_t *times = NULL;
+    size_t n = 0;
+    if (record_times(base, &record_heartbeats, one->name, &times, &n, e) != 0)
+        return -1;
+    for (size_t i = 0; i < n && !one->read; i++)
+        try_one(base, times[i], one);
+    return 0;
+}
+
+static bool node_of(const char *name, char node[128])
+{
+    char whole[NAME_MAX + 1] = "";
+    bool good = strcmp(name, RECORD_UNNAMED) == 0 || name_unescape(name, whole, sizeof whole);
+    return good && snprintf(node, 128, "%s", whole) < 128;
+}
+
+int replica_beats_read(const char *base, struct replica_beats *out, struct err *e)
+{
+    char **names;
+    size_t n;
+    if (record_nodes(base, &record_heartbeats, &names, &n, e) != 0)
+        return -1;
+    out->v = calloc(n + 1, sizeof *out->v);
+    int rc = out->v ? 0 : err_set(e, ENOMEM, "cannot read the heartbeats in", base, NULL);
+    for (size_t i = 0; out->v && rc == 0 && i < n; i++) {
+        struct replica_beat *one = &out->v[out->n];
+        if (!node_of(names[i], one->node))
+            continue; /* nobody of ours has made it */
+        (void)snprintf(one->name, sizeof one->name, "%s", names[i]);
+        out->n++;
+        rc = read_newest(base, one, e);
+    }
+    record_nodes_free(names, n);
+    return rc;
+}
+
+const struct replica_beat *replica_beat_of(const struct replica_beats *b, const char *node)
+{
+    for (size_t i = 0; i < b->n; i++)
+        if (strcmp(b->v[i].node, node) == 0)
+            return &b->v[i];
+    return NULL;
+}
+
+bool replica_beat_gone(const struct replica_beats *b, const struct replica_beat *one)
+{
+    time_t newest = 0;
+    for (size_t i = 0; i < b->n; i++)
+        if (b->v[i].read && b->v[i].h.written > newest)
+            newest = b->v[i].h.written;
+    return one->read && one->h.written < newest - RESTORE_APART;
+}
