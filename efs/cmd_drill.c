@@ -417,6 +417,7 @@ int cmd_drill(const struct options *o)
     r.report = cJSON_CreateObject();
     r.drills = cJSON_AddArrayToObject(r.report, "drills");
     int rc = r.drills ? drill(&r, &list) : EXIT_DEFECT;
+    r.others = NULL; /* they end here */
     cJSON_Delete(r.report);
     curl_global_cleanup();
     return rc;

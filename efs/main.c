@@ -73,8 +73,8 @@ static const struct flag {
     {"--at", FLAG_TIME, RESTORE | DRILL, offsetof(struct options, restore.at)},
     {"--snapshot", FLAG_TEXT, RESTORE | DRILL, offsetof(struct options, restore.snapshot)},
     {"--node", FLAG_TEXT, RESTORE | DRILL, offsetof(struct options, restore.node)},
-    {"--shard", FLAG_TEXT, RESTORE, offsetof(struct options, restore.shard)},
-    {"--storage-snapshot", FLAG_ON, RESTORE, offsetof(struct options, restore.storage)},
+    {"--shard", FLAG_TEXT, RESTORE | DRILL, offsetof(struct options, restore.shard)},
+    {"--storage-snapshot", FLAG_ON, RESTORE | DRILL, offsetof(struct options, restore.storage)},
     {"--from-s3", FLAG_ON, RESTORE, offsetof(struct options, restore.from_s3)},
     {"--strict", FLAG_ON, RESTORE, offsetof(struct options, restore.strict)},
     {"--force", FLAG_ON, RESTORE, offsetof(struct options, restore.force)},
@@ -127,7 +127,8 @@ static int usage(void)
                "SNAPSHOT_S3_BUCKET_NAME, SNAPSHOT_S3_ENDPOINT\n"
                "  --location URL      have Qdrant fetch it itself; with --collection, and --checksum SHA256; "
                "s3://BUCKET/KEY: this object\n"
-               "drill: --at, --snapshot and --node as above; QDRANT_BIN, DRILL_DIR, DRILL_TIMEOUT (1h) in "
+               "drill: --at, --snapshot, --node, --shard and --storage-snapshot as above; QDRANT_BIN, "
+               "DRILL_DIR, DRILL_TIMEOUT (1h) in "
                "the "
                "environment\n"
                "  --keep-report       on EFS, too, in {TIER}-{CPU_ARCH}/drills\n"

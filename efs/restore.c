@@ -4,6 +4,7 @@
  * no rights to its folders, and a half one leaves nothing behind: actix drops it with the connection. */
 #include "efs/restore.h"
 #include "common/clock.h"
+#include "efs/release.h"
 #include "efs/restore_alias.h"
 #include <errno.h>
 #include <inttypes.h>
@@ -65,6 +66,23 @@ static enum restore_outcome would_lose(const struct restore *r, const struct bac
     return RESTORE_REFUSED;
 }
 
+/* Qdrant (1.18.2) restores what a newer version made without a word, and may lose what it does not know. */
+static enum restore_outcome compare_versions(const struct restore *r, const struct backup *b,
+                                             struct restore_report *out, struct err *e)
+{
+    char here[32], what[200];
+    struct err ignored;
+    if (qdrant_version(r->qdrant, here, sizeof here, &ignored) != 0 ||
+        release_compare(b->m.qdrant_version, here) != RELEASE_NEWER)
+        return RESTORE_DONE;
+    (void)snprintf(what, sizeof what, "the backup is of Qdrant %.31s, and this is the older %.31s",
+                   b->m.qdrant_version, here);
+    if (r->force || r->any_version)
+        return add(out->note, sizeof out->note, what), RESTORE_DONE;
+    (void)err_set(e, 0, what, NULL, "restore it into a Qdrant of that version; --force does it all the same");
+    return RESTORE_REFUSED;
+}
+
 enum restore_outcome restore_look(const struct restore *r, const struct backup *b, struct restore_report *out,
                                   struct err *e)
 {
@@ -76,6 +94,8 @@ enum restore_outcome restore_look(const struct restore *r, const struct backup *
                       "write it to a file with --to");
     if (qdrant_collections(r->qdrant, &names, e) != 0)
         return RESTORE_FAILED;
+    if (b && compare_versions(r, b, out, e) != RESTORE_DONE)
+        return RESTORE_REFUSED;
     out->existed = qdrant_names_have(&names, r->target);
     if (out->existed && qdrant_count(r->qdrant, r->target, &out->points_before, &why) == 0)
         return would_lose(r, b, out->points_before, e);
@@ -226,10 +246,11 @@ static enum restore_outcome look_after(const struct restore *r, int64_t expected
     if (outcome != RESTORE_DONE || qdrant_count(r->qdrant, r->target, &out->points, e) != 0)
         return RESTORE_FAILED;
     if (expected >= 0 && out->points != expected) {
-        (void)snprintf(note, sizeof note,
-                       "%" PRId64 " points now; the manifest says %" PRId64
-                       ", counted when the backup was copied, a moment after the snapshot",
-                       out->points, expected);
+        (void)snprintf(
+            note, sizeof note,
+            "%" PRId64 " points now; the manifest says %" PRId64
+            ", counted over the whole cluster when the backup was copied, a moment after the snapshot",
+            out->points, expected);
         add(out->note, sizeof out->note, note);
     }
     return RESTORE_DONE;
@@ -251,34 +272,12 @@ static enum restore_outcome put_aliases(const struct restore *r, const struct ba
     return RESTORE_DONE;
 }
 
-/* "1.18.2" as 1018; 0 when it is no version. */
-static unsigned long minor_version(const char *text)
-{
-    char *end = NULL;
-    unsigned long major = text ? strtoul(text, &end, 10) : 0;
-    return text && end != text && *end == '.' ? major * 1000 + strtoul(end + 1, NULL, 10) : 0;
-}
-
-/* Qdrant reads what older versions wrote, one minor version after the other; not the reverse. */
-static void compare_versions(const struct restore *r, const struct backup *b, struct restore_report *out)
-{
-    char here[32], note[200];
-    struct err ignored;
-    if (qdrant_version(r->qdrant, here, sizeof here, &ignored) != 0 || !minor_version(here) ||
-        minor_version(b->m.qdrant_version) <= minor_version(here))
-        return;
-    (void)snprintf(note, sizeof note, "the backup is of Qdrant %.31s, and this is the older %.31s",
-                   b->m.qdrant_version, here);
-    add(out->note, sizeof out->note, note);
-}
-
 enum restore_outcome restore_run(const struct restore *r, const struct backup *b, struct restore_report *out,
                                  struct err *e)
 {
     enum restore_outcome outcome = restore_look(r, b, out, e);
     if (outcome != RESTORE_DONE)
         return outcome;
-    compare_versions(r, b, out);
     if (out->existed)
         sweep(r, out);
     outcome = upload(r, b, out, e);

@@ -55,6 +55,7 @@ struct restore {
     struct qdrant *qdrant;
     const char *target;                  /* collection, which is made if it is not there */
     bool force;                          /* replace one that has points */
+    bool any_version;                    /* also what a newer Qdrant made, with a note */
     bool aliases;                        /* put those back that its manifest tells; of a collection alone */
     long timeout_ms;                     /* for Qdrant to take the bytes and restore them; 0: a week */
     long green_ms;                       /* for the collection to be green afterwards */

@@ -173,6 +173,7 @@ static struct restore into(const struct boot_collection *c)
     return (struct restore){.qdrant = c->qdrant,
                             .target = c->collection,
                             .force = c->force,
+                            .any_version = true, /* a node with old data is better than none */
                             .aliases = true,
                             .green_ms = GREEN_MS,
                             .stop = c->stop};

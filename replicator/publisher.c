@@ -19,7 +19,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-enum { ASK_AGAIN = 60000 };
+enum { ASK_AGAIN = 60000, YOUNG = 3600 };
 
 /* Not for an upload, or a snapshot that somebody else had made. */
 static void about_content(struct publisher *p, struct manifest *m)
@@ -30,6 +30,15 @@ static void about_content(struct publisher *p, struct manifest *m)
         return;
     m->fingerprint = found.fingerprint;
     m->aliases = found.aliases;
+}
+
+/* Of a snapshot that somebody else had made: as they are now, if it is not from long ago. */
+static void about_aliases(struct publisher *p, struct manifest *m)
+{
+    struct err e = {0};
+    if (m->source.kind == KIND_COLLECTION && !m->aliases.known && time(NULL) - m->created < YOUNG &&
+        aliases_take(p->context->qdrant, m->source.collection, &m->aliases, &e) != 0)
+        log_line(LOG_DEBUG, "no_aliases", "%s", e.text);
 }
 
 /* A Qdrant that does not answer must not slow down each backup by a time-out. */
@@ -43,9 +52,11 @@ static void about(struct manifest *m, void *arg)
         return;
     if (qdrant_version(p->context->qdrant, m->qdrant_version, sizeof m->qdrant_version, &e) != 0)
         atomic_store(&p->ask_after, clock_ms() + ASK_AGAIN);
-    else if (m->source.kind != KIND_STORAGE &&
-             qdrant_points(p->context->qdrant, m->source.collection, &m->points, &e) != 0)
-        log_line(LOG_DEBUG, "no_points", "%s", e.text);
+    else if (m->source.kind != KIND_STORAGE) {
+        if (qdrant_points(p->context->qdrant, m->source.collection, &m->points, &e) != 0)
+            log_line(LOG_DEBUG, "no_points", "%s", e.text);
+        about_aliases(p, m);
+    }
 }
 
 static void log_published(const struct job *j, const struct manifest *m)

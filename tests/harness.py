@@ -70,6 +70,15 @@ def events(text: str) -> list:
     return [json.loads(line) for line in text.splitlines()]
 
 
+def files_of(root):
+    """All that is there; without heartbeats, which come when they come."""
+    return sorted(str(p.relative_to(root)) for p in root.rglob("*") if p.is_file() and "heartbeat" not in p.parts)
+
+
+def manifests_of(base):
+    return (p for p in base.rglob("*.json") if "heartbeat" not in p.parts)
+
+
 class Tree:
     def __init__(self, root: pathlib.Path):
         self.root, self.snapshots, self.efs = root, root / "snapshots", root / "efs"
@@ -126,7 +135,7 @@ class Tree:
         return {(b["kind"], b["collection"], b["snapshot"]) for b in self.ls() if b["state"] == "complete"}
 
     def files(self):
-        return sorted(str(p.relative_to(self.efs)) for p in self.efs.rglob("*") if p.is_file())
+        return files_of(self.efs)
 
     def stop(self):
         for p in self.running:

@@ -12,7 +12,7 @@ import threading
 import time
 
 from container import Container
-from harness import BUILD, wait_for
+from harness import BUILD, files_of, wait_for
 from restoring import count, fill, path_of, scroll, upsert
 from server import free_port
 
@@ -25,13 +25,13 @@ class Efs:
         self.tree.mkdir(parents=True)
 
     def files(self):
-        return sorted(str(p.relative_to(self.root)) for p in self.root.rglob("*") if p.is_file())
+        return files_of(self.root)
 
     def data_of(self, stem):
         return next(p for p in self.root.rglob("*") if p.name == f"{stem}.snapshot.zst")
 
     def manifests(self, collection):
-        found = [json.loads(p.read_text()) for p in self.tree.rglob("*.json")]
+        found = [json.loads(p.read_text()) for p in self.tree.glob(f"*/{collection}/*.json")]
         return sorted((m for m in found if m["collection"] == collection), key=lambda m: m["created"])
 
     def age(self, collection, seconds):
@@ -53,6 +53,15 @@ class Efs:
         data = bytearray(self.data_of(stem).read_bytes())
         data[len(data) // 2] ^= 1
         self.data_of(stem).write_bytes(data)
+
+
+def runs(pid):
+    """Has it still files open? One that nobody has reaped yet has not, once its threads are gone."""
+    try:
+        state = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        return state != "Z" or len(os.listdir(f"/proc/{pid}/task")) > 1
+    except FileNotFoundError:
+        return False
 
 
 class Task(Container):
@@ -82,9 +91,11 @@ class Task(Container):
 
     def kill_all(self):
         """Everything at once, as when the kernel runs out of memory; the disk stays."""
-        for pid in [self.process.pid, *self.children()]:
+        children = self.children()
+        for pid in [self.process.pid, *children]:
             os.kill(pid, signal.SIGKILL)
         self.process.wait(60)
+        wait_for(lambda: not any(runs(pid) for pid in children))  # else Qdrant's port is not free yet
 
     def kill_replicator(self):
         pid = self.replicator()

@@ -8,12 +8,11 @@ import signal
 import time
 
 from harness import wait_for
-from image import Container, docker, needs_docker
+from image import OFTEN, Container, docker, needs_docker
 
 pytestmark = needs_docker
 
 LATEST = {"RESTORE_ON_EMPTY": "latest"}
-OFTEN = ("--health-interval=1s", "--health-retries=1", "--health-start-period=0s")
 DIMENSIONS = 384  # some MB as a snapshot, so that a restore has a middle
 
 

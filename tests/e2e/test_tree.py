@@ -11,7 +11,7 @@ import urllib.parse
 
 import pytest
 from container import GRACE, Container, Prober, plain
-from harness import BUILD, wait_for
+from harness import BUILD, manifests_of, wait_for
 from qdrant_client import models
 from qdrant_client.http.exceptions import UnexpectedResponse
 from server import SERVERS, Server
@@ -71,7 +71,7 @@ def whole(container):
     for sums in container.tree.rglob("*.sha256"):
         check = subprocess.run(["sha256sum", "-c", "--", sums.name], cwd=sums.parent, capture_output=True)
         assert check.returncode == 0
-    for manifest in container.tree.rglob("*.json"):
+    for manifest in manifests_of(container.tree):
         data = manifest.parent / json.loads(manifest.read_text())["data"]
         assert subprocess.run(["zstd", "-tq", data], capture_output=True).returncode == 0
     verify = container.tool("verify")
@@ -205,7 +205,7 @@ def test_the_replicator_killed_in_mid_copy_is_restarted_and_publishes_while_qdra
     wait_for(c.partials, 60)
     os.kill(replicator, signal.SIGKILL)
     wait_for(lambda: c.replicator() not in (None, replicator), 60)
-    assert not list(c.tree.rglob("*.json"))
+    assert not list(manifests_of(c.tree))
     wait_for(lambda: c.has("collection", "docs", name), 120)
     assert prober.stop() == [] and prober.asked > 20
     assert c.qdrant() == qdrant
@@ -220,7 +220,7 @@ def test_term_in_mid_copy_ends_in_time_with_nothing_half_published_and_the_next_
     wait_for(c.partials, 60)
     code, seconds = c.stop()
     assert code == 0 and seconds < GRACE
-    assert not list(c.tree.rglob("*.json")) and c.complete() == set()
+    assert not list(manifests_of(c.tree)) and c.complete() == set()
     small = c.start().server.client().create_snapshot("docs").name
     wait_for(lambda: c.has("collection", "docs", name) and c.has("collection", "docs", small), 120)
     wait_for(lambda: c.partials() == [])

@@ -243,10 +243,14 @@ class Account:
                                   "LastReplicatedTimestamp": self.synced}]} for s, r in found]}
         if m := re.fullmatch(rf"{EFS}/(fs-\w+)/replication-configuration", path):
             assert method == "DELETE" and m[1] in self.replications, path
+            if fields.get("deletionMode") not in (None, "ALL_CONFIGURATIONS", "LOCAL_CONFIGURATION_ONLY"):  # `aws` takes any
+                raise Refused("BadRequest", fields["deletionMode"])
             self.end_replication(m[1])
             return {}
         if m := re.fullmatch(rf"{EFS}/(fs-\w+)/protection", path):
             wanted = json.loads(body)["ReplicationOverwriteProtection"]
+            if wanted not in ("ENABLED", "DISABLED"):
+                raise Refused("BadRequest", wanted)
             if self.protection[m[1]] == "REPLICATING":
                 raise Refused("ReplicationAlreadyExists", "it is being replicated to", 409)
             self.protection[m[1]] = wanted

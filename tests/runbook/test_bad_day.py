@@ -190,6 +190,10 @@ def test_the_same_in_containers(tmp_path):
     def points(n):
         return n.result("POST", "/collections/c/points/scroll", {"limit": 100, "with_vector": True})
 
+    def back_up(n):
+        time.sleep(1.01)  # a snapshot's name has no more than the second
+        n.exec("qdrant-replicator", "snapshot")
+
     def write(n, number):
         point = {"id": number, "vector": [0.1, 0.2, 0.3, 0.1 * number], "payload": {"n": number}}
         n.result("PUT", "/collections/c/points?wait=true", {"points": [point]})
@@ -198,11 +202,11 @@ def test_the_same_in_containers(tmp_path):
         first = node("first")
         first.snapshot()
         had = points(first)
-        first.exec("qdrant-replicator", "snapshot")
+        back_up(first)
         copy = Replicating(first.efs, tmp_path / "replica", seed=5)
         copy.run()
         write(first, 2)  # its backup does not arrive whole
-        first.exec("qdrant-replicator", "snapshot")
+        back_up(first)
         newest = max(first.efs.glob("test-cpu/15min/c/*.zst"))
         (tmp_path / "replica" / newest.relative_to(first.efs)).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "replica" / newest.relative_to(first.efs)).write_bytes(newest.read_bytes()[:100])
@@ -211,7 +215,7 @@ def test_the_same_in_containers(tmp_path):
         assert points(second) == had
         write(second, 3)
         had = points(second)
-        second.exec("qdrant-replicator", "snapshot")
+        back_up(second)
         second.stop()
         Replicating(second.efs, tmp_path / "home", seed=6).run()
         assert points(node("third", tmp_path / "home")) == had

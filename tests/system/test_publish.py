@@ -7,7 +7,7 @@ import tarfile
 import time
 
 import pytest
-from harness import events, open_snapshot, tar_of, wait_for
+from harness import events, manifests_of, open_snapshot, tar_of, wait_for
 
 NAME = "c-1-2026-11-24-07-59-23"
 
@@ -167,7 +167,7 @@ def test_data_that_got_lost_is_mended_in_its_place(tree):
 def test_a_lost_manifest_is_written_again(tree):
     tree.snapshot("c", NAME, tar_of("one"))
     assert tree.once().returncode == 0
-    next(tree.base.rglob("*.json")).unlink()
+    next(manifests_of(tree.base)).unlink()
     assert tree.once().returncode == 0
     assert len(tree.complete()) == 1 and len(tree.files()) == 3
 
@@ -175,10 +175,10 @@ def test_a_lost_manifest_is_written_again(tree):
 def test_what_is_corrupt_on_efs_is_not_overwritten_but_reported(tree):
     tree.snapshot("c", NAME, tar_of("one"))
     assert tree.once().returncode == 0
-    next(tree.base.rglob("*.json")).write_text("{}")
+    next(manifests_of(tree.base)).write_text("{}")
     run = tree.once()
     assert run.returncode == 1 and '"conflict"' in run.stderr
-    assert next(tree.base.rglob("*.json")).read_text() == "{}"
+    assert next(manifests_of(tree.base)).read_text() == "{}"
 
 
 def test_an_upload_without_checksum_is_published_once_quiet_and_whole(tree):
@@ -191,7 +191,7 @@ def test_an_upload_without_checksum_is_published_once_quiet_and_whole(tree):
     wait_for(lambda: len(tree.logged("mismatch")) == 3)
     wait_for(lambda: tree.complete() == {("collection", "up", "whole")})
     assert p.poll() is None
-    assert json.loads(next(tree.base.rglob("*.json")).read_text())["qdrant_checksum"] is False
+    assert json.loads(next(manifests_of(tree.base)).read_text())["qdrant_checksum"] is False
 
 
 def test_an_upload_cut_inside_a_sparse_member_is_not_whole(tree):
@@ -266,8 +266,8 @@ def test_efs_inside_the_snapshots_folder_does_not_loop(tree):
     for root in (inside, tree.snapshots, str(inside) + "/./", str(tree.snapshots) + "//"):
         for _ in range(2):
             assert tree.once(EFS_ROOT=str(root), COMPRESSION="none").returncode == 0
-    assert len(list(inside.rglob("*.json"))) == 1
-    assert len(list((tree.snapshots / "test-cpu").rglob("*.json"))) == 1
+    assert len(list(manifests_of(inside))) == 1
+    assert len(list(manifests_of(tree.snapshots / "test-cpu"))) == 1
 
 
 def test_once_is_no_success_without_efs_or_without_the_snapshots_folder(tree):

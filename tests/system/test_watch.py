@@ -8,7 +8,7 @@ import subprocess
 import time
 
 import pytest
-from harness import BUILD, freeze, tar_of, wait_for
+from harness import BUILD, freeze, manifests_of, tar_of, wait_for
 
 NAME = "c-1-2026-11-24-07-59-23"
 
@@ -30,7 +30,7 @@ def test_an_end_in_mid_copy_leaves_nothing_half_published(tree, sig):
     wait_for(lambda: list(tree.base.rglob(".partial-*")))
     p.send_signal(sig)
     assert p.wait(10) == (-9 if sig == signal.SIGKILL else 0)
-    assert not list(tree.base.rglob("*.json")) and not list(tree.base.rglob("*.zst"))
+    assert not list(manifests_of(tree.base)) and not list(tree.base.rglob("*.zst"))
     assert tree.once().returncode == 0
     assert len(tree.complete()) == 1 and not list(tree.base.rglob(".partial-*"))
 
@@ -44,7 +44,7 @@ def test_a_kill_at_any_moment_is_mended_by_the_next_run(tree):
         time.sleep(delay / 1000)
         run.kill()
         run.wait()
-        for manifest in tree.base.rglob("*.json"):
+        for manifest in manifests_of(tree.base):
             assert manifest.with_name(manifest.stem + ".snapshot.zst").exists()
         assert all(b["state"] != "corrupt" for b in tree.ls())
     assert tree.once().returncode == 0
@@ -93,7 +93,7 @@ def test_overflow_of_the_kernels_queue_loses_nothing(tree):
         for i in range(10):
             tree.snapshot(f"c{c}", f"c{c}-1-2026-11-24-0{i}-59-23", data)
     p.send_signal(signal.SIGCONT)
-    wait_for(lambda: sum(1 for _ in tree.base.rglob("*.json")) == collections * 10, 400)
+    wait_for(lambda: sum(1 for _ in manifests_of(tree.base)) == collections * 10, 400)
     assert tree.logged("overflow")
 
 
@@ -208,7 +208,7 @@ def test_two_nodes_with_a_storage_snapshot_of_one_name_overwrite_and_lose_nothin
 def test_data_that_another_task_left_without_a_manifest_is_taken_over_if_it_is_the_same(tree):
     tree.snapshot("c", NAME, tar_of("one", 100_000))
     assert tree.once().returncode == 0
-    next(tree.base.rglob("*.json")).unlink()
+    next(manifests_of(tree.base)).unlink()
     before = next(tree.base.rglob("*.zst")).stat()
     assert tree.once().returncode == 0
     after = next(tree.base.rglob("*.zst")).stat()
@@ -219,7 +219,7 @@ def test_data_that_another_task_left_without_a_manifest_is_taken_over_if_it_is_t
 def test_data_that_another_task_may_be_about_to_finish_is_left_alone(tree):
     tree.snapshot("c", NAME, tar_of("one", 100_000))
     assert tree.once().returncode == 0
-    next(tree.base.rglob("*.json")).unlink()
+    next(manifests_of(tree.base)).unlink()
     data = next(tree.base.rglob("*.zst"))
     data.write_bytes(b"of another task, with another level of compression")
     run = tree.once()

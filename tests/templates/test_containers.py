@@ -162,13 +162,16 @@ def test_the_single_node_of_compose_backs_up_and_has_all_back_after_it_lost_its_
 @needs_docker
 @pytest.mark.real
 @pytest.mark.skipif(not REAL, reason="a cluster needs the real Qdrant server: set QDRANT_BIN to its binary")
-def test_the_cluster_of_compose_is_one_and_each_node_backs_up_its_own_shards(project, image):
-    names = [f"qdrant-{n}" for n in range(3)]
+def test_each_node_of_the_cluster_backs_up_its_own_shards_and_all_three_restored_are_the_collection(project, image):
+    names, node = [f"qdrant-{n}" for n in range(3)], Node(project.ports[0])
     project.env["IMAGE"] = image
-    project("--profile", "cluster", "up", "-d", "--no-build")
-    node = Node(project.ports[0])
-    wait_for(node.ready, 60)
-    wait_for(lambda: len(node.result("GET", "/cluster")["peers"]) == 3, 60)
+
+    def up():
+        project("--profile", "cluster", "up", "-d", "--no-build")
+        wait_for(node.ready, 60)
+        wait_for(lambda: len(node.result("GET", "/cluster")["peers"]) == 3, 60)
+
+    up()
     shape = {"vectors": {"size": 4, "distance": "Dot"}, "shard_number": 3, "replication_factor": 1}
     node.result("PUT", "/collections/c", shape)
     points = [{"id": n, "vector": [0.1, 0.2, 0.3, n / 1000]} for n in range(300)]
@@ -181,6 +184,13 @@ def test_the_cluster_of_compose_is_one_and_each_node_backs_up_its_own_shards(pro
         shards[name] = {line.removeprefix("./").split("/")[0] for line in listing.splitlines() if "segments/" in line}
     assert sorted(s for of_one in shards.values() for s in of_one) == ["0", "1", "2"], shards
     assert all(shards.values())
+    had = sorted(node.points("c")["points"], key=lambda p: p["id"])
+    project("--profile", "cluster", "rm", "-s", "-f", "-v")
+    docker("volume", "rm", *(f"{project.name}_{v}-{n}" for v in ("storage", "snapshots") for n in range(3)))
+    up()
+    for name in names:  # the first makes the collection, which the others then have
+        project("exec", "-T", name, "qdrant-efs", "restore", "--collection", "c", "--node", name, "--force")
+    assert sorted(node.points("c")["points"], key=lambda p: p["id"]) == had and len(had) == 300
 
 
 # --- Fargate
