@@ -114,8 +114,6 @@ static void place_row(const struct replica_tree *tree, struct replica_row *row)
         return;
     if (!beat || !beat->read)
         row->left = !beat && node_left(&tree->beats, row);
-    else if (replica_beat_gone(&tree->beats, beat))
-        row->left = true;
     else if (!row->told && beat->h.left_out == 0) {
         row->left = row->taken <= beat->h.written;
         row->told = true;
@@ -123,8 +121,9 @@ static void place_row(const struct replica_tree *tree, struct replica_row *row)
     }
 }
 
+/* `doubtful`: the primary has some that are not whole there, and so cannot tell. */
 static void finish_row(const struct run *r, const struct replica_tree *tree, const struct place *p, size_t n,
-                       struct replica_row *row)
+                       bool doubtful, struct replica_row *row)
 {
     const struct replica_beat *beat = replica_beat_of(&tree->beats, row->node);
     const struct place *told = told_of(p, n, row->node);
@@ -133,7 +132,7 @@ static void finish_row(const struct run *r, const struct replica_tree *tree, con
                                                                : r->rpo;
     row->wanted = told ? told->told->wanted : HEARTBEAT_UNKNOWN;
     if (r->primary)
-        row->left = !row->told; /* all of it is only here */
+        row->left = !row->told && !doubtful; /* all of it is only here */
     else
         place_row(tree, row);
 }
@@ -154,13 +153,12 @@ static int do_folder(struct run *r, const struct replica_tree *tree, const char 
     if (primary && replica_wants_of(primary, p->folder, &wants, e) != 0)
         return -1;
     for (size_t i = 0; !primary && i < n; i++)
-        if (p[i].beat && !replica_beat_gone(&tree->beats, p[i].beat) &&
-            replica_wants_told(&p[i].beat->h, p[i].told, &wants, e) < 0)
+        if (p[i].beat && replica_wants_told(&p[i].beat->h, p[i].told, &wants, e) < 0)
             return -1;
     if (replica_folder(&look, &r->report.rows, e) != 0)
         return -1;
     for (size_t i = first; i < r->report.rows.n; i++)
-        finish_row(r, tree, p, n, &r->report.rows.v[i]);
+        finish_row(r, tree, p, n, wants.doubtful, &r->report.rows.v[i]);
     return 0;
 }
 
@@ -173,13 +171,26 @@ static bool folder_wanted(const struct options *o, const char *folder)
 
 /* --- one tree */
 
+/* Else all that is here would look deleted. */
+static bool is_tree(const char *there, struct err *e)
+{
+    struct stat st;
+    int rc = stat(there, &st);
+    if (rc == 0 && S_ISDIR(st.st_mode))
+        return true;
+    return (void)err_set(e, rc == 0 ? ENOTDIR : errno, "the primary has no tree", there,
+                         "give the root of the first Region's EFS, mounted"),
+           false;
+}
+
 static int do_tree(struct run *r, struct replica_tree *tree, struct err *e)
 {
     cleanup_places struct places places = {0};
     char base[PATH_MAX], there[PATH_MAX];
     const char *primary = r->primary ? there : NULL;
     if (files_join(base, sizeof base, r->report.o->root, tree->name, e) != 0 ||
-        (primary && files_join(there, sizeof there, r->primary, tree->name, e) != 0) ||
+        (primary &&
+         (files_join(there, sizeof there, r->primary, tree->name, e) != 0 || !is_tree(there, e))) ||
         replica_beats_read(primary ? primary : base, &tree->beats, e) != 0)
         return -1;
     tree->told = primary != NULL;
@@ -277,6 +288,12 @@ static bool beats_good(const struct run *r)
     return true;
 }
 
+/* With AWS asked: does it go on? */
+static bool replicates(const struct run *r)
+{
+    return !r->report.answered || strncmp(r->report.aws.status, "ENABL", 5) == 0;
+}
+
 static void look(struct run *r)
 {
     struct err e = {0};
@@ -289,7 +306,7 @@ static void look(struct run *r)
     }
     r->report.now = time(NULL);
     r->report.good = replica_judge(&r->report.rows, r->report.now);
-    r->report.good = r->report.good && r->report.rows.n > 0 && beats_good(r) && !r->failed;
+    r->report.good = r->report.good && r->report.rows.n > 0 && beats_good(r) && !r->failed && replicates(r);
     r->report.broken_promise = promises_broken(&r->report.rows);
 }
 
@@ -319,7 +336,9 @@ int cmd_replica(const struct options *o)
     int rc = wrong_use(o, &r);
     if (rc != 0)
         return rc;
-    if (o->replica.file_system && curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK) {
+    if (o->replica.file_system) {
+        if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+            return cmd_complain("cannot start libcurl"), EXIT_DEFECT;
         ask_aws(&r);
         curl_global_cleanup();
     }

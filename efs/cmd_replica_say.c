@@ -56,11 +56,14 @@ static void say_beats(const struct replica_report *r, const struct replica_tree 
         if (b->read)
             (void)printf("  %s: heartbeat of %s, %s ago: what was published since is not known here%s\n",
                          node, when, age_text(replica_age(b->h.written, r->now), age),
-                         replica_beat_gone(&tree->beats, b) ? "; the node is gone" : "");
+                         replica_beat_gone(&tree->beats, b)
+                             ? "; silent beside others: delete its folder in heartbeat/ if it is no more"
+                             : "");
         else
             (void)printf("  %s: no heartbeat that can be read: nothing tells what is missing\n", node);
         if (b->h.left_out > 0)
-            (void)printf("    it had no room for %u collections\n", b->h.left_out);
+            (void)printf("    %u collections are not in it: it had no room, or could not look at them\n",
+                         b->h.left_out);
         for (size_t k = 0; k < b->n_passed; k++)
             (void)printf("    passed over: %s\n", text_printable(b->passed[k], safe, sizeof safe));
     }

@@ -32,7 +32,7 @@ struct heartbeat {
     unsigned rpo_seconds;
     struct heartbeat_folder *folder;
     size_t folders;
-    unsigned left_out; /* folders that had no room */
+    unsigned left_out; /* folders that had no room, or could not be looked at */
 };
 void heartbeat_free(struct heartbeat *h);
 #define cleanup_heartbeat __attribute__((cleanup(heartbeat_free)))

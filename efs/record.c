@@ -111,8 +111,12 @@ static void prune(const char *dir, unsigned keep)
             (void)unlinkat(dirfd(d), de->d_name, 0);
     if (list(dir, &times, &n, NULL) != 0)
         return;
-    for (size_t i = keep; i < n; i++)
-        if (name_of(times[i], name))
+    /* Too many: those of a clock that ran ahead first, which would else push out all that come after them. */
+    size_t ahead = 0, gone = n > keep ? n - keep : 0;
+    while (ahead < n && times[ahead] > time(NULL) + RECORD_AHEAD)
+        ahead++;
+    for (size_t i = 0; i < gone; i++)
+        if (name_of(times[i < ahead ? i : n - 1 - (i - ahead)], name))
             (void)unlinkat(dirfd(d), name, 0);
 }
 
@@ -179,7 +183,17 @@ int record_nodes(const char *base, const struct record_folder *folder, char ***n
         return errno == ENOENT || errno == ENOTDIR
                    ? 0
                    : err_set(e, errno, "cannot list", dir, "check who owns it");
-    for (struct dirent *de; (de = readdir(d));) {
+    for (;;) {
+        errno = 0;
+        struct dirent *de = readdir(d);
+        if (!de && errno) {
+            record_nodes_free(*names, *n);
+            *names = NULL;
+            *n = 0;
+            return err_set(e, errno, "cannot list", dir, NULL);
+        }
+        if (!de)
+            break;
         if (de->d_name[0] == '.' || (de->d_type != DT_DIR && de->d_type != DT_UNKNOWN))
             continue;
         char **more = realloc(*names, (*n + 1) * sizeof *more);

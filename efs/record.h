@@ -14,6 +14,7 @@ struct record_folder {
     unsigned keep; /* of each node */
 };
 extern const struct record_folder record_drills, record_heartbeats;
+enum { RECORD_AHEAD = 600 }; /* seconds that clocks may be apart; what is further ahead is of a wrong one */
 #define RECORD_UNNAMED "%unnamed" /* the folder of a node without a name; no name is escaped to this */
 
 /* `base` as ever, {root}/{TIER}-{CPU_ARCH}; it is made if it is not there. `node` may be empty. Where that

@@ -67,8 +67,10 @@ int replica_wants_of(const char *base, const char *folder, struct replica_wants 
         struct replica_want one = {.tier = b->tier};
         if (store_load(b, e) != 0)
             return -1;
-        if (b->state != ENTRY_COMPLETE)
+        if (b->state != ENTRY_COMPLETE) {
+            out->doubtful = true;
             continue;
+        }
         (void)snprintf(one.snapshot, sizeof one.snapshot, "%s", b->m.source.stem);
         (void)snprintf(one.node, sizeof one.node, "%s", replica_node(&b->m));
         one.taken = restore_taken(b);

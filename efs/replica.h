@@ -18,6 +18,7 @@ struct replica_want {
 struct replica_wants {
     struct replica_want *v;
     size_t n;
+    bool doubtful; /* there are some that are not whole where they come from */
 };
 void replica_wants_free(struct replica_wants *w);
 #define cleanup_wants __attribute__((cleanup(replica_wants_free)))

@@ -33,13 +33,15 @@ static void pass_over(struct replica_beat *one, const struct err *why)
 static void try_one(const char *base, time_t when, struct replica_beat *one)
 {
     struct err e = {0};
-    if (record_path(base, &record_heartbeats, one->name, when, one->path, &e) == 0 &&
-        heartbeat_load(one->path, &one->h, &e) == 0) {
-        one->read = strcmp(one->h.node, one->node) == 0;
+    bool named = record_path(base, &record_heartbeats, one->name, when, one->path, &e) == 0;
+    if (named && when > time(NULL) + RECORD_AHEAD) {
+        (void)err_set(&e, 0, "from the future, by a wrong clock:", one->path, NULL);
+    } else if (named && heartbeat_load(one->path, &one->h, &e) == 0) {
+        one->read = strcmp(one->h.node, one->node) == 0 && one->h.written <= time(NULL) + RECORD_AHEAD;
         if (one->read)
             return;
         heartbeat_free(&one->h);
-        (void)err_set(&e, 0, "heartbeat of another node:", one->path, NULL);
+        (void)err_set(&e, 0, "heartbeat of another node, or from the future:", one->path, NULL);
     }
     if (e.code != ENOENT)
         pass_over(one, &e);

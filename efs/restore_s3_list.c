@@ -100,11 +100,13 @@ static int append(struct restore_s3 *s, struct entries *list, const char *key, s
 }
 
 /* The newest and the oldest of a peer in a folder stay; the one that goes is next to the oldest. What a
- * folder holds came last, and together. */
+ * folder holds came last, and together. Names without a peer may be of any node: all of them stay. */
 static void thin_out(struct entries *list)
 {
     const struct backup *last = &list->v[list->n - 1];
     size_t oldest = list->n - 1, second = list->n, count = 0;
+    if (!*last->m.source.peer)
+        return;
     for (size_t i = list->n; i > 0 && list->v[i - 1].dir == last->dir; i--) {
         if (strcmp(list->v[i - 1].m.source.peer, last->m.source.peer) != 0)
             continue;
@@ -247,6 +249,7 @@ static bool same_writer(const struct backup *a, const struct backup *b)
 static int find_nodes(struct restore_s3 *s, struct entries *list, bool *labelled, struct err *e)
 {
     for (size_t i = 0; i < list->n; i++) {
+        struct err why = {0};
         size_t newest = i, k = 0;
         while (k < i && !same_writer(&list->v[k], &list->v[i]))
             k++;
@@ -256,8 +259,11 @@ static int find_nodes(struct restore_s3 *s, struct entries *list, bool *labelled
             if (same_writer(&list->v[k], &list->v[i]) &&
                 restore_taken(&list->v[k]) > restore_taken(&list->v[newest]))
                 newest = k;
-        if (restore_s3_label_node(s, &list->v[newest], e) != 0)
-            return -1;
+        if (restore_s3_label_node(s, &list->v[newest], &why) != 0) {
+            if (why.code != EACCES && why.code != EPROTO)
+                return *e = why, -1;
+            continue; /* that one object cannot be read, and so does not say; if it is chosen, that is told */
+        }
         const struct manifest *m = &list->v[newest].m;
         *labelled = *labelled || (m->node[0] && strcmp(m->node, m->source.peer) != 0);
         for (k = i; k < list->n; k++)
@@ -267,10 +273,11 @@ static int find_nodes(struct restore_s3 *s, struct entries *list, bool *labelled
     return 0;
 }
 
+/* Names without a peer do not say whether they are of one. */
 static bool several_peers(const struct entries *list)
 {
     for (size_t i = 1; i < list->n; i++)
-        if (strcmp(list->v[i].m.source.peer, list->v[0].m.source.peer) != 0)
+        if (!*list->v[i].m.source.peer || strcmp(list->v[i].m.source.peer, list->v[0].m.source.peer) != 0)
             return true;
     return false;
 }

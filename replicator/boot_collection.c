@@ -62,9 +62,8 @@ static size_t tree_of(const struct found *f, size_t i) { return i >= f->all[0]; 
 static bool goes_first(const struct boot_collection *c, const struct found *f, size_t a, size_t b)
 {
     const char *x = c->trees->base[tree_of(f, a)], *y = c->trees->base[tree_of(f, b)];
-    if (c->prefer && strcmp(x, y) != 0 && (strcmp(x, c->prefer) == 0 || strcmp(y, c->prefer) == 0))
-        return strcmp(x, c->prefer) == 0;
-    return restore_taken(&f->list.v[a]) > restore_taken(&f->list.v[b]);
+    time_t s = restore_taken(&f->list.v[a]), t = restore_taken(&f->list.v[b]);
+    return s != t ? s > t : c->prefer && strcmp(x, y) != 0 && strcmp(x, c->prefer) == 0;
 }
 
 /* As restore_choose of each tree; of both, the newest first. */

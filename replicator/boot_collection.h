@@ -18,9 +18,10 @@ struct boot_collection {
     const struct boot_trees *trees;
     const char *folder; /* the collection's in each tree */
     const char *collection, *node;
-    const char *prefer; /* the tree that an earlier try began with: its backups come first; NULL: none did */
-    time_t at;          /* the newest at that time or before; 0: the newest */
-    bool force;         /* what is there of it is ours, and half */
+    const char
+        *prefer; /* the tree that an earlier try began with: of two that are alike its one; NULL: none */
+    time_t at;   /* the newest at that time or before; 0: the newest */
+    bool force;  /* what is there of it is ours, and half */
     const atomic_bool *stop;
     bool (*begin)(const char *tree, void *arg); /* called before anything is sent; false: it must not be */
     void *arg;

@@ -5,6 +5,7 @@
 #include "common/text.h"
 #include "efs/restore.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
@@ -44,12 +45,13 @@ static bool is_bare(const char *path)
     return true;
 }
 
-/* An empty folder on the task's own disk is most likely a mount point without its mount. */
-static bool is_unmounted(const char *root, const char *snapshots_dir)
+/* An empty folder that nothing is mounted at is most likely a mount point without its mount. A kernel before
+ * 5.8 does not say: then it counts as one. */
+static bool is_unmounted(const char *root)
 {
-    struct stat efs, local;
-    return !is_network(root) && stat(root, &efs) == 0 && stat(snapshots_dir, &local) == 0 &&
-           efs.st_dev == local.st_dev && is_bare(root);
+    struct statx st;
+    return !is_network(root) && statx(AT_FDCWD, root, 0, STATX_TYPE, &st) == 0 &&
+           !(st.stx_attributes & STATX_ATTR_MOUNT_ROOT) && is_bare(root);
 }
 
 bool boot_plan_on_efs(const struct settings *s)
@@ -71,7 +73,7 @@ static enum plan_outcome later(struct err *e, int code, const char *what, const 
 static enum plan_outcome no_own_tree(const struct settings *s, const char *base, struct err *e)
 {
     char advice[PATH_MAX + 200];
-    if (!is_unmounted(s->efs_root, s->snapshots_dir))
+    if (!is_unmounted(s->efs_root))
         return PLAN_EMPTY;
     (void)snprintf(
         advice, sizeof advice,
@@ -265,7 +267,7 @@ static enum plan_outcome own_alone(const struct settings *s, const char *from, b
                                    struct boot_trees *t, struct err *e)
 {
     struct err ignored = {0};
-    if ((gone || !is_unmounted(from, s->snapshots_dir)) && take_own(s, t, &ignored) == PLAN_FOUND) {
+    if ((gone || !is_unmounted(from)) && take_own(s, t, &ignored) == PLAN_FOUND) {
         (void)snprintf(t->note, sizeof t->note, "RESTORE_FROM %s %s: all comes back from %s", from,
                        gone ? "is not there" : "has no backups of this tree", t->base[0]);
         return PLAN_FOUND;

@@ -97,7 +97,7 @@ struct ledger_state {
         publication[LEDGER_PUBLICATIONS]; /* a ring, the last one before `publications` */
     unsigned long long publications;
 
-    time_t heartbeat; /* when the last one was written; 0: none */
+    time_t heartbeat;                     /* when the last one was written; 0: none */
     struct ledger_upload s3_good, s3_bad; /* the last of each */
     bool s3_failing;
     struct {

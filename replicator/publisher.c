@@ -216,6 +216,7 @@ void publisher_survey(struct publisher *p, const char *folder, struct counts *c)
     publisher_prune(p, folder, c);
     if (!found || survey_folder(s->base, folder, s->node, found, &e) != 0) {
         log_line(LOG_WARN, "survey_failed", "%s", found ? e.text : "no memory");
+        pulse_blind(p->context->pulse, folder);
         free(found);
         return;
     }

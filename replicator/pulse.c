@@ -22,6 +22,7 @@ struct pulse {
     struct entry *v;
     size_t n;
     unsigned long long mark;
+    unsigned blind;          /* folders that are there and not in `v`, since the last pulse_mark */
     char qdrant_version[32]; /* as the last manifest has it */
     int64_t rest_end;        /* monotonic: one is due then in any case ... */
     int64_t published;       /* ... and after this; -1: nothing was since the last one */
@@ -63,7 +64,7 @@ static struct entry *find(struct pulse *p, const char *folder)
     return NULL;
 }
 
-/* Emptied if it is there. NULL without memory or room: it is left out. */
+/* NULL without memory or room: it is left out. */
 static struct entry *find_or_add(struct pulse *p, const char *folder, const struct source *s)
 {
     struct entry *e = find(p, folder);
@@ -78,6 +79,8 @@ static struct entry *find_or_add(struct pulse *p, const char *folder, const stru
     }
     if (e)
         e->mark = ++p->mark;
+    else
+        p->blind++;
     return e;
 }
 
@@ -148,8 +151,18 @@ unsigned long long pulse_mark(struct pulse *p)
         return 0;
     (void)pthread_mutex_lock(&p->mutex);
     unsigned long long mark = p->mark;
+    p->blind = 0;
     (void)pthread_mutex_unlock(&p->mutex);
     return mark;
+}
+
+void pulse_blind(struct pulse *p, const char *folder)
+{
+    if (!p)
+        return;
+    (void)pthread_mutex_lock(&p->mutex);
+    p->blind += !find(p, folder); /* else what was known of it is told again */
+    (void)pthread_mutex_unlock(&p->mutex);
 }
 
 void pulse_only(struct pulse *p, unsigned long long mark, char *const *folders, size_t n)
@@ -225,6 +238,7 @@ static bool fill(struct pulse *p, struct heartbeat *h)
     h->folder = calloc(p->n + 1, sizeof *h->folder);
     for (; h->folder && h->folders < p->n; h->folders++)
         h->folder[h->folders] = p->v[h->folders].f;
+    h->left_out = p->blind;
     p->published = h->folder ? -1 : p->published;
     (void)pthread_mutex_unlock(&p->mutex);
     if (!h->folder)

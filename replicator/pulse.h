@@ -24,6 +24,8 @@ void pulse_free(struct pulse *p);
 void pulse_published(struct pulse *p, const struct manifest *m, int64_t now);
 /* All that was found of one folder. */
 void pulse_found(struct pulse *p, const char *folder, const struct survey *s);
+/* One that is there and could not be looked at: it must not look deleted. */
+void pulse_blind(struct pulse *p, const char *folder);
 /* Forget all folders but these: somebody deleted them. What came after pulse_mark, which is called before EFS
  * is listed, stays. */
 unsigned long long pulse_mark(struct pulse *p);

@@ -42,6 +42,13 @@ def marker(folder):
     return json.loads((folder / "snapshots/.boot-restore.json").read_text())
 
 
+def is_done(folder):
+    try:
+        return marker(folder)["state"] == "done"
+    except FileNotFoundError:  # it has not begun yet
+        return False
+
+
 def state_of(folder, name):
     return next(p["state"] for p in marker(folder)["collections"] if p["collection"] == name)
 
@@ -81,7 +88,7 @@ def until_healthy(c, folder, had):
     """Unhealthy until all is back, for `health` and for Docker."""
     while True:
         code, said = c.health()
-        done = marker(folder)["state"] == "done"  # after the answer: it may have become so meanwhile
+        done = is_done(folder)  # after the answer: it may have become so meanwhile
         if code == 0:
             break
         assert "restor" in said or "qdrant: " in said, said

@@ -355,6 +355,7 @@ def test_our_own_replicator_is_found_wherever_it_listens_and_what_it_says_is_tol
     told = health(server, **env)
     assert re.search(r' ms\): {.*"status": ?"(ok|failing)"', told.replicator), told
     assert told.code == (0 if "replicator: ok" in told.replicator else 1), told
+    wait_for(container.qdrant.starts)  # and minds TERM
     assert container.stop()[0] == 0
     assert "no heartbeat" in health(server, **env).replicator
 

@@ -202,16 +202,45 @@ def test_of_two_nodes_each_has_its_own_recovery_point(tree, regions):
     assert rows()["docs", "n1"]["state"] == "unknown" and regions.look().code == 1
 
 
-def test_a_node_that_is_gone_for_days_beside_another_is_not_judged(tree, regions):
+def test_a_node_that_is_silent_for_days_is_late_until_its_heartbeats_are_deleted(tree, regions):
     fill(tree, node="n0", peer=1)
     fill(tree, node="n1", peer=2, ages=(5 * 86400, 4 * 86400))
     put(tree.base, heartbeat_of(tree.base, "n0"))
     then = time.time() - 4 * 86400
-    put(tree.base, heartbeat_of(tree.base, "n1", written=then), then)
+    put(tree.base, heartbeat_of(tree.base, "n1", written=then, wanted=True), then)
     shutil.copytree(tree.efs, regions.replica)
     seen = regions.look()
+    assert not seen.good and {(r["node"], r["state"]) for r in seen.collections} == {("n0", "complete"), ("n1", "late")}
+    assert [b["gone"] for b in seen.heartbeats] == [False, True] and "delete its folder" in regions.run().stdout
+    shutil.rmtree(regions.base / "heartbeat" / "n1")
+    seen = regions.look()
     assert seen.good and {(r["node"], r["state"]) for r in seen.collections} == {("n0", "complete"), ("n1", "left")}
-    assert [b["gone"] for b in seen.heartbeats] == [False, True] and "the node is gone" in regions.run().stdout
+
+
+def test_a_clock_that_ran_ahead_hides_no_heartbeat(tree, regions):
+    fill(tree)
+    put(tree.base, heartbeat_of(tree.base, "n0"))
+    shutil.copytree(tree.efs, regions.replica)
+    assert regions.look().good
+    ahead = time.time() + 30 * 86400
+    put(regions.base, heartbeat_of(regions.base, "n0", written=ahead), ahead)
+    for p in regions.base.glob("*/docs/*.zst"):
+        p.unlink()
+    seen = regions.look()
+    assert not seen.good and seen.rows["docs"]["state"] == "none"
+
+
+def test_a_primary_that_is_not_mounted_or_not_whole_says_nothing(tree, regions, tmp_path):
+    fill(tree)
+    shutil.copytree(tree.efs, regions.replica)
+    (tmp_path / "not-mounted").mkdir()
+    run = regions.run("--primary", str(tmp_path / "not-mounted"))
+    assert run.returncode == 1 and "the primary has no tree" in run.stderr
+    assert regions.run("--primary", str(tree.efs)).returncode in (0, 1)
+    for p in tree.base.glob("*/docs/*.json"):
+        p.write_text(p.read_text()[:40])
+    run = regions.run("--primary", str(tree.efs))
+    assert run.returncode == 1 and "unknown" in run.stdout
 
 
 def test_tasks_without_a_name_count_as_one_node(tree, regions):
