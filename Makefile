@@ -1,8 +1,10 @@
 # Builds the three programs and runs every suite. `make help` lists the targets.
 #   BUILD=DIR   where to build        SAN=address,undefined   with sanitizers
 #   QDRANT_BIN  the real Qdrant, for the suites that can use it       V=1   show the commands
+#   VENV=DIR    the tests' Python, one for all builds of a tree
 #   CROSS=aarch64-linux-gnu-   for another processor, with its gcc and its -dev packages (Debian: dpkg --add-architecture)
 BUILD   ?= build
+VENV    ?= build/venv
 PREFIX  ?= /usr/local
 SAN     ?=
 V       ?=
@@ -10,17 +12,20 @@ CROSS   ?=
 ifeq ($(origin CC),default)
 CC      := $(CROSS)gcc
 endif
+ifeq ($(origin AR),default)
+AR      := $(CROSS)gcc-ar
+endif
 PKG_CONFIG ?= $(if $(CROSS),PKG_CONFIG_LIBDIR=/usr/lib/$(CROSS:-=)/pkgconfig:/usr/share/pkgconfig )pkg-config
 MACHINE := $(shell $(CC) -dumpmachine 2>/dev/null)
 Q       := $(if $(V),,@)
 
-PKGS     = libcurl libcjson libzstd libcrypto libarchive libmicrohttpd libxml-2.0
+PKGS     = libcurl libcjson libzstd libcrypto libarchive libmicrohttpd libxml-2.0 yaml-0.1
 DEPS     = build-essential pkg-config libcurl4-openssl-dev libcjson-dev libzstd-dev libssl-dev libarchive-dev \
-           libmicrohttpd-dev libxml2-dev libcmocka-dev python3 python3-venv python3-pip zstd jq man-db curl ca-certificates
+           libmicrohttpd-dev libxml2-dev libyaml-dev libcmocka-dev python3 python3-venv python3-pip zstd jq man-db curl ca-certificates
 # For lint, fuzz, and the suites that say what they miss when they are skipped.
 DEPS_DEV = cppcheck clang clang-tidy libclang-rt-dev valgrind strace debootstrap user-mode-linux nfs-kernel-server \
            nfs-common kmod rpcbind iproute2 procps mandoc tini catatonit clang-format \
-           prometheus chromium docker-compose
+           prometheus chromium docker-compose nodejs
 
 WARN     = -Wall -Wextra -Wshadow -Wconversion -Werror
 HARDEN   = -fstack-protector-strong -fstack-clash-protection -D_FORTIFY_SOURCE=2 \
@@ -33,20 +38,20 @@ ALL_LDFLAGS = -pie -pthread -Wl,-z,relro,-z,now,-z,noexecstack,--as-needed $(if 
 LIBS     = $(shell $(PKG_CONFIG) --libs $(PKGS) 2>/dev/null)
 
 objects  = $(patsubst %.c,$(BUILD)/%.o,$(1))
-CMD_SRC  = efs/main.c $(wildcard efs/cmd_*.c)
-LIB_OBJ  = $(call objects,$(wildcard common/*.c aws/*.c qdrant/*.c) $(filter-out $(CMD_SRC),$(wildcard efs/*.c)))
+in       = $(sort $(shell find $(1) -name '*.c'))
+CMD_SRC  = $(call in,efs/cli)
+LIB_OBJ  = $(call objects,$(filter-out $(CMD_SRC),$(call in,common aws qdrant efs)))
 EFS_OBJ  = $(call objects,$(CMD_SRC))
-REP_OBJ  = $(call objects,$(wildcard replicator/*.c))
-EP_OBJ   = $(call objects,$(wildcard entrypoint/*.c))
+REP_OBJ  = $(call objects,$(call in,replicator))
+EP_OBJ   = $(call objects,$(call in,entrypoint) common/base/storage.c common/base/listens.c common/base/fds.c)
 # What unit tests may link: everything but the three mains.
-TEST_OBJ = $(filter-out %/main.o,$(LIB_OBJ) $(EFS_OBJ) $(REP_OBJ)) $(addprefix $(BUILD)/entrypoint/,policy.o health.o address.o ask.o)
+TEST_OBJ = $(filter-out %/main.o,$(LIB_OBJ) $(EFS_OBJ) $(REP_OBJ)) $(addprefix $(BUILD)/entrypoint/,supervise_policy.o health_policy.o address.o http_probe.o)
 UNIT     = $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
-FUZZ     = $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 PROGS    = $(BUILD)/qdrant-entrypoint $(BUILD)/qdrant-replicator $(BUILD)/qdrant-efs
-MAN      = $(wildcard */*.8)
-PYTHON   = $(BUILD)/venv/bin/python
+MAN      = $(wildcard */*.8 */*/*.8)
+PYTHON   = $(VENV)/bin/python
 
-.PHONY: all check tests unit lint fuzz bench image demo install deps deps-dev clean help
+.PHONY: all check check-fast tests unit lint fuzz bench image demo install deps deps-dev clean help
 all: $(PROGS) ## build the programs
 
 $(BUILD)/%.o: %.c
@@ -54,40 +59,45 @@ $(BUILD)/%.o: %.c
 	@echo "  CC $<"
 	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
 # .incbin, which no compiler lists.
-$(BUILD)/replicator/page.o: replicator/page.html
+$(BUILD)/replicator/status/page.o: replicator/status/page.html
 $(BUILD)/qdrant-entrypoint: $(EP_OBJ)
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) $^ -o $@
 $(BUILD)/qdrant-replicator: $(REP_OBJ) $(LIB_OBJ)
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) $^ -o $@ $(LIBS)
 $(BUILD)/qdrant-efs: $(EFS_OBJ) $(LIB_OBJ)
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) $^ -o $@ $(LIBS)
-$(BUILD)/unit/%: tests/unit/%.c $(TEST_OBJ)
+# An archive: the linker takes from it what a test calls, and no more.
+$(BUILD)/libtested.a: $(TEST_OBJ)
+	@rm -f $@
+	$(Q)$(AR) rcs $@ $^
+$(BUILD)/unit/%: tests/unit/%.c $(BUILD)/libtested.a
 	@mkdir -p $(@D)
 	@echo "  CC $<"
-	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -MMD -MP $< $(TEST_OBJ) -o $@ $(LIBS) -lcmocka
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -MMD -MP $< $(BUILD)/libtested.a -o $@ $(LIBS) -lcmocka
 
 # What tests/aws asks the library by.
 $(BUILD)/aws_driver: $(BUILD)/tests/aws/aws_driver.o $(filter $(BUILD)/common/%.o $(BUILD)/aws/%.o,$(LIB_OBJ))
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) $^ -o $@ $(LIBS)
 
-# One virtual environment for all builds of a tree.
-$(BUILD)/venv/ok: tests/requirements.txt
-	python3 -m venv $(BUILD)/venv
-	$(PYTHON) -m pip install -q --disable-pip-version-check -r $<
+$(VENV)/ok: tests/requirements.txt
+	python3 -m venv $(VENV)
+	$(PYTHON) -m pip install -q --no-compile --disable-pip-version-check -r $<
 	@touch $@
 
-tests: all $(UNIT) $(BUILD)/aws_driver $(BUILD)/venv/ok ## build all that `check` runs
+tests: all $(UNIT) $(BUILD)/aws_driver $(VENV)/ok ## build all that `check` runs
 check: ## every suite; the last line sums them up (TESTS=tests/system for one, ARGS="-k name" for pytest)
 	$(Q)sh tests/need.sh
 	$(Q)$(MAKE) --no-print-directory tests
 	SANITIZED=$(SAN) BUILD_DIR=$(abspath $(BUILD)) $(PYTHON) tests/run.py $(TESTS) $(ARGS)
+check-fast: ## the unit tests and the quickest suites, for the inner loop
+	$(Q)FAST=1 $(MAKE) --no-print-directory check
 unit: $(UNIT) ## the unit tests alone
 	$(Q)for t in $(UNIT); do $$t || exit 1; done
 lint: ## compilers' and other static analysis, manual pages
 	$(Q)sh tests/lint.sh
 fuzz: ## each fuzzer for FUZZ_SECONDS (60)
 	$(Q)sh tests/fuzz/run.sh $(abspath $(BUILD))
-bench: all $(BUILD)/venv/ok ## how fast, beside cp, sha256sum and zstd
+bench: all $(VENV)/ok ## how fast, beside cp, sha256sum and zstd
 	BUILD_DIR=$(abspath $(BUILD)) $(PYTHON) tests/bench/bench.py
 # A tar of what the build needs: the older builder does not read Dockerfile.dockerignore and would take all.
 REVISION ?= $(shell git rev-parse HEAD 2>/dev/null)

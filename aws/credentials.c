@@ -1,10 +1,10 @@
 #include "aws/credentials.h"
-#include "aws/fault.h"
+#include "aws/error.h"
 #include "aws/uri.h"
-#include "common/cleanup.h"
-#include "common/files.h"
+#include "common/base/cleanup.h"
+#include "common/base/files.h"
 #include "common/http.h"
-#include <cjson/cJSON.h>
+#include "common/json.h"
 #include <errno.h>
 #include <pthread.h>
 #include <stdbool.h>
@@ -63,15 +63,17 @@ static int from_environment(struct credentials *c, struct err *e)
     const char *id = env("AWS_ACCESS_KEY_ID"), *secret = env("AWS_SECRET_ACCESS_KEY"),
                *token = env("AWS_SESSION_TOKEN");
     if (!id || !secret)
-        return fault_error(e, EINVAL, "set both, or neither to use the task role", "%s is set, but %s is not",
-                           id ? "AWS_ACCESS_KEY_ID" : "AWS_SECRET_ACCESS_KEY",
-                           id ? "AWS_SECRET_ACCESS_KEY" : "AWS_ACCESS_KEY_ID");
+        return aws_error_report(e, EINVAL, "set both, or neither to use the task role",
+                                "%s is set, but %s is not",
+                                id ? "AWS_ACCESS_KEY_ID" : "AWS_SECRET_ACCESS_KEY",
+                                id ? "AWS_SECRET_ACCESS_KEY" : "AWS_ACCESS_KEY_ID");
     if (!fits(c->keys.id, sizeof c->keys.id, id) || !fits(c->keys.secret, sizeof c->keys.secret, secret) ||
         !fits(c->keys.token, sizeof c->keys.token, token ? token : "") || !sane(id) || !sane(secret) ||
         !sane(c->keys.token))
-        return fault_error(e, EINVAL, NULL,
-                           "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY or AWS_SESSION_TOKEN is too long or has "
-                           "spaces or control characters in it");
+        return aws_error_report(
+            e, EINVAL, NULL,
+            "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY or AWS_SESSION_TOKEN is too long or has "
+            "spaces or control characters in it");
     c->fixed = true;
     return 0;
 }
@@ -79,9 +81,9 @@ static int from_environment(struct credentials *c, struct err *e)
 static int from_relative(struct credentials *c, const char *path, const char *host, struct err *e)
 {
     if (*path != '/' || !sane(path))
-        return fault_error(e, EINVAL, NULL,
-                           "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI=%.100s is no path that begins with '/'",
-                           path);
+        return aws_error_report(
+            e, EINVAL, NULL, "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI=%.100s is no path that begins with '/'",
+            path);
     (void)snprintf(c->host, sizeof c->host, "%s", host ? host : "169.254.170.2");
     if (asprintf(&c->url, "%s%s", host ? host : "http://169.254.170.2", path) < 0)
         return c->url = NULL, err_set(e, ENOMEM, "AWS credentials", NULL, NULL);
@@ -97,10 +99,10 @@ static int from_full(struct credentials *c, const char *url, struct err *e)
     if (uri_parse(NAME, url, &uri, e) != 0)
         return -1;
     if (!uri.https && !uri.credentials_host)
-        return fault_error(e, EINVAL,
-                           "keys are asked for over plain HTTP only on this machine, 169.254.170.2, "
-                           "169.254.170.23 and [fd00:ec2::23]: use https",
-                           "%s=%.200s", NAME, url);
+        return aws_error_report(e, EINVAL,
+                                "keys are asked for over plain HTTP only on this machine, 169.254.170.2, "
+                                "169.254.170.23 and [fd00:ec2::23]: use https",
+                                "%s=%.200s", NAME, url);
     (void)snprintf(c->host, sizeof c->host, "%s", uri.host);
     if (!copy(&c->url, url) || !copy(&c->token_file, env("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE")) ||
         !copy(&c->token, env("AWS_CONTAINER_AUTHORIZATION_TOKEN")))
@@ -118,10 +120,12 @@ static int choose(struct credentials *c, const struct credentials_options *o, st
         return from_relative(c, relative, o->relative_host, e);
     if (full)
         return from_full(c, full, e);
-    return fault_error(e, ENOENT,
-                       "give the task a task role (taskRoleArn), or set AWS_ACCESS_KEY_ID and "
-                       "AWS_SECRET_ACCESS_KEY",
-                       "there are no AWS credentials");
+    return aws_error_report(
+        e, ENOENT,
+        "give the task a task role (taskRoleArn); elsewhere, where `aws` finds them in a profile, by SSO, "
+        "a web identity or an instance's role, run: eval \"$(aws configure export-credentials --format "
+        "env)\"",
+        "there are no AWS credentials");
 }
 
 struct credentials *credentials_new(const struct credentials_options *o, struct err *e)
@@ -181,8 +185,9 @@ static int authorization(const struct credentials *c, char **line, struct err *e
     if (!token)
         return 0;
     if (!*token || !sane(token))
-        return fault_error(e, EINVAL, NULL, "the token in %s is empty, or has spaces or line breaks in it",
-                           file ? c->token_file : "AWS_CONTAINER_AUTHORIZATION_TOKEN");
+        return aws_error_report(e, EINVAL, NULL,
+                                "the token in %s is empty, or has spaces or line breaks in it",
+                                file ? c->token_file : "AWS_CONTAINER_AUTHORIZATION_TOKEN");
     if (asprintf(line, "Authorization: %s", token) < 0)
         return *line = NULL, err_set(e, ENOMEM, "AWS credentials", NULL, NULL);
     return 0;
@@ -199,7 +204,7 @@ static void json_wipe(cJSON **j)
 
 static bool member(const cJSON *o, const char *name, char *out, size_t size)
 {
-    const char *s = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(o, name));
+    const char *s = json_string(o, name);
     return s && fits(out, size, s) && sane(out);
 }
 
@@ -230,15 +235,15 @@ static int understand(const struct credentials *c, const struct http_reply *repl
                       struct err *e)
 {
     if (reply->status != 200)
-        return fault_error(e, reply->status >= 500 || reply->status == 429 ? EAGAIN : EACCES,
-                           "does the task have a task role (taskRoleArn) that ECS may assume?",
-                           "no AWS credentials from %.200s: HTTP status %ld", c->host, reply->status);
+        return aws_error_report(e, reply->status >= 500 || reply->status == 429 ? EAGAIN : EACCES,
+                                "does the task have a task role (taskRoleArn) that ECS may assume?",
+                                "no AWS credentials from %.200s: HTTP status %ld", c->host, reply->status);
     if (strlen(reply->body) != reply->size || !parse(reply->body, k))
-        return fault_error(e, EAGAIN, NULL, "no AWS credentials from %.200s: the reply is not what ECS sends",
-                           c->host);
+        return aws_error_report(e, EAGAIN, NULL,
+                                "no AWS credentials from %.200s: the reply is not what ECS sends", c->host);
     if (k->expires <= time(NULL))
-        return fault_error(e, EAGAIN, "is the clock right?",
-                           "AWS credentials from %.200s are expired already", c->host);
+        return aws_error_report(e, EAGAIN, "is the clock right?",
+                                "AWS credentials from %.200s are expired already", c->host);
     return 0;
 }
 
@@ -263,8 +268,8 @@ static int ask_once(struct credentials *c, struct aws_keys *k, struct err *e)
     if (rc == 0)
         rc = understand(c, &reply, k, e);
     else
-        (void)fault_error(e, why.code, NULL, "no AWS credentials from %.200s: %s", c->host,
-                          strerror_r(why.code, reason, sizeof reason));
+        (void)aws_error_report(e, why.code, NULL, "no AWS credentials from %.200s: %s", c->host,
+                               strerror_r(why.code, reason, sizeof reason));
     if (reply.body)
         OPENSSL_cleanse(reply.body, reply.size);
     return rc;

@@ -5,7 +5,7 @@
 #ifndef AWS_CREDENTIALS_H
 #define AWS_CREDENTIALS_H
 #include "aws/keys.h"
-#include "common/err.h"
+#include "common/base/err.h"
 #include <stdatomic.h>
 
 struct credentials_options {

@@ -1,24 +1,19 @@
 #include "aws/ecs.h"
-#include "aws/fault.h"
+#include "aws/error.h"
 #include "aws/uri.h"
-#include "common/cleanup.h"
+#include "common/base/cleanup.h"
 #include "common/http.h"
-#include "common/text.h"
-#include <cjson/cJSON.h>
+#include "common/base/text.h"
+#include "common/json.h"
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
 enum { TOTAL_MS = 1000, REPLY_MAX = 1 << 20 };
 
-static void json_free(cJSON **j) { cJSON_Delete(*j); }
-#define cleanup_json __attribute__((cleanup(json_free)))
-static void client_free(struct http **h) { http_free(*h); }
-#define cleanup_client __attribute__((cleanup(client_free)))
-
 static void take(const cJSON *o, const char *name, char *out, size_t size)
 {
-    const char *s = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(o, name));
+    const char *s = json_string(o, name);
     if (s && strlen(s) < size)
         (void)text_printable(s, out, size);
 }
@@ -34,7 +29,8 @@ static int understand(const char *uri, const struct http_reply *reply, struct ec
 {
     cleanup_json cJSON *o = cJSON_ParseWithOpts(reply->body, NULL, 1);
     if (reply->status != 200)
-        return fault_error(e, EAGAIN, NULL, "task metadata from %.200s: HTTP status %ld", uri, reply->status);
+        return aws_error_report(e, EAGAIN, NULL, "task metadata from %.200s: HTTP status %ld", uri,
+                                reply->status);
     take(o, "TaskARN", out->arn, sizeof out->arn);
     take(o, "Cluster", out->cluster, sizeof out->cluster);
     take(o, "Family", out->family, sizeof out->family);
@@ -42,8 +38,8 @@ static int understand(const char *uri, const struct http_reply *reply, struct ec
     take(o, "AvailabilityZone", out->zone, sizeof out->zone);
     if (!is_task(out->arn)) {
         *out = (struct ecs_task){0};
-        return fault_error(e, EPROTO, NULL, "task metadata from %.200s: the reply is not what ECS sends",
-                           uri);
+        return aws_error_report(e, EPROTO, NULL, "task metadata from %.200s: the reply is not what ECS sends",
+                                uri);
     }
     if (!region_of(out->arn, out->region))
         out->region[0] = 0;
@@ -63,8 +59,9 @@ int ecs_task_get(const char *uri, const atomic_bool *stop, struct ecs_task *out,
         return -1;
     /* What answers there is believed, so it must be the host itself. */
     if (parts.https || parts.where == URI_ELSEWHERE || parts.query)
-        return fault_error(e, EINVAL, "ECS sets it to http://169.254.170.2/v4/...", "%s=%.200s", NAME, uri);
-    cleanup_client struct http *h = http_new();
+        return aws_error_report(e, EINVAL, "ECS sets it to http://169.254.170.2/v4/...", "%s=%.200s", NAME,
+                                uri);
+    cleanup_http struct http *h = http_new();
     if (!h || asprintf(&url, "%s/task", uri) < 0)
         return url = NULL, err_set(e, ENOMEM, "task metadata", NULL, NULL);
     struct http_request r = {.method = "GET",

@@ -3,7 +3,7 @@
 #ifndef AWS_ECS_H
 #define AWS_ECS_H
 #include "aws/region.h"
-#include "common/err.h"
+#include "common/base/err.h"
 #include <stdatomic.h>
 
 /* Printable texts; empty when ECS does not say, or says something too long. */

@@ -1,8 +1,8 @@
 #include "aws/efs_replication.h"
 #include "aws/uri.h"
-#include "common/cleanup.h"
-#include "common/text.h"
-#include <cjson/cJSON.h>
+#include "common/base/cleanup.h"
+#include "common/base/text.h"
+#include "common/json.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,15 +10,6 @@
 
 enum { TOTAL_MS = 10000, REPLY_MAX = 256 << 10 };
 static const char PATH[] = "/2015-02-01/file-systems/replication-configurations";
-
-static void json_free(cJSON **j) { cJSON_Delete(*j); }
-#define cleanup_json __attribute__((cleanup(json_free)))
-
-static const char *string(const cJSON *o, const char *key)
-{
-    const char *s = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(o, key));
-    return s ? s : "";
-}
 
 bool efs_replication_is_id(const char *file_system)
 {
@@ -33,26 +24,22 @@ bool efs_replication_is_id(const char *file_system)
 
 /* EFS's own errors have "ErrorCode"; those of AWS's front have their type in a header, or in "__type"
  * (Smithy, AWS restJson1, operation error). */
-static void explain(const struct http_reply *reply, struct fault *f)
+static void explain(const struct http_reply *reply, struct aws_error *f)
 {
     cleanup_json cJSON *o = cJSON_ParseWithOpts(reply->body, NULL, 0);
     char type[80] = "";
-    if (*string(o, "ErrorCode") || *string(o, "__type"))
-        fault_code(f, *string(o, "ErrorCode") ? string(o, "ErrorCode") : string(o, "__type"));
+    if (*json_text(o, "ErrorCode") || *json_text(o, "__type"))
+        aws_error_code(f, *json_text(o, "ErrorCode") ? json_text(o, "ErrorCode") : json_text(o, "__type"));
     else if (http_header(reply, "x-amzn-ErrorType", type, sizeof type))
-        fault_code(f, type);
+        aws_error_code(f, type);
     const char *message = cJSON_GetStringValue(cJSON_GetObjectItem(o, "message")); /* or "Message" */
-    fault_message(f, message ? message : "");
+    aws_error_message(f, message ? message : "");
 }
 
-static int refused(const char *id, const struct fault *f, struct err *e)
+static int refused(const char *id, const struct aws_error *f, struct err *e)
 {
     static const char RIGHT[] = "this role needs elasticfilesystem:DescribeReplicationConfigurations on it";
-    static const struct {
-        const char *code;
-        int error;
-        const char *advice;
-    } known[] = {
+    static const struct aws_error_meaning known[] = {
         {"ReplicationNotFound", ENOENT, "it is not replicated; is it the right file system, and Region?"},
         {"FileSystemNotFound", ENOENT, "is it the right Region (AWS_REGION)?"},
         {"AccessDeniedException", EACCES, RIGHT},
@@ -63,49 +50,40 @@ static int refused(const char *id, const struct fault *f, struct err *e)
         {"ValidationException", EINVAL, NULL},
     };
     char text[512];
-    int code = f->status >= 500 || f->status == 429 ? EAGAIN : EPROTO;
-    const char *advice = NULL;
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-        if (fault_is(f, known[i].code))
-            code = known[i].error, advice = known[i].advice;
-    return fault_error(e, code, advice, "replication of %.200s: %s", id, fault_text(f, text));
+    const char *advice;
+    int code = aws_error_meaning(f, known, sizeof known / sizeof *known, &advice);
+    return aws_error_report(e, code, advice, "replication of %.200s: %s", id, aws_error_text(f, text));
 }
 
-static int endpoint_of(const char *region, char out[ENDPOINT_MAX], struct err *e)
-{
-    int given = region_endpoint("EFS", out, e);
-    if (given == 0)
-        (void)snprintf(out, ENDPOINT_MAX, "https://elasticfilesystem.%s.%s", region, region_domain(region));
-    return given < 0 ? -1 : 0;
-}
-
-static int ask(struct caller *c, const char *id, struct http_reply *reply, struct err *e)
+static int ask(struct aws_client *c, const char *id, struct http_reply *reply, struct err *e)
 {
     char region[REGION_MAX], endpoint[ENDPOINT_MAX];
-    struct fault f;
+    struct aws_error f;
     if (!efs_replication_is_id(id))
-        return fault_error(e, EINVAL, "it looks like fs-0123456789abcdef0", "%.200s is no file system", id);
-    if (region_find(id, region, e) != 0 || endpoint_of(region, endpoint, e) != 0)
+        return aws_error_report(e, EINVAL, "it looks like fs-0123456789abcdef0", "%.200s is no file system",
+                                id);
+    if (region_find(id, region, e) != 0 ||
+        region_address("EFS", "elasticfilesystem", region, endpoint, e) != 0)
         return -1;
     cleanup_free char *value = uri_encoded(id, true), *query = NULL;
     if (!value || asprintf(&query, "FileSystemId=%s", value) < 0)
         return query = NULL, err_set(e, ENOMEM, "asking for a replication", NULL, NULL);
-    struct call call = {.service = "elasticfilesystem",
-                        .region = region,
-                        .endpoint = endpoint,
-                        .method = "GET",
-                        .path = PATH,
-                        .query = query,
-                        .total_ms = TOTAL_MS,
-                        .reply_max = REPLY_MAX,
-                        .explain = explain};
-    int rc = call_do(c, &call, reply, &f, e);
+    struct aws_call call = {.service = "elasticfilesystem",
+                            .region = region,
+                            .endpoint = endpoint,
+                            .method = "GET",
+                            .path = PATH,
+                            .query = query,
+                            .total_ms = TOTAL_MS,
+                            .reply_max = REPLY_MAX,
+                            .explain = explain};
+    int rc = aws_request(c, &call, reply, &f, e);
     return rc == 1 ? refused(id, &f, e) : rc;
 }
 
 static void copy(const cJSON *o, const char *key, char *out, size_t size)
 {
-    (void)text_printable(string(o, key), out, size);
+    (void)text_printable(json_text(o, key), out, size);
 }
 
 /* There is one destination at most; a reply without one is of a replication that is being deleted. */
@@ -113,14 +91,14 @@ static int understand(const struct http_reply *reply, const char *id, struct efs
                       struct err *e)
 {
     cleanup_json cJSON *o = cJSON_ParseWithOpts(reply->body, NULL, 1);
-    const cJSON *one = cJSON_GetArrayItem(cJSON_GetObjectItemCaseSensitive(o, "Replications"), 0);
-    const cJSON *to = cJSON_GetArrayItem(cJSON_GetObjectItemCaseSensitive(one, "Destinations"), 0);
-    const cJSON *synced = cJSON_GetObjectItemCaseSensitive(to, "LastReplicatedTimestamp");
-    if (!cJSON_IsArray(cJSON_GetObjectItemCaseSensitive(o, "Replications")))
-        return fault_error(e, EPROTO, "is it EFS's endpoint?",
-                           "replication of %.200s: the reply is not EFS's", id);
+    const cJSON *one = cJSON_GetArrayItem(json_member(o, "Replications"), 0);
+    const cJSON *to = cJSON_GetArrayItem(json_member(one, "Destinations"), 0);
+    const cJSON *synced = json_member(to, "LastReplicatedTimestamp");
+    if (!cJSON_IsArray(json_member(o, "Replications")))
+        return aws_error_report(e, EPROTO, "is it EFS's endpoint?",
+                                "replication of %.200s: the reply is not EFS's", id);
     if (!to)
-        return fault_error(e, ENOENT, NULL, "replication of %.200s: it has no destination", id);
+        return aws_error_report(e, ENOENT, NULL, "replication of %.200s: it has no destination", id);
     copy(to, "Status", out->status, sizeof out->status);
     copy(to, "StatusMessage", out->message, sizeof out->message);
     copy(to, "FileSystemId", out->destination, sizeof out->destination);
@@ -130,11 +108,12 @@ static int understand(const struct http_reply *reply, const char *id, struct efs
     if (cJSON_IsNumber(synced) && synced->valuedouble >= 1 && synced->valuedouble < 253402300800.0)
         out->synced = (time_t)synced->valuedouble;
     else if (synced && !cJSON_IsNull(synced))
-        return fault_error(e, EPROTO, NULL, "replication of %.200s: its time cannot be read", id);
+        return aws_error_report(e, EPROTO, NULL, "replication of %.200s: its time cannot be read", id);
     return 0;
 }
 
-int efs_replication_get(struct caller *c, const char *file_system, struct efs_replication *out, struct err *e)
+int efs_replication_get(struct aws_client *c, const char *file_system, struct efs_replication *out,
+                        struct err *e)
 {
     cleanup_reply struct http_reply reply = {0};
     *out = (struct efs_replication){0};

@@ -2,7 +2,7 @@
  * its own Region. */
 #ifndef AWS_EFS_REPLICATION_H
 #define AWS_EFS_REPLICATION_H
-#include "aws/call.h"
+#include "aws/request.h"
 #include "aws/region.h"
 
 struct efs_replication {
@@ -17,6 +17,6 @@ bool efs_replication_is_id(const char *file_system);
 /* Asks elasticfilesystem.{region}.amazonaws.com, or what AWS_ENDPOINT_URL_EFS or AWS_ENDPOINT_URL say; the
  * Region is the ARN's, else AWS_REGION's. -1 with codes ENOENT (no such file system, or it is not
  * replicated), EACCES, EINVAL, or one that passes. */
-int efs_replication_get(struct caller *c, const char *file_system, struct efs_replication *out,
+int efs_replication_get(struct aws_client *c, const char *file_system, struct efs_replication *out,
                         struct err *e);
 #endif

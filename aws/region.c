@@ -1,10 +1,11 @@
 #include "aws/region.h"
-#include "aws/fault.h"
+#include "aws/error.h"
 #include "aws/uri.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 bool region_is(const char *text)
 {
@@ -32,16 +33,55 @@ int region_find(const char *arn, char out[REGION_MAX], struct err *e)
         if (!value || !*value)
             continue;
         if (!region_is(value))
-            return fault_error(e, EINVAL, "a Region is such as eu-west-1", "%s=%.60s", NAMES[i], value);
+            return aws_error_report(e, EINVAL, "a Region is such as eu-west-1", "%s=%.60s", NAMES[i], value);
         (void)snprintf(out, REGION_MAX, "%s", value);
         return 0;
     }
-    return fault_error(e, EINVAL, "set AWS_REGION", "the AWS Region is not known");
+    return aws_error_report(e, EINVAL, "set AWS_REGION", "the AWS Region is not known");
 }
 
-const char *region_domain(const char *region)
+/* A partition's domain, and that of its addresses with IPv6, which not every partition has: botocore's
+ * partitions.json. The first row that a Region begins with counts. */
+static const struct partition {
+    const char *begins, *domain, *dual;
+} PARTITIONS[] = {{"cn-", "amazonaws.com.cn", "api.amazonwebservices.com.cn"},
+                  {"us-isob-", "sc2s.sgov.gov", NULL},
+                  {"us-isof-", "csp.hci.ic.gov", NULL},
+                  {"us-iso-", "c2s.ic.gov", NULL},
+                  {"eu-isoe-", "cloud.adc-e.uk", NULL},
+                  {"eusc-", "amazonaws.eu", "api.amazonwebservices.eu"},
+                  {"", "amazonaws.com", "api.aws"}};
+
+static const struct partition *partition_of(const char *region)
 {
-    return strncmp(region, "cn-", 3) == 0 ? "amazonaws.com.cn" : "amazonaws.com";
+    size_t i = 0;
+    while (strncmp(region, PARTITIONS[i].begins, strlen(PARTITIONS[i].begins)) != 0)
+        i++;
+    return &PARTITIONS[i];
+}
+
+/* As the SDKs read them: "true" in any case. */
+static bool wanted(const char *name)
+{
+    const char *value = getenv(name);
+    return value && strcasecmp(value, "true") == 0;
+}
+
+int region_host(const char *service, const char *region, char out[HOST_MAX], struct err *e)
+{
+    const struct partition *p = partition_of(region);
+    const char *fips = wanted("AWS_USE_FIPS_ENDPOINT") ? "-fips" : "";
+    bool dual = wanted("AWS_USE_DUALSTACK_ENDPOINT");
+    if (dual && !p->dual)
+        return aws_error_report(e, EINVAL, "unset it",
+                                "AWS_USE_DUALSTACK_ENDPOINT=true, but Region %s has no such addresses",
+                                region);
+    if (dual &&
+        strcmp(service, "s3") == 0) /* which alone keeps its domain: s3.dualstack.REGION.amazonaws.com */
+        (void)snprintf(out, HOST_MAX, "s3%s.dualstack.%s.%s", fips, region, p->domain);
+    else
+        (void)snprintf(out, HOST_MAX, "%s%s.%s.%s", service, fips, region, dual ? p->dual : p->domain);
+    return 0;
 }
 
 int region_endpoint(const char *service, char out[ENDPOINT_MAX], struct err *e)
@@ -59,7 +99,19 @@ int region_endpoint(const char *service, char out[ENDPOINT_MAX], struct err *e)
     if (uri_parse(name, value, &uri, e) != 0)
         return -1;
     if (strcmp(uri.path, "/") != 0 || uri.query)
-        return fault_error(e, EINVAL, "give scheme, host and port alone", "%s=%.200s", name, value);
+        return aws_error_report(e, EINVAL, "give scheme, host and port alone", "%s=%.200s", name, value);
     (void)snprintf(out, ENDPOINT_MAX, "%s://%s", uri.https ? "https" : "http", uri.host);
     return 1;
+}
+
+int region_address(const char *variable, const char *service, const char *region, char out[ENDPOINT_MAX],
+                   struct err *e)
+{
+    char host[HOST_MAX];
+    int given = region_endpoint(variable, out, e);
+    if (given == 0 && region_host(service, region, host, e) != 0)
+        return -1;
+    if (given == 0)
+        (void)snprintf(out, ENDPOINT_MAX, "https://%s", host);
+    return given < 0 ? -1 : 0;
 }

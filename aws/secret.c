@@ -1,7 +1,7 @@
 #include "aws/secret.h"
 #include "aws/region.h"
-#include "common/cleanup.h"
-#include <cjson/cJSON.h>
+#include "common/base/cleanup.h"
+#include "common/json.h"
 #include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
@@ -29,37 +29,31 @@ int secret_check_arn(const char *arn, struct err *e)
     const char *service = strncmp(arn, "arn:", 4) == 0 ? strchr(arn + 4, ':') : NULL;
     if (!service || strncmp(service, ":secretsmanager:", 16) != 0 || colons < 6 || !strstr(arn, ":secret:") ||
         !region_of(arn, region))
-        return fault_error(e, EINVAL,
-                           "it looks like arn:aws:secretsmanager:eu-west-1:123456789012:secret:NAME-AbCdEf",
-                           "%.200s is not the ARN of a secret", arn);
+        return aws_error_report(
+            e, EINVAL, "it looks like arn:aws:secretsmanager:eu-west-1:123456789012:secret:NAME-AbCdEf",
+            "%.200s is not the ARN of a secret", arn);
     if (colons > 6) /* the form of a task definition's "secrets" */
-        return fault_error(e, EINVAL, "name the JSON member in a setting of its own, and leave it out here",
-                           "%.200s has something behind the secret's name", arn);
+        return aws_error_report(e, EINVAL,
+                                "name the JSON member in a setting of its own, and leave it out here",
+                                "%.200s has something behind the secret's name", arn);
     return 0;
 }
 
 /* ---- the exchange */
 
-static void json_free(cJSON **j) { cJSON_Delete(*j); }
-#define cleanup_json __attribute__((cleanup(json_free)))
-
-static void explain(const struct http_reply *reply, struct fault *f)
+static void explain(const struct http_reply *reply, struct aws_error *f)
 {
     cleanup_json cJSON *o = cJSON_ParseWithOpts(reply->body, NULL, 0);
-    const char *type = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(o, "__type"));
+    const char *type = json_string(o, "__type");
     /* "message" or "Message": both are seen */
     const char *message = cJSON_GetStringValue(cJSON_GetObjectItem(o, "message"));
-    fault_code(f, type ? type : "");
-    fault_message(f, message ? message : "");
+    aws_error_code(f, type ? type : "");
+    aws_error_message(f, message ? message : "");
 }
 
-static int refused(const char *arn, const struct fault *f, struct err *e)
+static int refused(const char *arn, const struct aws_error *f, struct err *e)
 {
-    static const struct {
-        const char *code;
-        int error;
-        const char *advice;
-    } known[] = {
+    static const struct aws_error_meaning known[] = {
         {"ResourceNotFoundException", ENOENT, "is the ARN right, and has the secret a current value?"},
         {"AccessDeniedException", EACCES, "the task role needs secretsmanager:GetSecretValue on it"},
         {"AccessDenied", EACCES, "the task role needs secretsmanager:GetSecretValue on it"},
@@ -69,22 +63,11 @@ static int refused(const char *arn, const struct fault *f, struct err *e)
         {"InvalidRequestException", EINVAL, "is the secret marked for deletion?"},
     };
     char text[512];
-    int code = f->status >= 500 || f->status == 429 ? EAGAIN : EPROTO;
-    const char *advice = NULL;
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-        if (fault_is(f, known[i].code))
-            code = known[i].error, advice = known[i].advice;
+    const char *advice;
+    int code = aws_error_meaning(f, known, sizeof known / sizeof *known, &advice);
     if (code == EACCES && strstr(f->message, "KMS"))
         advice = "the task role needs kms:Decrypt on the secret's own KMS key";
-    return fault_error(e, code, advice, "secret %.200s: %s", arn, fault_text(f, text));
-}
-
-static int endpoint_of(const char *region, char out[ENDPOINT_MAX], struct err *e)
-{
-    int given = region_endpoint("SECRETS_MANAGER", out, e);
-    if (given == 0)
-        (void)snprintf(out, ENDPOINT_MAX, "https://secretsmanager.%s.%s", region, region_domain(region));
-    return given < 0 ? -1 : 0;
+    return aws_error_report(e, code, advice, "secret %.200s: %s", arn, aws_error_text(f, text));
 }
 
 static char *request_body(const char *arn)
@@ -96,29 +79,30 @@ static char *request_body(const char *arn)
     return cJSON_PrintUnformatted(o);
 }
 
-static int ask(struct caller *c, const char *arn, struct http_reply *reply, struct err *e)
+static int ask(struct aws_client *c, const char *arn, struct http_reply *reply, struct err *e)
 {
     static const char *const headers[] = {"Content-Type: application/x-amz-json-1.1",
                                           "X-Amz-Target: secretsmanager.GetSecretValue", NULL};
     char region[REGION_MAX], endpoint[ENDPOINT_MAX];
-    struct fault f;
-    if (secret_check_arn(arn, e) != 0 || !region_of(arn, region) || endpoint_of(region, endpoint, e) != 0)
+    struct aws_error f;
+    if (secret_check_arn(arn, e) != 0 || !region_of(arn, region) ||
+        region_address("SECRETS_MANAGER", "secretsmanager", region, endpoint, e) != 0)
         return -1;
     cleanup_free char *body = request_body(arn);
     if (!body)
         return err_set(e, ENOMEM, "asking for a secret", NULL, NULL);
-    struct call call = {.service = "secretsmanager",
-                        .region = region,
-                        .endpoint = endpoint,
-                        .method = "POST",
-                        .path = "/",
-                        .headers = headers,
-                        .body = body,
-                        .body_size = strlen(body),
-                        .total_ms = TOTAL_MS,
-                        .reply_max = REPLY_MAX,
-                        .explain = explain};
-    int rc = call_do(c, &call, reply, &f, e);
+    struct aws_call call = {.service = "secretsmanager",
+                            .region = region,
+                            .endpoint = endpoint,
+                            .method = "POST",
+                            .path = "/",
+                            .headers = headers,
+                            .body = body,
+                            .body_size = strlen(body),
+                            .total_ms = TOTAL_MS,
+                            .reply_max = REPLY_MAX,
+                            .explain = explain};
+    int rc = aws_request(c, &call, reply, &f, e);
     return rc == 1 ? refused(arn, &f, e) : rc;
 }
 
@@ -126,7 +110,7 @@ static int ask(struct caller *c, const char *arn, struct http_reply *reply, stru
 
 static int unfit(const char *arn, const char *why, const char *advice, struct err *e)
 {
-    return fault_error(e, EINVAL, advice, "secret %.200s %s", arn, why);
+    return aws_error_report(e, EINVAL, advice, "secret %.200s %s", arn, why);
 }
 
 /* A copy without the space around it. Checked, since it goes into a header, where a line break would begin
@@ -172,14 +156,15 @@ static void secret_json_free(cJSON **j)
 static char *member(const char *text, const char *key, const char *arn, struct err *e)
 {
     cleanup_secret_json cJSON *o = cJSON_ParseWithOpts(text, NULL, 1);
-    const cJSON *m = cJSON_GetObjectItemCaseSensitive(o, key);
+    const cJSON *m = json_member(o, key);
     char why[160];
     if (!cJSON_IsObject(o))
         return (void)unfit(arn, "is not a JSON object", "name no JSON member if the whole string is the key",
                            e),
                NULL;
     if (!m)
-        return (void)fault_error(e, ENOENT, NULL, "secret %.200s has no member \"%.80s\"", arn, key), NULL;
+        return (void)aws_error_report(e, ENOENT, NULL, "secret %.200s has no member \"%.80s\"", arn, key),
+               NULL;
     (void)snprintf(why, sizeof why, "has a member \"%.80s\" that is no string", key);
     if (!cJSON_IsString(m))
         return (void)unfit(arn, why, NULL, e), NULL;
@@ -193,10 +178,10 @@ static bool has_nul(const struct http_reply *reply) { return strstr(reply->body,
 static char *value_of(const struct http_reply *reply, const char *arn, const char *key, struct err *e)
 {
     cleanup_secret_json cJSON *o = cJSON_ParseWithOpts(reply->body, NULL, 1);
-    const cJSON *s = cJSON_GetObjectItemCaseSensitive(o, "SecretString");
+    const cJSON *s = json_member(o, "SecretString");
     if (!reply->body || strlen(reply->body) != reply->size || !cJSON_IsObject(o))
-        return (void)fault_error(e, EPROTO, "is it Secrets Manager's endpoint?",
-                                 "secret %.200s: the reply is not Secrets Manager's", arn),
+        return (void)aws_error_report(e, EPROTO, "is it Secrets Manager's endpoint?",
+                                      "secret %.200s: the reply is not Secrets Manager's", arn),
                NULL;
     if (cJSON_IsString(s) && has_nul(reply))
         return (void)unfit(arn, "has a NUL character inside", NULL, e), NULL;
@@ -207,7 +192,7 @@ static char *value_of(const struct http_reply *reply, const char *arn, const cha
     return (void)unfit(arn, "is empty", "store the API key in it", e), NULL;
 }
 
-char *secret_get(struct caller *c, const char *arn, const char *key, struct err *e)
+char *secret_get(struct aws_client *c, const char *arn, const char *key, struct err *e)
 {
     struct http_reply reply = {0};
     char *value = ask(c, arn, &reply, e) == 0 ? value_of(&reply, arn, key, e) : NULL;

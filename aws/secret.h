@@ -2,7 +2,7 @@
  * line that says what to do, and never the value. */
 #ifndef AWS_SECRET_H
 #define AWS_SECRET_H
-#include "aws/call.h"
+#include "aws/request.h"
 
 enum { SECRET_MAX = 1024 };
 /* The current value of the secret `arn`, without white space around it: of its member `key` if that is given,
@@ -10,7 +10,7 @@ enum { SECRET_MAX = 1024 };
  * what AWS_ENDPOINT_URL_SECRETS_MANAGER or AWS_ENDPOINT_URL say. secret_free it. NULL on error, whose code is
  * ENOENT (no such secret or member), EACCES, EINVAL (what is given, or what is there, cannot be used), or
  * passes. */
-char *secret_get(struct caller *c, const char *arn, const char *key, struct err *e);
+char *secret_get(struct aws_client *c, const char *arn, const char *key, struct err *e);
 void secret_free(char *value); /* wipes it */
 /* Is it "arn:PARTITION:secretsmanager:REGION:ACCOUNT:secret:NAME"? For whoever checks settings. */
 int secret_check_arn(const char *arn, struct err *e);

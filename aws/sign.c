@@ -1,7 +1,7 @@
 #include "aws/sign.h"
 #include "aws/digest.h"
 #include "aws/uri.h"
-#include "common/cleanup.h"
+#include "common/base/cleanup.h"
 #include <ctype.h>
 #include <errno.h>
 #include <openssl/evp.h>

@@ -5,7 +5,7 @@
 #ifndef AWS_SIGN_H
 #define AWS_SIGN_H
 #include "aws/keys.h"
-#include "common/err.h"
+#include "common/base/err.h"
 
 #define SIGN_EMPTY "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 struct sign_request {

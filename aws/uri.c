@@ -1,5 +1,5 @@
 #include "aws/uri.h"
-#include "aws/fault.h"
+#include "aws/error.h"
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <curl/curl.h>
@@ -134,7 +134,7 @@ int uri_parse(const char *name, const char *text, struct uri *out, struct err *e
     if (!u)
         return err_set(e, ENOMEM, "taking an address apart", NULL, NULL);
     if (curl_url_set(u, CURLUPART_URL, text, 0) != CURLUE_OK || !take_apart(u, out))
-        return fault_error(e, EINVAL, NULL,
-                           "%s=%.200s is no address: allowed is http[s]://host[:port][/path]", name, text);
+        return aws_error_report(
+            e, EINVAL, NULL, "%s=%.200s is no address: allowed is http[s]://host[:port][/path]", name, text);
     return 0;
 }

@@ -2,7 +2,7 @@
  * this machine or its link, where plain HTTP may carry credentials. */
 #ifndef AWS_URI_H
 #define AWS_URI_H
-#include "common/err.h"
+#include "common/base/err.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>

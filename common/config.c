@@ -30,12 +30,21 @@ int config_flag(const struct config_row *rows, size_t count, const char *flag, c
     return 0;
 }
 
-void config_help(const struct config_row *rows, size_t n, FILE *to)
+const char *config_standard(const struct config_row *rows, size_t n, const char *name)
 {
     for (size_t i = 0; i < n; i++)
-        (void)fprintf(to, "  %-26s %s%s%s%s%s\n", rows[i].name, rows[i].help, *rows[i].standard ? " (" : "",
-                      rows[i].standard, *rows[i].standard ? ")" : "",
-                      rows[i].secret ? "; no flag: arguments are public" : "");
+        if (strcmp(rows[i].name, name) == 0)
+            return rows[i].standard;
+    abort(); /* the caller is mistyped, which the first start shows */
+}
+
+void config_help(const struct config_row *rows, size_t n, FILE *to)
+{
+    for (size_t i = 0; i < n; i++) {
+        const char *standard = rows[i].words ? rows[i].words : rows[i].standard;
+        (void)fprintf(to, "  %-26s %s%s%s%s%s\n", rows[i].name, rows[i].help, *standard ? " (" : "", standard,
+                      *standard ? ")" : "", rows[i].secret ? "; no flag: arguments are public" : "");
+    }
 }
 
 const char *config_env(const char *name, const char *standard)
@@ -180,4 +189,13 @@ int config_word(const char *name, const char *v, struct err *e)
     if (strlen(v) > 64 || v[0] == '.' || v[0] == '-' || strspn(v, letters) != strlen(v))
         return config_wrong(e, name, v, "up to 64 letters, digits, '.', '_' and '-', not '.' or '-' first");
     return 0;
+}
+
+int config_bucket(char *out, size_t size, const char *name, const char *value, struct err *e)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789.-";
+    size_t n = strlen(value);
+    if (n > 0 && (n < 3 || n > 63 || n >= size || strspn(value, letters) != n))
+        return config_wrong(e, name, value, "a bucket's name: 3 to 63 small letters, digits, '.' and '-'");
+    return config_text(out, size, name, value, e);
 }

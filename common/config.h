@@ -3,7 +3,7 @@
  * value and what is allowed. Empty counts as unset. */
 #ifndef COMMON_CONFIG_H
 #define COMMON_CONFIG_H
-#include "common/err.h"
+#include "common/base/err.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -11,9 +11,13 @@
 
 enum { EXIT_SETTING = 64 }; /* EX_USAGE of sysexits.h; the entrypoint does not restart after it */
 struct config_row {
-    const char *name, *help, *standard;
-    bool secret; /* has no flag, since everyone can read a process's arguments */
+    const char *name, *help;
+    const char *standard; /* what counts when it is not set, and nowhere else in the code; may be empty */
+    const char *words;    /* for people, where that depends on something else; or NULL */
+    bool secret;          /* has no flag, since everyone can read a process's arguments */
 };
+/* The default of a setting of the table. */
+const char *config_standard(const struct config_row *rows, size_t n, const char *name);
 /* Is `flag` ("--efs-root", "--efs-root=/efs") in the table? Then puts its value, `next` when there is no '=',
  * into the environment, and *took_next says whether `next` was used. -1: in the table, but without a value.
  * 0: not in it. */
@@ -37,4 +41,6 @@ int config_choice(const char *name, const char *standard, const char *const *wor
 int config_path(char *out, size_t size, const char *name, const char *value, struct err *e);
 /* Letters, digits, '.', '_', '-': may become a part of a path. */
 int config_word(const char *name, const char *value, struct err *e);
+/* A bucket of S3. May be empty. */
+int config_bucket(char *out, size_t size, const char *name, const char *value, struct err *e);
 #endif

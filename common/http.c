@@ -1,5 +1,5 @@
 #include "common/http.h"
-#include "common/cleanup.h"
+#include "common/base/cleanup.h"
 #include <curl/curl.h>
 #include <errno.h>
 #include <stdio.h>

@@ -3,7 +3,7 @@
  * its caller, and gives up soon after *stop is set. */
 #ifndef COMMON_HTTP_H
 #define COMMON_HTTP_H
-#include "common/err.h"
+#include "common/base/err.h"
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -14,6 +14,8 @@
 struct http;
 struct http *http_new(void); /* NULL without memory. curl_global_init must have been called. */
 void http_free(struct http *h);
+static inline void http_freep(struct http **h) { http_free(*h); }
+#define cleanup_http __attribute__((cleanup(http_freep)))
 
 /* A form with one file, sent while it is read: never all of it in memory. */
 struct http_upload {

@@ -1,8 +1,9 @@
 #include "common/log.h"
-#include "common/cleanup.h"
-#include "common/clock.h"
-#include "common/text.h"
-#include <cjson/cJSON.h>
+#include "common/base/cleanup.h"
+#include "common/base/clock.h"
+#include "common/base/text.h"
+#include "common/base/thread.h"
+#include "common/json.h"
 #include <errno.h>
 #include <pthread.h>
 #include <stdarg.h>
@@ -106,7 +107,7 @@ static char *as_json(const char *when, enum log_level level, const char *event, 
 static void remember(const char *when, enum log_level level, const char *event, const char *message,
                      const cJSON *fields)
 {
-    const char *collection = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(fields, "collection"));
+    const char *collection = json_string(fields, "collection");
     (void)pthread_mutex_lock(&recent.mutex);
     struct recent *r = &recent.line[recent.next];
     recent.next = (recent.next + 1) % LOG_RECENT;
@@ -121,12 +122,10 @@ static void remember(const char *when, enum log_level level, const char *event, 
 
 static char *render(enum log_level level, const char *event, char *message, cJSON *fields)
 {
-    char when[40];
-    struct timespec now;
-    struct tm tm;
-    if (clock_gettime(CLOCK_REALTIME, &now) != 0 || !gmtime_r(&now.tv_sec, &tm) ||
-        strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
-        return NULL;
+    char when[UTC_TEXT];
+    struct timespec now = {0};
+    (void)clock_gettime(CLOCK_REALTIME, &now); /* time() lags behind it by a tick */
+    utc_text(now.tv_sec, when);
     text_make_utf8(message); /* cJSON passes bytes above 0x7f through: a line that is not UTF-8 is no JSON */
     for (cJSON *f = fields ? fields->child : NULL; f; f = f->next)
         if (cJSON_IsString(f))
@@ -138,7 +137,7 @@ static char *render(enum log_level level, const char *event, char *message, cJSO
 }
 
 /* With the mutex held, which is let go while writing. */
-static void write_unlocked(char *line)
+static void write_out_locked(char *line)
 {
     q.busy = true;
     (void)pthread_mutex_unlock(&q.mutex);
@@ -160,7 +159,7 @@ static void *writer(void *arg)
         char *line = q.line[q.head];
         q.head = (q.head + 1) % QUEUE_MAX;
         q.count--;
-        write_unlocked(line);
+        write_out_locked(line);
         if (q.dropped > 0) {
             char text[96];
             (void)snprintf(text, sizeof text, "%u log lines were dropped: nobody read them in time",
@@ -168,7 +167,7 @@ static void *writer(void *arg)
             q.dropped = 0;
             char *said = render(LOG_WARN, "log_dropped", text, NULL);
             if (said)
-                write_unlocked(said);
+                write_out_locked(said);
         }
     }
     (void)pthread_mutex_unlock(&q.mutex);
@@ -180,7 +179,7 @@ void log_open(const char *program, enum log_level level, bool text)
     q.program = program;
     q.level = level;
     q.text = text;
-    if (!q.running && pthread_create(&q.thread, NULL, writer, NULL) == 0)
+    if (!q.running && thread_start(&q.thread, "log", writer, NULL) == 0)
         q.running = true; /* without a thread, lines are written by their callers */
 }
 
@@ -257,12 +256,10 @@ void log_fields(enum log_level level, const char *event, cJSON *fields, const ch
 
 static bool add_recent(cJSON *list, struct recent *r)
 {
-    cJSON *o = cJSON_CreateObject();
+    cJSON *o = json_append_object(list);
     text_make_utf8(r->message); /* it may have been cut inside a character */
     text_make_utf8(r->collection);
-    if (!o || !cJSON_AddItemToArray(list, o))
-        return cJSON_Delete(o), false;
-    return cJSON_AddStringToObject(o, "time", r->when) &&
+    return o && cJSON_AddStringToObject(o, "time", r->when) &&
            cJSON_AddStringToObject(o, "level", names[r->level]) &&
            cJSON_AddStringToObject(o, "event", r->event) &&
            cJSON_AddStringToObject(o, "message", r->message) &&

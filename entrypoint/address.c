@@ -1,18 +1,12 @@
 #include "entrypoint/address.h"
+#include "common/base/listens.h"
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
-uint16_t address_port(const char *text)
-{
-    char *end = NULL;
-    if (*text < '0' || *text > '9') /* strtoul takes blanks and signs */
-        return 0;
-    unsigned long n = strtoul(text, &end, 10);
-    return *end || n > UINT16_MAX ? 0 : (uint16_t)n;
-}
+uint16_t address_port(const char *text) { return (uint16_t)listens_port(text); }
 
 static void make_v4(struct address *a, struct in_addr host, uint16_t port)
 {
@@ -66,12 +60,6 @@ bool address_make(struct address *a, const char *host, uint16_t port)
 bool address_parse(struct address *a, const char *text)
 {
     char host[INET6_ADDRSTRLEN + 2];
-    const char *colon = strrchr(text, ':');
-    size_t n = colon ? (size_t)(colon - text) : 0;
-    /* More than one colon without brackets: nobody can tell an IPv6 address from its port. */
-    if (!colon || n >= sizeof host || (*text != '[' && memchr(text, ':', n)))
-        return false;
-    memcpy(host, text, n);
-    host[n] = '\0';
-    return address_make(a, n == 0 ? "127.0.0.1" : host, address_port(colon + 1));
+    const char *port;
+    return listens_split(text, host, sizeof host, &port) && address_make(a, host, address_port(port));
 }

@@ -1,8 +1,9 @@
 /* qdrant-entrypoint: PID 1 of the container. Starts Qdrant and the replicator, forwards signals, reaps,
  * restarts the replicator, ends with Qdrant's exit code. As `qdrant-entrypoint health` the container's health
  * check. libc only. qdrant-entrypoint(8) tells the rest. */
-#include "entrypoint/check.h"
-#include "entrypoint/say.h"
+#include "entrypoint/answer.h"
+#include "entrypoint/health_command.h"
+#include "entrypoint/log.h"
 #include "entrypoint/spawn.h"
 #include "entrypoint/supervise.h"
 #include <errno.h>
@@ -26,8 +27,10 @@ int main(int argc, char **argv)
     static struct settings settings;
     static struct supervisor supervisor;
     fill_std_fds();
-    if (check_is_meant(argc, argv))
-        return check_run(argc, argv);
+    if (health_command_is_meant(argc, argv))
+        return health_command_run(argc, argv);
+    if (answer_is_meant(argc, argv))
+        return answer_run(argc, argv);
     say_open();
     settings_read(&settings, argc, argv);
     if (supervisor_open(&supervisor, &settings) != 0 || supervisor_start(&supervisor) != 0) {

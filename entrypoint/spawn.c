@@ -1,10 +1,12 @@
 #include "entrypoint/spawn.h"
-#include "entrypoint/say.h"
+#include "common/base/fds.h"
+#include "entrypoint/log.h"
+#include "entrypoint/qdrant_files.h"
 #include "entrypoint/signals.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/close_range.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -14,7 +16,7 @@
 
 enum {
     NICER = 10,
-    IOPRIO_WHO_PROCESS = 1,           /* ioprio_set(2); libc has no header for it */
+    IOPRIO_WHO_PGRP = 2,              /* ioprio_set(2); libc has no header for it */
     BEST_EFFORT_LOWEST = 2 << 13 | 7, /* class 2, level 7 */
 };
 
@@ -22,16 +24,20 @@ static const char recovery_message[] =
     "Qdrant was killed during initialization. Most likely it's Out-of-Memory.\n"
     "Please check memory consumption, increase memory limit or remove some collections and restart";
 
-_Noreturn void spawn_become(char **argv)
+/* The pipe is empty, so that its byte has room; SIGPIPE ends a child whose parent is gone. */
+static _Noreturn void become(char **argv, int runs)
 {
     signals_give_back();
     (void)execvp(argv[0], argv);
     int code = errno == ENOENT ? EXIT_NOT_FOUND : EXIT_CANNOT_RUN;
     say(SAY_ERROR, "cannot_run", "cannot run %s: %s", argv[0], strerror(errno));
-    _exit(code);
+    ssize_t told = runs >= 0 ? write(runs, "!", 1) : 0;
+    _exit(told < 0 ? EXIT_CANNOT_RUN : code);
 }
 
-pid_t spawn_qdrant(char **argv, bool recovery)
+_Noreturn void spawn_become(char **argv) { become(argv, -1); }
+
+pid_t spawn_qdrant(char **argv, bool recovery, int runs)
 {
     pid_t pid = fork();
     if (pid != 0)
@@ -39,7 +45,7 @@ pid_t spawn_qdrant(char **argv, bool recovery)
     say_in_child();
     if (recovery && setenv("QDRANT__STORAGE__RECOVERY_MODE", recovery_message, 1) != 0)
         say(SAY_ERROR, "failed", "cannot set QDRANT__STORAGE__RECOVERY_MODE: %s", strerror(errno));
-    spawn_become(argv);
+    become(argv, runs);
 }
 
 /* The kernel's out-of-memory killer takes the process with the highest score, and 1000 is above any other: a
@@ -54,18 +60,6 @@ static int offer_to_oom_killer(void)
     (void)close(fd); /* procfs takes the value in write */
     errno = error;
     return n == 4 ? 0 : -1;
-}
-
-/* Nothing but 0, 1 and 2 of what whoever started us left open. Kernels before 5.11 do not know the flag. */
-static int keep_only_std(void)
-{
-    if (close_range(3, UINT_MAX, CLOSE_RANGE_CLOEXEC) == 0)
-        return 0;
-    long limit = sysconf(_SC_OPEN_MAX);
-    for (int fd = 3; fd < limit; fd++)
-        if (fcntl(fd, F_SETFD, FD_CLOEXEC) != 0 && errno != EBADF)
-            return -1;
-    return 0;
 }
 
 /* Stdin is Qdrant's. */
@@ -90,14 +84,40 @@ static void step_behind_qdrant(void)
 {
     warn_if(setpgid(0, 0) != 0, "its own process group");
     warn_if(offer_to_oom_killer() != 0, "oom_score_adj");
-    errno = 0;
-    warn_if(nice(NICER) == -1 && errno != 0, "nice"); /* -1 can be a niceness, too */
-    warn_if(syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, BEST_EFFORT_LOWEST) != 0, "ioprio_set");
     warn_if(no_stdin() != 0, "/dev/null for stdin");
-    warn_if(keep_only_std() != 0, "close_range");
+    warn_if(fds_keep_std() != 0, "close_range");
 }
 
-pid_t spawn_replicator(char *path)
+/* The whole group, with every thread of it (setpriority(2) of one process is that of one thread). */
+void spawn_step_behind(pid_t group)
+{
+    int ours = getpriority(PRIO_PROCESS, 0); /* that of the entrypoint, also in its child; it cannot fail */
+    warn_if(setpriority(PRIO_PGRP, (id_t)group, ours + NICER) != 0, "nice");
+    warn_if(syscall(SYS_ioprio_set, IOPRIO_WHO_PGRP, group, BEST_EFFORT_LOWEST) != 0, "ioprio_set");
+}
+
+static void tell_gate(int gate)
+{
+    char text[16] = "open";
+    if (gate >= 0)
+        (void)snprintf(text, sizeof text, "%d", gate);
+    warn_if(setenv("QDRANT_RESTORE_GATE", text, 1) != 0, "QDRANT_RESTORE_GATE");
+    warn_if(gate >= 0 && fcntl(gate, F_SETFD, 0) != 0, "the gate's descriptor");
+}
+
+static void tell_stop(const struct spawn_words *words)
+{
+    char fd[16], seconds[16], restore_pending[24];
+    (void)snprintf(restore_pending, sizeof restore_pending, "%lld", (long long)words->hold_ms);
+    warn_if(setenv("QDRANT_STOP_HOLD", restore_pending, 1) != 0, "QDRANT_STOP_HOLD");
+    (void)snprintf(fd, sizeof fd, "%d", words->publishes);
+    (void)snprintf(seconds, sizeof seconds, "%u", words->grace_seconds);
+    warn_if(setenv("STOP_GRACE_SECONDS", seconds, 1) != 0, "STOP_GRACE_SECONDS");
+    warn_if(setenv("QDRANT_STOP_WORD", fd, 1) != 0, "QDRANT_STOP_WORD");
+    warn_if(words->publishes >= 0 && fcntl(words->publishes, F_SETFD, 0) != 0, "the descriptor for the stop");
+}
+
+pid_t spawn_replicator(char *path, const struct spawn_words *words, int runs)
 {
     pid_t parent = getpid(), pid = fork();
     if (pid == 0) {
@@ -108,7 +128,12 @@ pid_t spawn_replicator(char *path)
         if (getppid() != parent)
             _exit(EXIT_CANNOT_RUN);
         step_behind_qdrant();
-        spawn_become(argv);
+        if (words->gate < 0)
+            spawn_step_behind(getpid());
+        tell_gate(words->gate);
+        tell_stop(words);
+        qdrant_files_tell();
+        become(argv, runs);
     }
     /* Here too, so that a signal to the group right after this reaches it. EACCES: it did it itself and is
      * past exec already; ESRCH: it is gone already. */

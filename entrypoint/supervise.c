@@ -1,8 +1,10 @@
 #include "entrypoint/supervise.h"
-#include "entrypoint/say.h"
+#include "common/base/storage.h"
+#include "entrypoint/log.h"
 #include "entrypoint/signals.h"
 #include "entrypoint/spawn.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -52,10 +54,67 @@ static void send(pid_t to, int sig, const char *whom)
         say(SAY_ERROR, "failed", "cannot send %s to %s: %s", signals_name(sig), whom, strerror(errno));
 }
 
+static void close_end(int *fd)
+{
+    if (*fd >= 0)
+        (void)close(*fd); /* only read from, or not written to */
+    *fd = -1;
+}
+
+/* `*ours` is the end to read from, `*theirs` the replicator's. */
+static int open_words(int *ours, int *theirs)
+{
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0)
+        return -1;
+    *ours = ends[0];
+    *theirs = ends[1];
+    return 0;
+}
+
+/* For whom is started next; returns the child's end. Without one (-1) its start is not told. */
+static int open_runs(int *ours)
+{
+    int theirs = -1;
+    close_end(ours);
+    (void)open_words(ours, &theirs);
+    return theirs;
+}
+
+static int64_t hold_of(const struct supervisor *sv)
+{
+    return sv->settings->snapshot_on_stop ? stop_hold(sv->stop.grace_ms) : 0;
+}
+
+/* With descriptors of its own for each replicator, one that died cannot let Qdrant in any more. */
+static pid_t spawn_with_words(struct supervisor *sv)
+{
+    struct spawn_words words = {
+        .gate = -1, .publishes = -1, .hold_ms = hold_of(sv), .grace_seconds = sv->settings->grace_seconds};
+    close_end(&sv->gate);
+    close_end(&sv->word);
+    int runs = open_runs(&sv->replicator_runs);
+    pid_t pid = -1;
+    if ((!sv->held || open_words(&sv->gate, &words.gate) == 0) &&
+        open_words(&sv->word, &words.publishes) == 0)
+        pid = spawn_replicator(sv->settings->replicator, &words, runs);
+    int why = errno;
+    close_end(&runs);
+    close_end(&words.gate);
+    close_end(&words.publishes);
+    if (pid < 0) {
+        close_end(&sv->gate);
+        close_end(&sv->word);
+        close_end(&sv->replicator_runs);
+    }
+    errno = why;
+    return pid;
+}
+
 static void start_replicator(struct supervisor *sv)
 {
     sv->replicator_due = 0;
-    pid_t pid = spawn_replicator(sv->settings->replicator);
+    pid_t pid = spawn_with_words(sv);
     if (pid < 0) {
         say(SAY_ERROR, "failed", "cannot start the replicator: %s; trying again", strerror(errno));
         sv->replicator_due = now_ms() + backoff_wait(&sv->backoff, 0, chance());
@@ -63,18 +122,32 @@ static void start_replicator(struct supervisor *sv)
     }
     sv->replicator = pid;
     sv->replicator_since = now_ms();
-    say(SAY_INFO, "replicator_started", "started the replicator, %s, pid %d", sv->settings->replicator,
-        (int)pid);
+}
+
+/* The replicator says itself what a stop loses, unless it is gone before. Once. */
+static void say_lost(struct supervisor *sv, const char *why)
+{
+    if (sv->stop.owed)
+        say(SAY_ERROR, "stop_not_snapshotted",
+            "the last snapshots were not made, or not all of them: %s. What was written since the last "
+            "backups is on this disk alone, and is lost with it",
+            why);
+    else if (sv->stop.publishing)
+        say(SAY_ERROR, "left_unpublished",
+            "finished snapshots may not be on EFS: %s while it put them there. What is not there is on this "
+            "disk alone",
+            why);
+    sv->stop.owed = sv->stop.publishing = false;
 }
 
 /* What the policy said is to be done. */
-static void carry_out(struct supervisor *sv, unsigned todo, int sig)
+static void carry_out(struct supervisor *sv, unsigned todo)
 {
     if ((todo & TODO_PASS_ON) && sv->qdrant > 0)
-        send(sv->qdrant, sig, "Qdrant");
+        send(sv->qdrant, sv->stop.sig, "Qdrant");
     if ((todo & TODO_TERM_REPLICATOR) && sv->replicator > 0)
         send(-sv->replicator, SIGTERM, "the replicator");
-    if ((todo & TODO_LAST_CALL) && sv->qdrant > 0) {
+    if ((todo & TODO_SECOND_TERM) && sv->qdrant > 0) {
         say(SAY_WARN, "last_call", "Qdrant still runs; it is told once more, by TERM, before it is killed");
         send(sv->qdrant, SIGTERM, "Qdrant");
     }
@@ -85,10 +158,33 @@ static void carry_out(struct supervisor *sv, unsigned todo, int sig)
     }
     if ((todo & TODO_KILL_REPLICATOR) && sv->replicator > 0) {
         say(SAY_WARN, "replicator_killed", "the replicator did not stop in time and is killed");
+        say_lost(sv, "the replicator hung and was killed");
         send(-sv->replicator, SIGKILL, "the replicator");
     }
     if (todo & TODO_LEAVE)
         sv->leave = true;
+}
+
+/* Qdrant, which was held back, is told to stop. */
+static void let_go(struct supervisor *sv, unsigned todo, const char *why)
+{
+    if (todo & TODO_PASS_ON)
+        say(SAY_INFO, "qdrant_told", "Qdrant is told to stop: %s", why);
+    carry_out(sv, todo);
+}
+
+static void take_word(struct supervisor *sv);
+
+/* Its last words come first: they may lie there unread. */
+static void ended_in_stop(struct supervisor *sv, int status)
+{
+    char text[64], why[100];
+    if (sv->word >= 0)
+        take_word(sv);
+    say(SAY_INFO, "replicator_ended", "the replicator ended %s", how(status, text, sizeof text));
+    (void)snprintf(why, sizeof why, "the replicator ended %s", text);
+    if (sv->stop.owed || WIFSIGNALED(status))
+        say_lost(sv, why);
 }
 
 static void replicator_ended(struct supervisor *sv, int status)
@@ -96,8 +192,18 @@ static void replicator_ended(struct supervisor *sv, int status)
     char text[64];
     sv->replicator = 0;
     if (sv->stop.phase != STOP_NONE) {
-        say(SAY_INFO, "replicator_ended", "the replicator ended %s", how(status, text, sizeof text));
-        carry_out(sv, stop_on_replicator_end(&sv->stop), 0);
+        ended_in_stop(sv, status);
+        let_go(sv, stop_on_replicator_end(&sv->stop), "the replicator is gone");
+        return;
+    }
+    if (code_of(status) == EXIT_SETTING && sv->held) {
+        say(SAY_ERROR, "restore_refused",
+            "the replicator found a wrong setting (its own line says which), and this node's empty disk "
+            "cannot be "
+            "restored: Qdrant is not started. Correct the setting; RESTORE_ON_EMPTY=never starts Qdrant "
+            "without a restore");
+        sv->exit_code = EXIT_SETTING;
+        sv->leave = true;
         return;
     }
     if (code_of(status) == EXIT_SETTING) {
@@ -120,6 +226,18 @@ static bool initialized(const char *file)
     return stat(file, &st) == 0 && S_ISREG(st.st_mode);
 }
 
+static pid_t fork_qdrant(struct supervisor *sv, bool recovery)
+{
+    int runs = open_runs(&sv->qdrant_runs);
+    pid_t pid = spawn_qdrant(sv->settings->qdrant_argv, recovery, runs);
+    int why = errno;
+    close_end(&runs);
+    if (pid < 0)
+        close_end(&sv->qdrant_runs);
+    errno = why;
+    return pid;
+}
+
 static bool recover(struct supervisor *sv)
 {
     struct recovery r = {.allowed = sv->settings->recovery_allowed,
@@ -128,7 +246,7 @@ static bool recover(struct supervisor *sv)
     if (!recovery_wanted(&r, sv->exit_code) || initialized(sv->settings->init_file))
         return false;
     sv->recovery_used = true;
-    pid_t pid = spawn_qdrant(sv->settings->qdrant_argv, true);
+    pid_t pid = fork_qdrant(sv, true);
     if (pid < 0) {
         say(SAY_ERROR, "failed", "cannot start Qdrant in recovery mode: %s", strerror(errno));
         return false;
@@ -136,7 +254,7 @@ static bool recover(struct supervisor *sv)
     sv->qdrant = pid;
     say(SAY_ERROR, "recovery_mode",
         "Qdrant was killed before it finished its start, most likely out of memory; "
-        "started it once more in recovery mode, pid %d",
+        "it is started once more in recovery mode, pid %d",
         (int)pid);
     return true;
 }
@@ -151,7 +269,7 @@ static void qdrant_ended(struct supervisor *sv, int status)
     if (recover(sv))
         return;
     sv->replicator_due = 0;
-    carry_out(sv, stop_on_qdrant_end(&sv->stop, sv->replicator > 0, now_ms()), 0);
+    carry_out(sv, stop_on_qdrant_end(&sv->stop, sv->replicator > 0, now_ms()));
 }
 
 static void reap(struct supervisor *sv)
@@ -184,20 +302,30 @@ static void on_signal(struct supervisor *sv, const struct signalfd_siginfo *info
         return;
     }
     bool first_stop = sv->stop.phase == STOP_NONE && stop_signal(sig);
-    unsigned todo = stop_on_signal(&sv->stop, sig, now_ms());
     /* A key of the terminal, which goes to all of the foreground: Qdrant is in our process group and has it.
      */
-    if (info->ssi_code == SI_KERNEL)
+    bool has_it = info->ssi_code == SI_KERNEL;
+    if (first_stop)
+        sv->stop.hold_ms = !has_it && sv->qdrant > 0 && sv->replicator > 0 ? hold_of(sv) : 0;
+    unsigned todo = stop_on_signal(&sv->stop, sig, now_ms());
+    if (has_it)
         todo &= ~(unsigned)TODO_PASS_ON;
     if (first_stop)
         say(SAY_INFO, "stop_asked",
             "stop asked by signal %s from pid %u (0: from outside the container); all is over in %u s at the "
             "latest",
             signals_name(sig), info->ssi_pid, sv->settings->grace_seconds);
+    else if (todo & TODO_PASS_ON)
+        say(SAY_INFO, "qdrant_told", "Qdrant is told to stop: a second signal came, %s", signals_name(sig));
     else
-        say(SAY_DEBUG, "signal", "signal %s from pid %u %s", signals_name(sig), info->ssi_pid,
-            todo & TODO_PASS_ON ? "goes to Qdrant" : "is not passed on");
-    carry_out(sv, todo, sig);
+        say(SAY_DEBUG, "signal", "signal %s from pid %u is not passed on", signals_name(sig), info->ssi_pid);
+    if (first_stop && sv->qdrant > 0 && sv->replicator == 0 && hold_of(sv) > 0)
+        sv->stop.owed = true, say_lost(sv, "the replicator does not run");
+    carry_out(sv, todo);
+    if (first_stop && sv->held) { /* there is no Qdrant to wait for */
+        sv->exit_code = EXIT_STOPPED;
+        carry_out(sv, stop_on_qdrant_end(&sv->stop, sv->replicator > 0, now_ms()));
+    }
 }
 
 /* One batch a turn, then back to the clock: whoever floods us with signals cannot hold up the budget. */
@@ -213,11 +341,14 @@ static void take_time(struct supervisor *sv)
 {
     int64_t now = now_ms();
     unsigned todo = stop_on_time(&sv->stop, now);
+    if (todo & TODO_PASS_ON)
+        say(SAY_WARN, "qdrant_told",
+            "Qdrant is told to stop: the time for snapshots is over, or the replicator hangs");
     if ((todo & TODO_LEAVE) && sv->qdrant > 0) {
         say(SAY_ERROR, "left_behind", "Qdrant hangs in the kernel and is left behind");
         sv->exit_code = EXIT_SIGNAL + SIGKILL;
     }
-    carry_out(sv, todo, 0);
+    carry_out(sv, todo);
     if (sv->stop.phase == STOP_NONE && sv->replicator_due > 0 && now >= sv->replicator_due)
         start_replicator(sv);
 }
@@ -245,6 +376,7 @@ static int wait_blindly(struct supervisor *sv)
 int supervisor_open(struct supervisor *sv, struct settings *settings)
 {
     sv->settings = settings;
+    sv->gate = sv->word = sv->qdrant_runs = sv->replicator_runs = -1;
     sv->stop.grace_ms = (int64_t)settings->grace_seconds * 1000;
     sv->timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
     sv->signals = signals_take();
@@ -256,13 +388,155 @@ int supervisor_open(struct supervisor *sv, struct settings *settings)
     return 0;
 }
 
+static int start_qdrant(struct supervisor *sv)
+{
+    pid_t pid = fork_qdrant(sv, false);
+    if (pid < 0)
+        return -1;
+    sv->qdrant = pid;
+    return 0;
+}
+
+/* Does the program run? A byte: it cannot, and the child has said why. */
+static bool runs_now(int *runs)
+{
+    char byte;
+    ssize_t n = read(*runs, &byte, 1);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return false;
+    close_end(runs);
+    return n == 0;
+}
+
+/* A child that is killed on its way ends its pipe, too: at a stop nothing is said of a start. */
+static void take_starts(struct supervisor *sv, bool qdrant, bool replicator)
+{
+    if (sv->stop.phase != STOP_NONE) {
+        close_end(&sv->qdrant_runs);
+        close_end(&sv->replicator_runs);
+    }
+    if (qdrant && sv->qdrant_runs >= 0 && runs_now(&sv->qdrant_runs))
+        say(SAY_INFO, "qdrant_started", "started Qdrant, %s, pid %d", sv->settings->qdrant_argv[0],
+            (int)sv->qdrant);
+    if (replicator && sv->replicator_runs >= 0 && runs_now(&sv->replicator_runs))
+        say(SAY_INFO, "replicator_started", "started the replicator, %s, pid %d", sv->settings->replicator,
+            (int)sv->replicator);
+}
+
+/* The replicator writes one line when all is restored. Its end without one is seen by reap. */
+static void take_gate(struct supervisor *sv)
+{
+    char line[16];
+    ssize_t n = read(sv->gate, line, sizeof line);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    close_end(&sv->gate);
+    if (n < 5 || strncmp(line, "open\n", 5) != 0 || sv->stop.phase != STOP_NONE)
+        return;
+    sv->held = false;
+    if (sv->replicator > 0)
+        spawn_step_behind(sv->replicator);
+    if (start_qdrant(sv) == 0)
+        return;
+    say(SAY_ERROR, "failed", "cannot start Qdrant: %s", strerror(errno));
+    sv->exit_code = EXIT_CANNOT_RUN;
+    sv->leave = true;
+}
+
+static void on_word(struct supervisor *sv, const char *word)
+{
+    if (strcmp(word, "snapshots") == 0) {
+        carry_out(sv, stop_on_snapshots(&sv->stop, false));
+        if (sv->stop.phase == STOP_HELD)
+            say(SAY_INFO, "qdrant_waits",
+                "what was written since the last snapshots is snapshotted first; Qdrant is told to stop "
+                "after that, "
+                "within %lld s",
+                (long long)(sv->stop.hold_ms / 1000));
+    } else if (strcmp(word, "snapshotted") == 0) {
+        let_go(sv, stop_on_snapshots(&sv->stop, true), "there are no more snapshots to be made");
+    } else if (strcmp(word, "publishing") == 0) {
+        stop_on_publishing(&sv->stop);
+        say(SAY_INFO, "replicator_publishes",
+            "the replicator has finished snapshots to put on EFS, and what is left of STOP_GRACE_SECONDS "
+            "(%u) to "
+            "do it in",
+            sv->settings->grace_seconds);
+    }
+}
+
+/* At a stop the replicator writes a line for each thing that it does. It has few words, which come as a
+ * whole. */
+static void take_word(struct supervisor *sv)
+{
+    char text[128], *save = NULL;
+    ssize_t n = read(sv->word, text, sizeof text - 1);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (n <= 0) {
+        close_end(&sv->word);
+        return;
+    }
+    text[n] = 0;
+    for (char *word = strtok_r(text, "\n", &save); word && sv->stop.phase != STOP_NONE;
+         word = strtok_r(NULL, "\n", &save))
+        on_word(sv, word);
+}
+
+/* False: Qdrant must not start, and `sv` has the exit code. The storage is on the task's own disk: looking at
+ * it does not hang with EFS. */
+static bool look_at_storage(struct supervisor *sv)
+{
+    static const char *const refused[] = {
+        [GATE_NO_EFS] =
+            "RESTORE_ON_EMPTY is set and EFS_ROOT is not: there is nothing to restore this empty disk from; "
+            "set EFS_ROOT, or RESTORE_ON_EMPTY=never",
+        [GATE_NO_CLUSTER] = "RESTORE_ON_EMPTY is set, and Qdrant is to be a node of a cluster: one node's "
+                            "backup restored by itself is "
+                            "a part of the collections that looks like all. Unset RESTORE_ON_EMPTY; "
+                            "docker/RUNBOOK.md tells how it comes back: \"A node of a cluster is lost\", "
+                            "\"All nodes lost\""};
+    const struct settings *s = sv->settings;
+    enum storage_state state = storage_look(s->storage);
+    struct gate_facts facts = {.restore = s->restore_wanted,
+                               .efs = s->backups_wanted,
+                               .clustered = s->clustered,
+                               .empty = state != STORAGE_DATA && state != STORAGE_SETTLED};
+    enum gate gate = gate_decide(&facts);
+    if (gate == GATE_NO_EFS || gate == GATE_NO_CLUSTER) {
+        say(SAY_ERROR, "restore_refused", "%s. Qdrant is not started", refused[gate]);
+        sv->exit_code = EXIT_SETTING;
+        return false;
+    }
+    sv->held = gate == GATE_CLOSED;
+    if (sv->held)
+        say(SAY_INFO, "qdrant_held",
+            "Qdrant's storage %s is %s: Qdrant is held back until the replicator has restored it", s->storage,
+            state == STORAGE_EMPTY       ? "empty"
+            : state == STORAGE_RESTORING ? "being restored"
+                                         : "not to be read");
+    else if (s->restore_wanted && s->clustered)
+        say(SAY_ERROR, "restore_refused",
+            "RESTORE_ON_EMPTY has no effect on a node of a cluster, and keeps one with an empty disk from "
+            "starting: unset "
+            "it");
+    return true;
+}
+
 int supervisor_start(struct supervisor *sv)
 {
-    sv->qdrant = spawn_qdrant(sv->settings->qdrant_argv, false);
-    if (sv->qdrant < 0)
+    if (!look_at_storage(sv)) {
+        sv->leave = true;
+        return 0;
+    }
+    if (!sv->held && start_qdrant(sv) != 0)
         return -1;
-    say(SAY_INFO, "qdrant_started", "started Qdrant, %s, pid %d", sv->settings->qdrant_argv[0],
-        (int)sv->qdrant);
+    if (sv->settings->snapshot_on_stop && hold_of(sv) == 0)
+        say(SAY_WARN, "stop_too_short",
+            "a stop makes no snapshots of what was written last: STOP_GRACE_SECONDS=%u leaves Qdrant no time "
+            "for "
+            "it; use 10 or more (50, with stopTimeout 60), or SNAPSHOT_ON_STOP=off",
+            sv->settings->grace_seconds);
     if (sv->settings->backups_wanted)
         start_replicator(sv);
     else
@@ -274,13 +548,27 @@ int supervisor_start(struct supervisor *sv)
 
 int supervisor_run(struct supervisor *sv)
 {
-    struct pollfd fds[] = {{.fd = sv->signals, .events = POLLIN}, {.fd = sv->timer, .events = POLLIN}};
+    struct pollfd fds[] = {{.fd = sv->signals, .events = POLLIN},
+                           {.fd = sv->timer, .events = POLLIN},
+                           {.events = POLLIN},
+                           {.events = POLLIN},
+                           {.events = POLLIN},
+                           {.events = POLLIN}};
     while (!sv->leave) {
         arm(sv);
-        if (poll(fds, 2, -1) < 0 && errno != EINTR)
+        fds[2].fd = sv->gate; /* -1 is none, to poll too */
+        fds[3].fd = sv->word;
+        fds[4].fd = sv->qdrant_runs;
+        fds[5].fd = sv->replicator_runs;
+        if (poll(fds, sizeof fds / sizeof *fds, -1) < 0 && errno != EINTR)
             return wait_blindly(sv);
-        if (fds[0].revents)
+        take_starts(sv, fds[4].revents, fds[5].revents); /* before a child's end, and before a stop */
+        if (fds[2].revents && sv->gate >= 0)
+            take_gate(sv); /* before a child's end is looked at: its last word was said before it */
+        if (fds[0].revents && !sv->leave)
             take_signals(sv);
+        if (fds[3].revents && sv->word >= 0 && !sv->leave)
+            take_word(sv); /* after the signal that it is an answer to */
         if (!sv->leave)
             take_time(sv);
     }

@@ -2,7 +2,7 @@
  * and never makes a system call that a hung mount could hold. What it decides is in policy. */
 #ifndef ENTRYPOINT_SUPERVISE_H
 #define ENTRYPOINT_SUPERVISE_H
-#include "entrypoint/policy.h"
+#include "entrypoint/supervise_policy.h"
 #include "entrypoint/settings.h"
 #include <sys/types.h>
 
@@ -16,6 +16,10 @@ struct supervisor {
     struct backoff backoff;
     struct stop stop;
     int signals, timer;
+    bool held;                        /* Qdrant is held back until the replicator has restored its disk ... */
+    int gate;                         /* ... and says so here; -1: no replicator that could */
+    int qdrant_runs, replicator_runs; /* end once the program runs (spawn.h); -1: that is known */
+    int word; /* here it says at a stop that it has snapshots to publish; -1: it cannot */
 };
 
 /* Take over signals and orphans. -1 with errno when the kernel has no descriptor left for us. */

@@ -1,5 +1,5 @@
 #include "qdrant/canonical.h"
-#include "common/cleanup.h"
+#include "common/base/cleanup.h"
 #include <cjson/cJSON.h>
 #include <openssl/evp.h>
 #include <stdlib.h>

@@ -8,6 +8,8 @@ struct cJSON;
 struct canonical;
 struct canonical *canonical_new(void); /* NULL without memory */
 void canonical_free(struct canonical *c);
+static inline void canonical_freep(struct canonical **c) { canonical_free(*c); }
+#define cleanup_canonical __attribute__((cleanup(canonical_freep)))
 /* False without memory. */
 bool canonical_add(struct canonical *c, const struct cJSON *value);
 /* Bytes that went in. */

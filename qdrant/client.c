@@ -1,15 +1,17 @@
 #include "qdrant/client.h"
-#include "common/cleanup.h"
+#include "common/base/cleanup.h"
 #include "common/http.h"
-#include "common/text.h"
-#include <cjson/cJSON.h>
+#include "common/base/text.h"
+#include "common/base/string_list.h"
+#include "common/json.h"
+#include "qdrant/denial.h"
 #include <curl/curl.h>
 #include <errno.h>
 #include <string.h>
 
 enum {
     PATH_SIZE = 2048, /* a name of 255 bytes is 765 escaped, and a path may have two */
-    ASK_MS = 5000,
+    PROBE_MS = 5000,
     DELETE_MS = 30000,
     COUNT_MS = 120000,   /* it reads every id */
     LIST_MAX = 16 << 20, /* 10,000 collections, or the /metrics of as many */
@@ -30,10 +32,6 @@ struct question {
     struct http *keep; /* the connection to use; NULL: a new one */
 };
 
-static void json_free(cJSON **j) { cJSON_Delete(*j); }
-#define cleanup_json __attribute__((cleanup(json_free)))
-static void http_freep(struct http **h) { http_free(*h); }
-#define cleanup_http __attribute__((cleanup(http_freep)))
 static void curl_freep(char **s) { curl_free(*s); }
 #define cleanup_curl __attribute__((cleanup(curl_freep)))
 
@@ -78,7 +76,7 @@ static int send_once(struct qdrant *q, const struct question *ask, const char *k
                              .body_size = ask->json ? strlen(ask->json) : 0,
                              .upload = ask->upload,
                              .ca_file = q->settings->ca_file[0] ? q->settings->ca_file : NULL,
-                             .total_ms = ask->total_ms ? ask->total_ms : ASK_MS,
+                             .total_ms = ask->total_ms ? ask->total_ms : PROBE_MS,
                              .reply_max = LIST_MAX,
                              .stop = q->stop};
     int rc = http_do(h, &r, reply, e);
@@ -115,9 +113,10 @@ static int answered(const struct question *ask, const struct http_reply *reply, 
     (void)text_printable(reply->body, said, sizeof said);
     (void)snprintf(text, sizeof text, "Qdrant answered %ld to %s %.300s%s%s", status, ask->method, ask->path,
                    *said ? ": " : "", said);
-    if (status == 401 || status == 403)
-        return fail(e, QDRANT_REFUSED, text,
-                    "check the API key (AK_ARN, QDRANT_API_KEY_FILE or QDRANT_API_KEY)");
+    enum denial denial = denial_of(status, reply->body ? reply->body : "");
+    if (denial != DENIAL_NONE)
+        return fail(e, denial == DENIAL_KEY || denial == DENIAL_RIGHTS ? QDRANT_REFUSED : QDRANT_ANSWERED,
+                    text, denial_advice(denial));
     if (status >= 300 && status < 400)
         return fail(e, QDRANT_ANSWERED, text,
                     "redirects are not followed; set QDRANT_URL to the address itself");
@@ -125,15 +124,27 @@ static int answered(const struct question *ask, const struct http_reply *reply, 
 }
 
 /* 0 when the answer is 200. */
-static int ask(struct qdrant *q, const struct question *what, struct http_reply *reply, struct err *e)
+static int ask_hear(struct qdrant *q, const struct question *what, struct http_reply *reply,
+                    struct qdrant_answer *other, struct err *e)
 {
+    if (other)
+        *other = (struct qdrant_answer){0};
     if (send_question(q, what, reply, e) != 0)
         return -1;
     if (reply->status == 200)
         return 0;
+    if (other) {
+        other->status = reply->status;
+        (void)text_printable(reply->body, other->said, sizeof other->said);
+    }
     (void)answered(what, reply, e);
     http_reply_free(reply);
     return -1;
+}
+
+static int ask(struct qdrant *q, const struct question *what, struct http_reply *reply, struct err *e)
+{
+    return ask_hear(q, what, reply, NULL, e);
 }
 
 static int garbled(const struct question *what, struct err *e)
@@ -159,7 +170,7 @@ static const cJSON *ask_json(struct qdrant *q, const struct question *what, cJSO
         return NULL;
     no_nul_escapes(reply.body);
     *whole = cJSON_ParseWithOpts(reply.body, NULL, 1);
-    const cJSON *result = cJSON_GetObjectItemCaseSensitive(*whole, "result");
+    const cJSON *result = json_member(*whole, "result");
     if (!result)
         (void)garbled(what, e);
     return result;
@@ -185,18 +196,6 @@ static int no_path(const char *collection, struct err *e)
 
 static int by_name(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
 
-static bool names_add(struct qdrant_names *names, const char *name)
-{
-    if ((names->n & (names->n - 1)) == 0) { /* full: room for twice as many */
-        char **v = realloc(names->v, (names->n ? names->n * 2 : 1) * sizeof *v);
-        if (!v)
-            return false;
-        names->v = v;
-    }
-    names->v[names->n] = strdup(name);
-    return names->v[names->n] && ++names->n;
-}
-
 static void names_sort(struct qdrant_names *names)
 {
     size_t kept = 0;
@@ -212,9 +211,7 @@ static void names_sort(struct qdrant_names *names)
 
 void qdrant_names_free(struct qdrant_names *names)
 {
-    for (size_t i = 0; i < names->n; i++)
-        free(names->v[i]);
-    free(names->v);
+    string_list_free(names->v, names->n);
     *names = (struct qdrant_names){0};
 }
 
@@ -236,7 +233,7 @@ int qdrant_version(struct qdrant *q, char *out, size_t size, struct err *e)
     if (ask(q, &(struct question){.method = "GET", .path = "/", .without_key = true}, &reply, e) != 0)
         return -1;
     cleanup_json cJSON *o = cJSON_Parse(reply.body);
-    const char *version = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(o, "version"));
+    const char *version = json_string(o, "version");
     if (version)
         (void)snprintf(out, size, "%s", version);
     return 0;
@@ -263,7 +260,8 @@ static char *label_id(char *line)
 
 int qdrant_state(struct qdrant *q, struct qdrant_state *out, struct err *e)
 {
-    static const char making[] = "snapshot_creation_running", mode[] = "app_status_recovery_mode ";
+    static const char making[] = "snapshot_creation_running", mode[] = "app_status_recovery_mode ",
+                      recovery[] = "snapshot_recovery_running{";
     cleanup_reply struct http_reply reply = {0};
     *out = (struct qdrant_state){0};
     if (ask(q, &(struct question){.method = "GET", .path = "/metrics"}, &reply, e) != 0)
@@ -275,8 +273,10 @@ int qdrant_state(struct qdrant *q, struct qdrant_state *out, struct err *e)
             continue;
         if (strncmp(line, mode, sizeof mode - 1) == 0)
             out->recovery_mode = true;
+        if (strncmp(line, recovery, sizeof recovery - 1) == 0)
+            out->recovering = true;
         char *id = strncmp(line, making, sizeof making - 1) == 0 ? label_id(line) : NULL;
-        if (id && !names_add(&out->making, id)) {
+        if (id && !string_list_add(&out->making.v, &out->making.n, id)) {
             qdrant_names_free(&out->making);
             return err_set(e, ENOMEM, "cannot read /metrics", NULL, NULL);
         }
@@ -289,30 +289,21 @@ int qdrant_collections(struct qdrant *q, struct qdrant_names *out, struct err *e
 {
     struct question what = {.method = "GET", .path = "/collections"};
     cleanup_json cJSON *whole = NULL;
-    const cJSON *list = cJSON_GetObjectItemCaseSensitive(ask_json(q, &what, &whole, e), "collections"), *c;
+    const cJSON *list = json_member(ask_json(q, &what, &whole, e), "collections"), *c;
     *out = (struct qdrant_names){0};
     if (!whole || !cJSON_IsArray(list))
         return whole ? garbled(&what, e) : -1;
     cJSON_ArrayForEach(c, list)
     {
-        const char *name = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(c, "name"));
+        const char *name = json_string(c, "name");
         out->odd += !name;
-        if (name && !names_add(out, name)) {
+        if (name && !string_list_add(&out->v, &out->n, name)) {
             qdrant_names_free(out);
             return err_set(e, ENOMEM, "cannot list collections", NULL, NULL);
         }
     }
     names_sort(out);
     return 0;
-}
-
-static bool get_size(const cJSON *o, const char *key, uint64_t *out)
-{
-    const cJSON *n = cJSON_GetObjectItemCaseSensitive(o, key);
-    if (!cJSON_IsNumber(n) || !(n->valuedouble >= 0 && n->valuedouble < 9007199254740992.0))
-        return false;
-    *out = (uint64_t)n->valuedouble;
-    return true;
 }
 
 int qdrant_points(struct qdrant *q, const char *collection, int64_t *out, struct err *e)
@@ -327,21 +318,22 @@ int qdrant_points(struct qdrant *q, const char *collection, int64_t *out, struct
     const cJSON *result = ask_json(q, &what, &whole, e);
     if (!result)
         return -1;
-    if (get_size(result, "points_count", &n))
+    if (json_size(result, "points_count", &n))
         *out = (int64_t)n;
     return 0;
 }
 
 static bool get_snapshot(const cJSON *o, struct qdrant_snapshot *out)
 {
-    struct tm tm = {0};
-    const char *name = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(o, "name")),
-               *created = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(o, "creation_time"));
+    const char *name = json_string(o, "name"), *created = json_string(o, "creation_time");
     *out = (struct qdrant_snapshot){0};
     if (!name || (size_t)snprintf(out->name, sizeof out->name, "%s", name) >= sizeof out->name ||
-        !get_size(o, "size", &out->size))
+        !json_size(o, "size", &out->size))
         return false;
-    out->created = created && strptime(created, "%Y-%m-%dT%H:%M:%S", &tm) ? timegm(&tm) : 0;
+    const char *sha256 = json_string(o, "checksum");
+    out->made = sha256 != NULL;
+    (void)snprintf(out->sha256, sizeof out->sha256, "%s", sha256 && strlen(sha256) == 64 ? sha256 : "");
+    out->created = utc_loose(created);
     return true;
 }
 
@@ -417,27 +409,60 @@ int qdrant_status(struct qdrant *q, const char *collection, char *out, size_t si
     if (!path_of(path, collection, ""))
         return no_path(collection, e);
     const cJSON *result = ask_json(q, &what, &whole, e);
-    const char *status = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(result, "status"));
+    const char *status = json_string(result, "status");
     if (!result)
         return -1;
     return status && (size_t)snprintf(out, size, "%s", status) < size ? 0 : garbled(&what, e);
+}
+
+/* Strict mode may forbid it, or have no read left. */
+static bool count_forbidden(const struct qdrant_answer *a)
+{
+    return a->status == 429 || ((a->status == 400 || a->status == 403) && strstr(a->said, "Exact search"));
 }
 
 int qdrant_count(struct qdrant *q, const char *collection, int64_t *out, struct err *e)
 {
     char path[PATH_SIZE];
     struct question what = {.method = "POST", .path = path, .json = "{\"exact\":true}", .total_ms = COUNT_MS};
-    cleanup_json cJSON *whole = NULL;
+    cleanup_reply struct http_reply reply = {0};
+    struct qdrant_answer other;
     uint64_t n = 0;
     if (!path_of(path, collection, "/points/count"))
         return no_path(collection, e);
-    const cJSON *result = ask_json(q, &what, &whole, e);
-    if (!result)
-        return -1;
-    if (!get_size(result, "count", &n))
+    if (ask_hear(q, &what, &reply, &other, e) != 0) {
+        struct err why = {0};
+        if (!count_forbidden(&other) || qdrant_points(q, collection, out, &why) != 0 || *out < 0)
+            return -1;
+        if (e)
+            *e = (struct err){0};
+        return 0;
+    }
+    cleanup_json cJSON *whole = cJSON_ParseWithOpts(reply.body, NULL, 1);
+    if (!json_size(json_member(whole, "result"), "count", &n))
         return garbled(&what, e);
     *out = (int64_t)n;
     return 0;
+}
+
+/* Qdrant refuses a key before it reads the body, and closes: whoever was still sending sees no answer. The
+ * same without a body, which a good key is told is no form. Returns -1. */
+static int upload_cut(struct qdrant *q, const char *path, struct qdrant_answer *answer, struct err *e)
+{
+    struct question what = {.method = "POST", .path = path};
+    struct http_reply reply;
+    struct err ignored;
+    if (send_question(q, &what, &reply, &ignored) != 0)
+        return -1;
+    if (denial_of(reply.status, reply.body ? reply.body : "") != DENIAL_NONE) {
+        (void)answered(&what, &reply, e);
+        if (answer) {
+            answer->status = reply.status;
+            (void)text_printable(reply.body, answer->said, sizeof answer->said);
+        }
+    }
+    http_reply_free(&reply);
+    return -1;
 }
 
 /* "priority=snapshot": without it Qdrant takes what its other replicas have for newer. */
@@ -450,7 +475,11 @@ int qdrant_upload(struct qdrant *q, const struct qdrant_upload *u, long timeout_
     cleanup_reply struct http_reply reply = {0};
     (void)snprintf(rest, sizeof rest, "%s%.20s/snapshots/upload?priority=snapshot&wait=true&checksum=%s",
                    u->shard ? "/shards/" : "", u->shard ? u->shard : "", u->sha256);
-    return path_of(path, u->collection, rest) ? ask(q, &what, &reply, e) : no_path(u->collection, e);
+    if (!path_of(path, u->collection, rest))
+        return no_path(u->collection, e);
+    int rc = ask_hear(q, &what, &reply, u->answer, e);
+    bool cut = rc != 0 && e && e->code < QDRANT_REFUSED && e->code != ECANCELED;
+    return cut ? upload_cut(q, path, u->answer, e) : rc;
 }
 
 int qdrant_recover(struct qdrant *q, const char *collection, const char *location, const char *sha256,

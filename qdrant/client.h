@@ -39,6 +39,7 @@ int qdrant_ready(struct qdrant *q, struct err *e);
 int qdrant_version(struct qdrant *q, char *out, size_t size, struct err *e);
 struct qdrant_state { /* of /metrics */
     bool recovery_mode;
+    bool recovering;            /* a snapshot is being restored */
     struct qdrant_names making; /* collections of which a snapshot is being made */
 };
 int qdrant_state(struct qdrant *q, struct qdrant_state *out, struct err *e);
@@ -49,13 +50,15 @@ int qdrant_points(struct qdrant *q, const char *collection, int64_t *out, struct
 /* How a collection is: "green", "yellow" (being optimized), "grey" (waits for a write to be optimized),
  * "red". */
 int qdrant_status(struct qdrant *q, const char *collection, char *out, size_t size, struct err *e);
-/* Its points, counted one by one. */
+/* Its points, counted one by one; where strict mode forbids that, as Qdrant has counted them itself. */
 int qdrant_count(struct qdrant *q, const char *collection, int64_t *out, struct err *e);
 
 struct qdrant_snapshot {
     char name[256]; /* with ".snapshot" */
     uint64_t size;
-    time_t created; /* 0: unknown */
+    time_t created;  /* 0: unknown */
+    char sha256[65]; /* Qdrant's own; empty: it does not tell */
+    bool made;       /* by Qdrant, which knows its checksum; else somebody put it there */
 };
 struct qdrant_snapshots {
     struct qdrant_snapshot *v;
@@ -72,6 +75,12 @@ int qdrant_snapshot_make(struct qdrant *q, const char *collection, long timeout_
  * `shard` NULL or empty: of the collection. Returns the HTTP status, 0 when Qdrant cannot be reached. */
 long qdrant_snapshot_delete(struct qdrant *q, const char *collection, const char *shard, const char *name);
 
+/* What it said in place of 200. */
+struct qdrant_answer {
+    long status; /* 0: nothing, it could not be reached or did not answer */
+    char said[1000];
+};
+
 /* A snapshot that is sent to be restored. */
 struct qdrant_upload {
     const char *collection,
@@ -81,6 +90,7 @@ struct qdrant_upload {
     uint64_t size;
     ssize_t (*read)(void *arg, void *out, size_t n); /* as that of struct http_upload */
     void *arg;
+    struct qdrant_answer *answer; /* when it was not restored; may be NULL */
 };
 /* Comes back when it has been restored, or after `timeout_ms`. */
 int qdrant_upload(struct qdrant *q, const struct qdrant_upload *u, long timeout_ms, struct err *e);

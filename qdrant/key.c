@@ -1,7 +1,7 @@
 #include "qdrant/key.h"
 #include "aws/secret.h"
-#include "common/clock.h"
-#include "common/files.h"
+#include "common/base/clock.h"
+#include "common/base/files.h"
 #include "common/log.h"
 #include <errno.h>
 #include <stdio.h>
@@ -21,7 +21,7 @@ struct key {
     struct err failed;
     int64_t fetch_after; /* monotonic milliseconds; do not bother Secrets Manager before */
     struct credentials *credentials;
-    struct caller *caller;
+    struct aws_client *caller;
 };
 
 struct key *key_new(const struct qdrant_settings *s, const atomic_bool *stop)
@@ -45,7 +45,7 @@ void key_free(struct key *k)
     if (!k)
         return;
     (void)pthread_mutex_destroy(&k->mutex);
-    caller_free(k->caller);
+    aws_client_free(k->caller);
     credentials_free(k->credentials);
     explicit_bzero(k, sizeof *k);
     free(k);
@@ -106,7 +106,8 @@ static int fetch(struct key *k, struct err *e)
     if (!k->credentials)
         k->credentials = credentials_new(&(struct credentials_options){.stop = k->stop}, e);
     if (k->credentials && !k->caller &&
-        !(k->caller = caller_new(k->credentials, &(struct caller_options){.stop = k->stop, .patience_s = 5})))
+        !(k->caller =
+              aws_client_new(k->credentials, &(struct aws_client_options){.stop = k->stop, .patience_s = 5})))
         return err_set(e, ENOMEM, "cannot fetch AK_ARN", NULL, NULL);
     char *value =
         k->caller ? secret_get(k->caller, s->secret_arn, s->secret_json_key[0] ? s->secret_json_key : NULL, e)

@@ -5,7 +5,8 @@
 #include <limits.h>
 enum { API_KEY_MAX = 1024 };
 struct qdrant_settings {
-    char url[512]; /* QDRANT_URL, else http://QDRANT_FQDN:6333; without a trailing slash */
+    char url[512]; /* QDRANT_URL, else http://QDRANT_FQDN:6333, else where Qdrant's own variables have it
+                      listen on this machine; without a trailing slash */
     bool shared;   /* the address is QDRANT_FQDN's: other nodes may answer there too */
     char ca_file[PATH_MAX];
     char secret_arn[2048], secret_json_key[256]; /* AK_ARN, AK_JSON_KEY */
@@ -15,4 +16,7 @@ struct qdrant_settings {
 extern const struct config_row qdrant_rows[];
 extern const size_t qdrant_row_count;
 int qdrant_settings_read(struct qdrant_settings *s, struct err *e);
+/* Is QDRANT_CA_FILE, if it is set, a file with something in it? One that is not would show at the first
+ * request only, as one of many errors. It may be there a moment later: whoever runs on can ask again. */
+int qdrant_ca_check(const struct qdrant_settings *s, struct err *e);
 #endif

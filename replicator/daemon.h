@@ -2,7 +2,7 @@
  * only, so that a stop is heard whatever hangs. */
 #ifndef REPLICATOR_DAEMON_H
 #define REPLICATOR_DAEMON_H
-#include "replicator/context.h"
+#include "replicator/core/context.h"
 #include <signal.h>
 
 /* Until one of `stops` comes; these must be blocked. `once`: publish what is there, prune, and return.

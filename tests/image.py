@@ -246,7 +246,7 @@ class Container:
                 os.chown(here, user, user)
             mounts += ["-v", f"{here}:{where}"]
         # No schedule: its first run may come in the second of a test's own snapshot, and both get one name.
-        settings = {"TIER": "test", "CPU_ARCH": "cpu", "EFS_ROOT": "/efs", "LOG_FORMAT": "json",
+        settings = {"TIER": "test", "CPU_ARCH": "cpu", "EFS_ROOT": "/efs", "EFS_ALLOW_LOCAL": "1", "LOG_FORMAT": "json",
                     "SNAPSHOT_INTERVAL": "0"} | dict(env)
         variables = [f"--env={k}={v}" for k, v in settings.items() if v is not None]
         self.id = docker("run", "-d", "--label", LABEL, *given, "-p", "127.0.0.1::6333",

@@ -3,8 +3,8 @@
 # Run from the root of the tree: make lint
 set -u
 failed=0 skipped=0
-sources=$(ls common/*.c aws/*.c qdrant/*.c efs/*.c replicator/*.c entrypoint/*.c)
-flags="-std=c17 -D_GNU_SOURCE -I. -Wall -Wextra -Wshadow -Wconversion $(pkg-config --cflags libcurl libcjson libzstd libcrypto libarchive libmicrohttpd libxml-2.0)"
+sources=$(find common aws qdrant efs replicator entrypoint -name '*.c' | sort)
+flags="-std=c17 -D_GNU_SOURCE -I. -Wall -Wextra -Wshadow -Wconversion $(pkg-config --cflags libcurl libcjson libzstd libcrypto libarchive libmicrohttpd libxml-2.0 yaml-0.1)"
 
 look() { # name, command...
     name=$1
@@ -30,12 +30,14 @@ compile_clang() { each clang $flags -O2 -Werror -c -o /dev/null; }
 tidy() { printf '%s\n' $sources | xargs -P "$(nproc)" -I{} clang-tidy --quiet --warnings-as-errors='*' {} -- $flags 2>/dev/null; }
 with() { command -v "$1" >/dev/null 2>&1; }
 
+look 'who includes whom' python3 tests/includes.py
+look 'what needs a lock' python3 tests/locks.py
 look cppcheck cppcheck --std=c11 --enable=warning,portability,performance --inline-suppr --error-exitcode=1 -q -I. -D_GNU_SOURCE \
     --suppress=missingIncludeSystem common aws qdrant efs replicator entrypoint
 with gcc && look 'gcc -fanalyzer' analyse
 if with clang; then look clang compile_clang; else look clang clang; fi
 if with clang-tidy; then look clang-tidy tidy; else look clang-tidy clang-tidy; fi
-for page in */*.8; do
+for page in */*.8 */*/*.8; do
     [ -e "$page" ] && look "$page" mandoc -Tlint -Wwarning "$page"
 done
 echo "lint: $failed failed, $skipped skipped"

@@ -6,7 +6,7 @@ missing=
 for command in gcc pkg-config python3 zstd jq curl man; do
     command -v "$command" >/dev/null 2>&1 || missing="$missing $command"
 done
-for library in libcurl libcjson libzstd libcrypto libarchive libmicrohttpd libxml-2.0 cmocka; do
+for library in libcurl libcjson libzstd libcrypto libarchive libmicrohttpd libxml-2.0 yaml-0.1 cmocka; do
     pkg-config --exists "$library" 2>/dev/null || missing="$missing $library"
 done
 python3 -c 'import ensurepip, venv' 2>/dev/null || missing="$missing python3-venv"

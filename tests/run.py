@@ -2,8 +2,8 @@
 """Runs every suite and prints `N passed, N failed, N skipped` as the last line.
 
 run.py [FOLDER OR FILE...] [-k NAME and other pytest flags]. Without arguments: the unit tests, and each folder of
-tests, or file of a large one (SUITES="system e2e": these), a few of them side by side (JOBS; much of a test is
-waiting). Each suite's output is printed when it is done.
+tests, or file of a large one (SUITES="system e2e": these; FAST=1: the quick ones), a few of them side by side (JOBS;
+much of a test is waiting). Each suite's output is printed when it is done.
 """
 import concurrent.futures
 import os
@@ -17,8 +17,10 @@ import xml.etree.ElementTree as ET
 build = pathlib.Path(os.environ["BUILD_DIR"])
 here = pathlib.Path(__file__).resolve().parent
 LONGEST = ("docker", "arm64", "runbook", "templates", "schedule", "system", "boot", "aws")
+FAST = ("status", "replica", "contract/test_life.py", "system/test_settings.py", "system/test_efs_facts.py")  # what FAST=1 runs, beside the unit tests
 SPLIT = ("schedule", "system", "boot", "drill", "offsite", "runbook")  # a job for each file
 total = {"passed": 0, "failed": 0, "skipped": 0}
+failures = []  # "suite: test", said once more at the end: a long log's end is what people see
 
 
 def unit(test):
@@ -30,6 +32,9 @@ def unit(test):
     skipped = sorted(set(re.findall(r"^\[  SKIPPED \] (\w+)$", text, re.M)))
     if (run.returncode != 0 or passed == 0) and failed == 0:
         failed = 1
+    if failed:
+        names = sorted(set(re.findall(r"^\[  FAILED  \] (\S+)$", text, re.M))) or [f"ended with {run.returncode}"]
+        failures.extend(f"{test.name}: {name}" for name in names)
     shown = text if failed else "".join(f"skipped: {name}\n" for name in skipped)
     return test.name, shown, {"passed": passed, "failed": failed, "skipped": len(skipped)}
 
@@ -42,13 +47,17 @@ def suite(name, args):
                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     counts = {"passed": 0, "failed": 0, "skipped": 0}
     if report.exists():
-        for s in ET.parse(report).getroot().iter("testsuite"):
+        root = ET.parse(report).getroot()
+        failures.extend(f"{name}: {case.get('name')}" for case in root.iter("testcase")
+                        if case.find("failure") is not None or case.find("error") is not None)
+        for s in root.iter("testsuite"):
             n, f, e, skipped = (int(s.get(k, 0)) for k in ("tests", "failures", "errors", "skipped"))
             counts["passed"] += n - f - e - skipped
             counts["failed"] += f + e
             counts["skipped"] += skipped
     if run.returncode not in (0, 5) and counts["failed"] == 0:  # 5: no test was chosen
         counts["failed"] = 1
+        failures.append(f"{name}: pytest ended with {run.returncode}")
     return f"{name} ({time.monotonic() - begin:.0f} s)", run.stdout, counts
 
 
@@ -65,15 +74,19 @@ args = sys.argv[1:]
 if args:
     show(suite("chosen", args if any(not a.startswith("-") and pathlib.Path(a).exists() for a in args) else [*args, here]))
 else:
-    for test in sorted(p for p in (build / "unit").glob("test_*") if not p.suffix):
-        show(unit(test))
+    units = sorted(p for p in (build / "unit").glob("test_*") if not p.suffix)
     only = os.environ.get("SUITES", "").split()
     folders = sorted((p for p in {f.parent for f in here.glob("*/test_*.py")} if not only or p.name in only),
                      key=lambda p: (LONGEST.index(p.name) if p.name in LONGEST else len(LONGEST), p.name))  # the longest first
     jobs = [(f"{p.parent.name}.{p.stem[5:]}" if p.is_file() else p.name, p)
             for f in folders for p in (sorted(f.glob("test_*.py")) if f.name in SPLIT else [f])]
+    if os.environ.get("FAST"):
+        jobs = [(p.stem if p.is_file() else p.name, p) for p in (here / name for name in FAST)]
     with concurrent.futures.ThreadPoolExecutor(int(os.environ.get("JOBS", 4))) as pool:
-        for done in concurrent.futures.as_completed([pool.submit(suite, name, [p]) for name, p in jobs]):
+        begun = [pool.submit(suite, name, [p]) for name, p in jobs] + [pool.submit(unit, test) for test in units]
+        for done in concurrent.futures.as_completed(begun):
             show(done.result())
+for failure in failures:
+    print(f"FAILED: {failure}")
 print(", ".join(f"{n} {what}" for what, n in total.items()))
 sys.exit(total["failed"] > 0)

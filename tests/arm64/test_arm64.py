@@ -65,7 +65,7 @@ def test_the_unit_tests_pass(arm64):
 def settings(real_tree):
     return {k: v for k, v in real_tree.env.items() if k in (
         "EFS_ROOT", "SNAPSHOTS_DIR", "TIER", "LOCAL_KEEP", "QDRANT_URL", "LOG_FORMAT", "SNAPSHOT_INTERVAL", "STATUS_LISTEN",
-        "DRILL_SCHEDULE")}
+        "DRILL_SCHEDULE", "EFS_ALLOW_LOCAL")}
 
 
 def contents(folder):

@@ -2,10 +2,10 @@
  * the library's stop flag. Usage: aws_driver [--flags] COMMAND ARGUMENTS, see `commands` below. */
 #include "aws/digest.h"
 #include "aws/ecs.h"
-#include "aws/s3.h"
+#include "aws/s3/s3.h"
 #include "aws/secret.h"
 #include "aws/sign.h"
-#include "common/files.h"
+#include "common/base/files.h"
 #include <cjson/cJSON.h>
 #include <curl/curl.h>
 #include <errno.h>
@@ -67,11 +67,11 @@ static struct credentials *credentials(struct err *e)
         .ca_file = flag.ca_file, .stop = &stop, .relative_host = flag.relative_host};
     return credentials_new(&o, e);
 }
-static struct caller *caller(struct credentials *c)
+static struct aws_client *caller(struct credentials *c)
 {
-    struct caller_options o = {
+    struct aws_client_options o = {
         .ca_file = flag.ca_file, .stop = &stop, .patience_s = (unsigned)number(flag.patience)};
-    return caller_new(c, &o);
+    return aws_client_new(c, &o);
 }
 
 /* ---- sign: vectors as in tests/data/sigv4 on stdin, the headers to send on stdout */
@@ -179,7 +179,7 @@ static int command_secret(char **args)
     struct credentials *keys = credentials(&e);
     if (!keys)
         return say_error(&e);
-    struct caller *c = caller(keys);
+    struct aws_client *c = caller(keys);
     unsigned count = args[1] && args[2] ? (unsigned)number(args[2]) : 1;
     for (unsigned i = 0; i < count; i++) {
         char *value = secret_get(c, args[0], args[1], &e), line[8];
@@ -191,14 +191,14 @@ static int command_secret(char **args)
         if (i + 1 < count && !fgets(line, sizeof line, stdin)) /* the test says when to go on */
             break;
     }
-    caller_free(c);
+    aws_client_free(c);
     credentials_free(keys);
     return rc;
 }
 
 /* ---- put FILE KEY, get KEY FILE, list PREFIX ["folders"] */
 
-static struct s3 *bucket(struct caller *c, struct err *e)
+static struct s3 *bucket(struct aws_client *c, struct err *e)
 {
     struct s3_bucket b = {.name = flag.bucket ? flag.bucket : "",
                           .region = flag.region,
@@ -285,11 +285,11 @@ static int with_bucket(int (*what)(struct s3 *, const char *, const char *), cha
 {
     struct err e = {0};
     struct credentials *keys = credentials(&e);
-    struct caller *c = keys ? caller(keys) : NULL;
+    struct aws_client *c = keys ? caller(keys) : NULL;
     struct s3 *s = c ? bucket(c, &e) : NULL;
     int rc = s ? what(s, args[0], args[1]) : say_error(&e);
     s3_free(s);
-    caller_free(c);
+    aws_client_free(c);
     credentials_free(keys);
     return rc;
 }

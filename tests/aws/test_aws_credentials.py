@@ -93,6 +93,13 @@ def test_what_is_missing_or_wrong_is_told_with_what_to_set(aws, env, says):
     assert says in out["error"], out
 
 
+@pytest.mark.parametrize("elsewhere", [{"AWS_PROFILE": "ops"}, {"AWS_WEB_IDENTITY_TOKEN_FILE": "/token", "AWS_ROLE_ARN": "arn:aws:iam::1:role/x"}, {}],
+                         ids=["a profile", "a web identity", "nothing"])
+def test_where_only_the_aws_command_finds_keys_the_error_is_the_line_that_hands_them_over(aws, elsewhere):
+    said = aws.one("keys", 1, 0, 1, env=NONE | elsewhere)["error"]
+    assert 'eval "$(aws configure export-credentials --format env)"' in said, said
+
+
 def test_they_are_renewed_before_they_expire(aws, keys):
     keys.life = 305 + 12  # 5 minutes before that, which is not sooner than 15 s from now
     flags, env = relative(keys)

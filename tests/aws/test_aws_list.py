@@ -48,7 +48,7 @@ def test_a_key_may_be_any_text(aws, front):
     (error(403, "AccessDenied"), "s3:ListBucket", "EACCES"), (error(404, "NoSuchBucket"), "correct its name", "ENOENT"),
     (error(301, "PermanentRedirect", headers={"x-amz-bucket-region": "us-west-2"}), "us-west-2", "EPROTO"),
     (error(400, "AuthorizationHeaderMalformed", more="<Region>us-west-2</Region>"), "AWS_REGION", "EPROTO"),
-    (error(400, "ExpiredToken"), "set new AWS_ keys", "EPROTO")])
+    (error(400, "ExpiredToken"), "renew them: eval", "EPROTO")])
 def test_a_refusal_says_what_to_do(aws, front, reply, says, code):
     front.fail("ListObjectsV2", reply, times=9)
     out = aws.one("--bucket", BUCKET, "list", "")

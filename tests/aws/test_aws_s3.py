@@ -165,6 +165,14 @@ def test_an_upload_that_was_killed_goes_on_where_it_stopped(aws, front, after, p
     assert front.count("CreateMultipartUpload") == 0 and front.count("ListParts") == (after if page else 1)
 
 
+@pytest.mark.parametrize("what", ["ListParts", "ListMultipartUploads"])
+def test_a_listing_that_is_none_is_no_end_but_a_new_beginning(aws, front, what):
+    killed_upload(aws, front, DATA, "key", 2)
+    front.fail(what, Reply(200, b"<Other><Part/></Other>"))
+    out = aws.put(DATA, "key", *PARTS)
+    assert (out["resumed"], out["sent"]) == (False, 4) and aws.object("key") == DATA
+
+
 def test_an_upload_that_was_killed_before_its_end_only_needs_that(aws, front):
     front.fail("CompleteMultipartUpload", error(403, "AccessDenied"))
     assert aws.put(DATA, "key", *PARTS)["code"] == "EACCES"

@@ -1,14 +1,13 @@
 """Tasks that come and go with their disks, on one EFS that stays."""
 import calendar
+import hashlib
 import http.client
 import json
 import os
 import pathlib
 import shutil
 import signal
-import socket
 import subprocess
-import threading
 import time
 
 from container import Container
@@ -16,7 +15,7 @@ from harness import BUILD, files_of, wait_for
 from restoring import count, fill, path_of, scroll, upsert
 from server import free_port
 
-ODD = ["emoji 🎉 東京", ".hidden", "per%cent", "-dash", "a b+c&d=e", "quote'$(x);`y`"]
+ODD = ["docs.tmp", "emoji 🎉 東京", ".hidden", "per%cent", "-dash", "a b+c&d=e", "quote'$(x);`y`"]
 
 
 class Efs:
@@ -48,6 +47,24 @@ class Efs:
                     file.write_text(file.read_text().replace(old, new))
                 file.rename(file.with_name(file.name.replace(old, new)))
             path.with_name(f"{new}.json").write_text(text)
+
+    def sha256_of(self, stem):
+        """Of the snapshot as Qdrant made it."""
+        return next(m["sha256"] for m in (json.loads(p.read_text()) for p in self.tree.rglob(f"{stem}.json")))
+
+    def replace(self, stem, content):
+        """As if this had been published under that name: whole, and what its manifest says."""
+        data = self.data_of(stem)
+        manifest_path = next(self.tree.rglob(f"{stem}.json"))
+        stored = subprocess.run(["zstd", "-q", "-c"], input=content, stdout=subprocess.PIPE, check=True).stdout
+        data.write_bytes(stored)
+        digest = hashlib.sha256(stored).hexdigest()
+        manifest = json.loads(manifest_path.read_text())
+        manifest |= {"size": len(content), "sha256": hashlib.sha256(content).hexdigest(),
+                     "stored_size": len(stored), "stored_sha256": digest}
+        manifest_path.write_text(json.dumps(manifest))
+        sums = data.with_name(data.name + ".sha256")
+        sums.write_text(digest + sums.read_text()[64:])
 
     def spoil(self, stem):
         data = bytearray(self.data_of(stem).read_bytes())
@@ -88,6 +105,53 @@ class Task(Container):
         self.server.wait_until_ready()
         wait_for(lambda: self.replicator() is not None)
         return self
+
+    @staticmethod
+    def program(name):
+        return BUILD / name
+
+    def let_in(self):
+        """Can anybody reach Qdrant?"""
+        try:
+            self.server.request("GET", "/")
+            return True
+        except OSError:
+            return False
+
+    def wrap(self, script):
+        """Have the staging Qdrant begin with these lines of sh: those of its arguments are there."""
+        wrapper = self.log.with_name("staging-qdrant")
+        real = self.env["QDRANT_BIN"] if not hasattr(self, "real") else self.real
+        self.real = real
+        wrapper.write_text(f'#!/bin/sh\ncase "$*" in *--snapshot*)\n{script}\n;; esac\nexec "{real}" "$@"\n')
+        wrapper.chmod(0o755)
+        self.env["QDRANT_BIN"] = str(wrapper)
+
+    def held(self):
+        """The staging Qdrant waits before it restores, until go_on()."""
+        self.is_at, self.may = self.log.with_name("held"), self.log.with_name("may-go-on")
+        self.is_at.unlink(missing_ok=True)
+        self.may.unlink(missing_ok=True)
+        if not hasattr(self, "real"):
+            self.wrap(f'touch "{self.is_at}"; while [ ! -e "{self.may}" ]; do sleep 0.05; done')
+        return self
+
+    def is_held(self):
+        return self.is_at.exists()
+
+    def go_on(self):
+        self.may.touch()
+
+    def strays(self):
+        """Processes of the staging Qdrant that outlive what started them."""
+        found = []
+        for p in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+            try:
+                if str(self.server.storage / ".restore").encode() in p.read_bytes():
+                    found.append(p)
+            except OSError:
+                pass
+        return found
 
     def kill_all(self):
         """Everything at once, as when the kernel runs out of memory; the disk stays."""
@@ -153,59 +217,10 @@ class Task(Container):
         return self.restored()[1]
 
     def marker(self):
-        return json.loads((self.server.snapshots / ".boot-restore.json").read_text())
+        return json.loads((self.server.storage / ".restore.json").read_text())
 
     def failing(self):
         return {r["code"] for r in self.ask("/health")[1]["reasons"] if r["severity"] == "failing"}
 
 
-class Gate:
-    """Passes TCP on to a server, but while it is shut no more than `limit` bytes of any one connection."""
-
-    def __init__(self, port, limit):
-        self.port, self.limit, self.full, self.opened = port, limit, threading.Event(), threading.Event()
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self):
-        while True:
-            client, _ = self.listener.accept()
-            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
-
-    def _serve(self, client):
-        try:
-            with client, socket.create_connection(("127.0.0.1", self.port)) as server:
-                threading.Thread(target=self._back, args=(server, client), daemon=True).start()
-                passed = 0
-                while data := client.recv(65536):
-                    passed += len(data)
-                    if passed >= self.limit and not self.opened.is_set():
-                        self.full.set()
-                        while not self.opened.wait(0.1):
-                            if self._gone(client):
-                                return
-                    server.sendall(data)
-        except OSError:
-            pass
-
-    @staticmethod
-    def _gone(client):
-        """Was the other end closed by the death of its process?"""
-        try:
-            info = client.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)
-            return info[0] not in (1,)  # TCP_ESTABLISHED; a dead peer's FIN or RST changes it
-        except OSError:
-            return True
-
-    @staticmethod
-    def _back(server, client):
-        try:
-            while data := server.recv(65536):
-                client.sendall(data)
-            client.shutdown(socket.SHUT_WR)
-        except OSError:
-            pass
-
-
-__all__ = ["Efs", "Gate", "ODD", "Task", "count", "fill", "path_of", "scroll", "upsert"]
+__all__ = ["Efs", "ODD", "Task", "count", "fill", "path_of", "scroll", "upsert"]

@@ -1,4 +1,6 @@
-"""A task comes up with an empty disk: everything comes back before it counts as healthy."""
+"""A task comes up with an empty disk: Qdrant is held back until everything is there again."""
+import glob
+import json
 import os
 import shutil
 import signal
@@ -7,12 +9,11 @@ import time
 
 import pytest
 from frozen import Frozen, usable
-from booting import ODD, Gate, path_of, scroll, upsert
+from booting import ODD, path_of, scroll, upsert
 from harness import freeze, wait_for
 from restoring import SIXTH
 
 LATEST = {"RESTORE_ON_EMPTY": "latest"}
-NOISE = 3000  # points of 1536 numbers: some tens of MB as JSON, more than sockets hold as a snapshot
 
 
 def lose(t, *collections):
@@ -31,38 +32,46 @@ def lost(task):
     return lose(task(**LATEST), "docs", "other", "größe 🎉")
 
 
-def until_healthy(t, check, seconds=90):
-    """Every check until the first healthy one is unhealthy, and at that moment `check` holds."""
-    end, unhealthy = time.monotonic() + seconds, 0
-    while t.health()[0] != 0:
-        unhealthy += 1
-        assert time.monotonic() < end, (t.health(), t.log.read_text()[-3000:])
-        time.sleep(0.02)
-    check()
-    return unhealthy
+def until_in(t, seconds=90):
+    """Wait until Qdrant's port answers; before that no health check may say that it is served."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            return t.server.request("GET", "/collections")
+        except OSError:
+            assert time.monotonic() < end, (t.health(), t.log.read_text()[-3000:])
+            time.sleep(0.01)
 
 
-def test_after_the_loss_of_the_disk_all_points_are_back_before_it_is_healthy(task):
+def test_after_the_loss_of_the_disk_the_first_answer_of_qdrant_has_all_points(task):
     lost = lose(task(**LATEST), "docs", "other", *ODD)
     lost.begin()
-
-    def all_back():
-        assert lost.points() == lost.had
-    assert until_healthy(lost, all_back) > 0
-    assert lost.restored() == (200, {"state": "done", "done": 8, "total": 8, "reason": ""})
+    status, reply = until_in(lost)
+    assert status == 200 and {c["name"] for c in reply["result"]["collections"]} == set(lost.had)
+    assert lost.points() == lost.had
+    lost.wait_restored()
+    assert lost.restored() == (200, {"state": "done", "done": 9, "total": 9, "reason": "", "progressing": False})
     log = {e["collection"]: e for e in lost.events("boot_restored")}
-    assert set(log) == set(lost.had) and all(e["points"] == 5 and e["snapshot"] and e["seconds"] > 0 for e in log.values())
-    assert lost.events("boot_restore_finished") and not lost.events("boot_restore_failed")
+    assert set(log) == set(lost.had) and all(e["points"] == 5 and e["snapshot"] for e in log.values())
+    wait_for(lambda: lost.events("boot_restore_finished"))
+    assert lost.events("qdrant_held") and not lost.events("boot_restore_failed")
     assert lost.marker()["state"] == "done"
-    assert [p for p in lost.server.snapshots.rglob("*") if ".restore_" in p.name or ".partial" in p.name] == []
+    left = [p for p in (*lost.server.snapshots.rglob("*"), *lost.server.storage.rglob("*"))
+            if ".restore/" in str(p) or p.name == ".restore" or ".partial" in p.name or ".before-" in p.name]
+    assert left == [] and lost.health()[0] == 0
+    # And it outlasts a restart, on Qdrant's own terms.
+    lost.stop()
+    lost.start()
+    assert lost.points() == lost.had
 
 
-def test_what_a_restore_uploads_is_no_new_backup_and_the_lineage_of_tiers_goes_on(lost, efs):
+def test_a_restore_leaves_its_record_and_no_backup_and_the_lineage_of_tiers_goes_on(lost, efs):
     efs.age("docs", 900)  # in one slot with those of its successor a task counts as one beside it
     before = efs.files()
     lost.start().wait_restored()
-    time.sleep(12)  # an upload would be taken after 10 seconds of quiet
-    assert efs.files() == before
+    wait_for(lambda: lost.events("boot_restore_finished"))
+    new = {p for p in efs.files() if p not in before}
+    assert all("/restores/" in str(p) for p in new) and len(new) == 1, new
     new = lost.backup("docs")
     assert [m["snapshot"] for m in efs.manifests("docs")][-1] == new
     assert [m["frequency"] for m in efs.manifests("docs")][-1] != "monthly"
@@ -80,7 +89,8 @@ def test_a_node_with_data_is_not_touched(lost, task):
     other.start()
     assert other.wait_restored()["state"] == "not_needed"
     assert other.points() == had and other.health()[0] == 0
-    assert [e["message"] for e in other.events("boot_restore_not_needed")] == ["Qdrant has collections: nothing is restored"]
+    assert [e["message"] for e in other.events("boot_restore_not_needed")] == \
+        ["Qdrant's storage has collections: nothing is restored"]
 
 
 @pytest.mark.parametrize("restart", ["replicator", "all"])
@@ -101,10 +111,10 @@ def test_never_is_the_default_and_does_nothing(lost):
     lost.env.pop("RESTORE_ON_EMPTY")
     lost.start()
     wait_for(lambda: lost.ask("/health"))
-    assert lost.restored() == (200, {"state": "never", "done": 0, "total": 0, "reason": ""})
+    assert lost.restored() == (200, {"state": "never", "done": 0, "total": 0, "reason": "", "progressing": False})
     assert lost.health()[0] == 0 and "restore" not in lost.health()[1]
     time.sleep(2)
-    assert lost.collections() == [] and not (lost.server.snapshots / ".boot-restore.json").exists()
+    assert lost.collections() == [] and not (lost.server.storage / ".restore.json").exists()
     assert lost.ask("/status")[1]["restore"] is None
 
 
@@ -114,6 +124,19 @@ def test_the_first_start_ever_is_healthy_and_says_that_there_is_nothing_yet(task
     line, = t.events("boot_restore_not_needed")
     assert line["level"] == "info" and "no backups yet" in line["message"]
     wait_for(lambda: t.health()[0] == 0)
+
+
+@pytest.mark.parametrize("slip", ["TIER", "too deep", "too high"])
+def test_a_tier_or_root_that_is_mistyped_is_told_with_the_trees_that_are_there(lost, efs, slip, tmp_path):
+    tree = efs.tree
+    (tmp_path / "high").mkdir()
+    (tmp_path / "high" / "efs").symlink_to(efs.root)
+    lost.env |= {"TIER": {"TIER": "mistyped"}, "too deep": {"EFS_ROOT": str(tree)}, "too high": {"EFS_ROOT": str(tmp_path / "high")}}[slip]
+    lost.begin()
+    assert lost.wait_restored()["state"] == "not_needed"
+    warning, = [e for e in lost.events("boot_restore_not_needed") if e["level"] == "warn"]
+    assert "starts empty" in warning["message"] and ("EFS_ROOT" if slip == "too deep" else tree.name) in warning["message"]
+    assert "so is EFS" not in lost.events("boot_restore_not_needed")[-1]["message"]
 
 
 def test_a_time_brings_back_what_was_there_then(task, efs):
@@ -134,22 +157,53 @@ def test_a_time_brings_back_what_was_there_then(task, efs):
 
 def test_a_time_before_all_backups_is_a_failure_and_another_time_is_tried_at_the_next_start(lost):
     lost.env["RESTORE_ON_EMPTY"] = "2020-01-01"
-    lost.start()
+    lost.begin()
     wait_for(lambda: lost.restored()[1]["state"] == "failed")
-    assert "2020-01-01" in lost.restored()[1]["reason"] and lost.collections() == []
+    assert "of that time or before" in lost.restored()[1]["reason"] and not lost.let_in()
     lost.stop()
     lost.env["RESTORE_ON_EMPTY"] = "latest"
     lost.start().wait_restored()
     assert lost.points() == lost.had
 
 
-def test_a_wrong_time_is_named_and_the_container_is_not_healthy(lost):
+def test_a_wrong_setting_is_named_and_ends_the_container_before_qdrant_serves_nothing(lost):
     lost.env["RESTORE_ON_EMPTY"] = "yesterday"
-    lost.begin().server.wait_until_ready()
-    wait_for(lambda: lost.events("wrong_setting"))
+    assert lost.begin().process.wait(30) == 64
     assert "RESTORE_ON_EMPTY=yesterday" in lost.events("wrong_setting")[0]["message"]
-    code, said = lost.health()
-    assert code == 1 and "restore: not done" in said
+    assert "Qdrant is not started" in lost.events("restore_refused")[0]["message"]
+
+
+def test_a_restore_without_an_efs_is_refused(lost):
+    lost.env["EFS_ROOT"] = ""
+    assert lost.begin().process.wait(30) == 64
+    assert "EFS_ROOT" in lost.events("restore_refused")[0]["message"]
+
+
+@pytest.mark.parametrize("how", ["QDRANT__CLUSTER__ENABLED", "QDRANT_URI"])
+def test_an_empty_node_of_a_cluster_is_refused_and_one_with_data_is_warned(lost, how):
+    lost.env |= {how: "true" if "ENABLED" in how else "http://127.0.0.1:6335"}
+    assert lost.begin().process.wait(30) == 64
+    assert "node of a cluster" in lost.events("restore_refused")[0]["message"]
+    del lost.env[how]
+    lost.start().wait_restored()
+    lost.stop()
+    lost.env |= {how: "true" if "ENABLED" in how else "http://127.0.0.1:6335"}
+    lost.begin()
+    wait_for(lambda: len(lost.events("restore_refused")) > 1)
+    assert "no effect" in lost.events("restore_refused")[-1]["message"]
+
+
+def test_a_replicator_without_the_entrypoint_restores_nothing_and_says_so(lost):
+    env = lost.env | {"QDRANT_URL": "http://127.0.0.1:1"}
+    log = lost.log.with_name("alone.log")
+    with open(log, "wb") as out:
+        alone = subprocess.Popen([lost.program("qdrant-replicator")], env=env, stdout=out, stderr=out)
+    try:
+        wait_for(lambda: "works below qdrant-entrypoint alone" in log.read_text())
+        assert lost.restored()[1]["state"] == "failed" and "restore_failed" in lost.failing()
+    finally:
+        alone.terminate()
+        alone.wait(20)
 
 
 # What is wrong with the backups
@@ -168,45 +222,273 @@ def test_a_corrupt_newest_one_is_passed_over_with_a_warning_and_the_next_older_t
     assert t.points() == had
     assert [e["snapshot"] for e in t.events("boot_restore_passed_over")] == [second]
     assert [e["snapshot"] for e in t.events("boot_restored")] == [first]
+    # It serves, and nobody may believe that nothing was lost.
+    assert second in t.restored()[1]["reason"] and "restore_incomplete" in t.failing() and t.health()[0] == 0
 
 
-def test_one_collection_without_a_good_backup_fails_and_the_others_are_back(lost, efs):
+def test_one_collection_without_a_good_backup_keeps_the_node_closed_until_it_is_mended(lost, efs):
     bad, = {m["snapshot"] for m in efs.manifests("other")}
     good = efs.data_of(bad).read_bytes()
     efs.spoil(bad)
     before = efs.files()
     lost.env |= {"SNAPSHOT_INTERVAL": "5s", "RETENTION": "15min=1,hourly=1,daily=1,monthly=1"}
-    lost.start()
+    lost.begin()
     wait_for(lambda: lost.restored()[1]["state"] == "failed", 60)
-    had = {k: v for k, v in lost.had.items() if k != "other"}
-    assert {k: v for k, v in lost.points().items() if k != "other"} == had
-    assert lost.restored()[1]["done"] == 2 and "restore_failed" in lost.failing()
+    assert lost.restored()[1]["done"] == 2 and "restore_failed" in lost.failing() and not lost.let_in()
     assert [e["message"] for e in lost.events("boot_restore_failed") if e["message"].startswith("other is not restored")]
     code, said = lost.health(HEALTH_START_SECONDS="3600")
     assert code == 1 and '"state":"failed"' in said
-    time.sleep(8)  # more than a slot
+    time.sleep(6)  # more than a slot
     assert efs.files() == before and not lost.events("snapshot_made", "pruned")
     # Mended, and tried again at the replicator's next start.
     efs.data_of(bad).write_bytes(good)
     lost.kill_replicator()
     lost.wait_restored()
-    assert {k: v for k, v in lost.points().items()} == lost.had
+    assert lost.points() == lost.had and len(lost.events("boot_restored")) == 3  # what was staged stayed
     wait_for(lambda: lost.events("snapshot_made"), 30)
 
 
-def test_what_somebody_restored_by_hand_after_a_failure_is_left_alone(lost, efs):
+def test_with_restore_incomplete_the_rest_is_served_and_the_loss_is_said(lost, efs):
     bad, = {m["snapshot"] for m in efs.manifests("other")}
-    good = efs.data_of(bad).read_bytes()
     efs.spoil(bad)
-    lost.start()
-    wait_for(lambda: lost.restored()[1]["state"] == "failed", 60)
-    efs.data_of(bad).write_bytes(good)
-    lost.fill("other")
-    upsert(lost.server, "other", [SIXTH])
-    had = scroll(lost.server, "other")
+    lost.env["RESTORE_INCOMPLETE"] = "serve"
+    lost.start().wait_restored()
+    assert lost.points() == {k: v for k, v in lost.had.items() if k != "other"}
+    assert lost.restored()[1]["reason"].startswith("other: no good backup") and "restore_incomplete" in lost.failing()
     lost.kill_replicator()
-    lost.wait_restored()
-    assert scroll(lost.server, "other") == had and lost.events("boot_restore_left_alone")
+    wait_for(lambda: "restore_incomplete" in lost.failing(), 30)
+    assert lost.health()[0] == 0
+
+
+def test_a_snapshot_that_qdrant_refuses_is_passed_over_for_the_next_older_one(task, efs):
+    t = task(**LATEST).start()
+    t.wait_restored()
+    t.fill("docs", "other")
+    t.backup("docs", "other")
+    had = t.points()
+    upsert(t.server, "docs", [SIXTH])
+    refused = t.backup("docs")
+    efs.replace(refused, b"\xff\xd8 a photo, and no tar" * 1000)
+    t.lose_disk()
+    t.start().wait_restored()
+    assert t.points() == had
+    assert [e["snapshot"] for e in t.events("boot_restore_passed_over")] == [refused]
+    assert refused in t.restored()[1]["reason"]
+
+
+def test_what_a_broken_off_snapshot_left_is_not_in_the_next_older_one(task, efs):
+    t = task(**LATEST).start()
+    t.wait_restored()
+    t.fill("docs")
+    t.backup("docs")
+    had = t.points()
+    upsert(t.server, "docs", [SIXTH, SIXTH | {"id": 7}])
+    broken = t.backup("docs")
+    whole = subprocess.run(["zstd", "-q", "-d", "-c", efs.data_of(broken)], stdout=subprocess.PIPE, check=True).stdout
+    efs.replace(broken, whole[:len(whole) * 9 // 10])
+    t.lose_disk()
+    t.start().wait_restored()
+    assert t.points() == had and [e["snapshot"] for e in t.events("boot_restore_passed_over")] == [broken]
+
+
+def test_fewer_points_than_the_fingerprint_says_are_no_success(task, efs):
+    t = task(SNAPSHOT_INTERVAL="2s", **LATEST).start()
+    t.wait_restored()
+    t.fill("docs")
+    wait_for(lambda: any(m["points"] == 5 for m in efs.manifests("docs")))
+    t.lose_disk()
+    t.env["SNAPSHOT_INTERVAL"] = "0"
+    for path in list(efs.tree.glob("*/docs/*.json")):
+        if json.loads(path.read_text())["points"] != 5:
+            for part in path.parent.glob(f"{path.stem}.*"):  # of a slot before it was filled
+                part.unlink()
+            continue
+        path.write_text(path.read_text().replace('"points":\t5', '"points":\t6').replace('"points": 5', '"points": 6'))
+    t.begin()
+    wait_for(lambda: t.restored()[1]["state"] == "failed", 60)
+    assert not t.let_in() and all("points" in e["message"] for e in t.events("boot_restore_passed_over"))
+
+
+def test_what_kills_qdrant_goes_last_and_is_passed_over_after_two_tries(task, efs):
+    t = task(**LATEST).start()
+    t.wait_restored()
+    t.fill("docs", "zebra")
+    t.backup("docs", "zebra")
+    had = t.points()
+    upsert(t.server, "docs", [SIXTH])
+    killer = t.backup("docs")
+    t.lose_disk()
+    size = os.path.getsize(efs.data_of(killer))
+    # As the kernel does when memory runs out: the third and later points need too much.
+    t.wrap(f'for a; do case $a in *:docs) f=${{a%:docs}}; '
+           f'[ "$(sha256sum <"$f" | cut -c1-64)" = {efs.sha256_of(killer)} ] && kill -9 $$;; esac; done')
+    t.start().wait_restored()
+    assert t.points() == had and size
+    assert len(t.events("boot_restore_killed")) == 1 and [e["snapshot"] for e in t.events("boot_restore_passed_over")] == [killer]
+
+
+def test_a_time_is_obeyed_once_and_what_it_threw_away_does_not_come_back(task, efs):
+    t = task(**LATEST).start()
+    t.wait_restored()
+    t.fill("docs")
+    t.backup("docs")
+    then, wanted = time.time(), t.points()
+    time.sleep(1.01)
+    upsert(t.server, "docs", [SIXTH])
+    t.backup("docs")  # of what was wrong
+    time.sleep(1.01)
+    t.lose_disk()
+    t.env["RESTORE_ON_EMPTY"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(then))
+    t.start().wait_restored()
+    wait_for(lambda: t.events("boot_restore_finished"))
+    assert t.points() == wanted
+    # The next task comes before the first backup of the new past: the wrong one must not win by being the newest.
+    t.lose_disk()
+    t.start().wait_restored()
+    assert t.points() == wanted and t.events("boot_restore_time_obeyed")
+    wait_for(lambda: len(t.events("boot_restore_finished")) > 1)
+    upsert(t.server, "docs", [SIXTH | {"id": 77}])
+    t.backup("docs")
+    had = t.points()
+    t.lose_disk()
+    t.start().wait_restored()
+    assert t.points() == had
+
+
+def tombstone(efs, file, when, collection=None):
+    folder = efs.tree / "deleted" / "-"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{file}.json").write_text(json.dumps({
+        "format": 1, "collection": collection or file, "node": "", "deleted": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(when)),
+        "last_seen": None, "forgotten": False, "written_by": "test"}))
+
+
+def test_what_was_deleted_on_purpose_stays_deleted_unless_it_is_asked_for_or_was_made_anew(lost, efs):
+    tombstone(efs, "docs", time.time() - 86400)  # made anew since
+    tombstone(efs, "other", time.time())
+    lost.start().wait_restored()
+    assert lost.points() == {k: v for k, v in lost.had.items() if k != "other"} and lost.health()[0] == 0
+    line, = lost.events("boot_restore_skipped")
+    assert line["collection"] == "other" and "deleted on purpose" in line["message"]
+    lost.lose_disk()
+    lost.env["RESTORE_DELETED"] = "1"
+    lost.start().wait_restored()
+    assert lost.points() == lost.had
+
+
+def test_a_node_all_of_whose_collections_were_deleted_starts_empty(lost, efs):
+    for name in lost.had:
+        tombstone(efs, next(efs.tree.glob("*/" + (name if name.isascii() else "gr*"))).name, time.time(), name)
+    lost.start().wait_restored()
+    assert lost.restored()[1]["state"] == "not_needed" and lost.collections() == []
+
+
+def test_a_storage_that_was_lost_is_restored_though_the_snapshots_beside_it_were_kept(lost):
+    lost.start().wait_restored()
+    wait_for(lambda: lost.events("boot_restore_finished"))
+    lost.stop()
+    shutil.rmtree(lost.server.storage)
+    lost.start().wait_restored()
+    assert lost.points() == lost.had
+
+
+def test_a_storage_that_was_emptied_but_for_its_hidden_files_is_restored(lost):
+    lost.start().wait_restored()
+    wait_for(lambda: lost.events("boot_restore_finished"))
+    lost.stop()
+    subprocess.run(f'rm -rf "{lost.server.storage}"/*', shell=True, check=True)
+    assert (lost.server.storage / ".restore.json").exists()
+    lost.start().wait_restored()
+    assert lost.points() == lost.had
+
+
+def test_the_whole_copy_of_a_backup_is_taken_from_the_other_root(lost, efs, tmp_path):
+    shutil.copytree(efs.root, tmp_path / "replica")
+    for name in lost.had:
+        efs.spoil(efs.manifests(name)[0]["snapshot"])
+    lost.env["RESTORE_FROM"] = str(tmp_path / "replica")
+    lost.start().wait_restored()
+    assert lost.points() == lost.had
+
+
+def test_what_was_deleted_here_does_not_come_back_from_the_replica(lost, efs, tmp_path):
+    shutil.copytree(efs.root, tmp_path / "replica")
+    shutil.rmtree(efs.tree / "monthly")
+    for name in lost.had:
+        tombstone(efs, name if name.isascii() else next((tmp_path / "replica" / "test-cpu" / "monthly").glob("gr*")).name, time.time(), name)
+    lost.env["RESTORE_FROM"] = str(tmp_path / "replica")
+    lost.start().wait_restored()
+    assert lost.collections() == [] and lost.restored()[1]["state"] == "not_needed"
+
+
+def test_a_collection_that_was_made_while_the_restore_was_off_is_left_alone(lost, efs):
+    aside = efs.root.with_name("aside")
+    lost.held().begin()
+    wait_for(lambda: lost.is_held())
+    lost.kill_all()
+    lost.go_on()
+    lost.env["RESTORE_ON_EMPTY"] = "never"
+    lost.start()
+    lost.fill("mine")
+    had = lost.points()
+    lost.stop()
+    lost.env["RESTORE_ON_EMPTY"] = "latest"
+    efs.root.rename(aside)  # and nothing of EFS is needed to see it
+    lost.start().wait_restored()
+    assert lost.points() == had
+    aside.rename(efs.root)
+    assert not (lost.server.storage / ".restore").exists()
+
+
+def test_backups_of_another_processor_alone_are_said_and_the_node_stays_closed(lost, efs):
+    efs.tree.rename(efs.tree.with_name("test-other"))
+    lost.begin()
+    wait_for(lambda: "test-other" in lost.restored()[1]["reason"])
+    assert lost.restored()[1]["state"] == "waiting" and lost.health()[0] == 1 and not lost.let_in()
+    lost.stop()
+    lost.env["RESTORE_FROM"] = str(efs.tree.with_name("test-other"))
+    lost.start().wait_restored()
+    assert lost.points() == lost.had
+
+
+def test_a_node_name_that_no_backup_has_keeps_the_node_closed_and_names_those_that_have(lost, efs):
+    lost.env["NODE_NAME"] = "a"
+    lost.start().wait_restored()
+    wait_for(lambda: lost.events("boot_restore_finished"))
+    lost.backup(*lost.collections())
+    lost.lose_disk()
+    for path in efs.tree.glob("*/*/*.json"):  # those of the time before it had a name go
+        manifest = json.loads(path.read_text())
+        if "snapshot" in manifest and manifest["node"]["name"] != "a":
+            for file in path.parent.glob(f"{glob.escape(manifest['snapshot'])}.*"):
+                file.unlink()
+    lost.env["NODE_NAME"] = "b"
+    lost.begin()
+    wait_for(lambda: lost.restored()[1]["state"] == "failed")
+    assert "NODE_NAME" in lost.restored()[1]["reason"] and not lost.let_in()
+    assert all("only of a" in e["message"] for e in lost.events("boot_restore_skipped"))
+
+
+@pytest.mark.parametrize("how", ["a file", "no rights"])
+def test_one_broken_folder_holds_up_no_other_collection(lost, efs, how):
+    folder = next(efs.tree.glob("*/other"))
+    if how == "no rights" and os.geteuid() == 0:
+        lost.prefix = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all"]
+        if subprocess.run([*lost.prefix, "true"]).returncode != 0:
+            pytest.skip("needs setpriv")
+    if how == "a file":
+        shutil.rmtree(folder)
+        folder.write_text("")
+    else:
+        folder.chmod(0)
+    lost.env["RESTORE_INCOMPLETE"] = "serve"
+    lost.begin()
+    try:
+        lost.wait_restored(120)
+    finally:
+        if how != "a file":
+            folder.chmod(0o755)
+    assert lost.points() == {k: v for k, v in lost.had.items() if k != "other"}
 
 
 def test_backups_of_the_whole_storage_alone_cannot_be_restored_and_that_is_said(task, efs):
@@ -219,7 +501,7 @@ def test_backups_of_the_whole_storage_alone_cannot_be_restored_and_that_is_said(
     for folder in efs.tree.glob("*/docs"):
         shutil.rmtree(folder)
     t.lose_disk()
-    t.start()
+    t.begin()
     wait_for(lambda: t.restored()[1]["state"] == "failed")
     assert "--storage-snapshot" in t.restored()[1]["reason"] and t.health()[0] == 1
 
@@ -232,11 +514,11 @@ def test_an_efs_that_is_mounted_later_is_waited_for(lost, efs, how):
     efs.root.rename(aside)
     if how == "an empty folder":
         efs.root.mkdir()
-    lost.start()
+    lost.begin()
     wait_for(lambda: [e for e in lost.events("boot_restore_waiting") if "EFS" in e["message"]])
     status, body = lost.restored()
     assert status == 503 and body["state"] == "waiting" and str(efs.root) in body["reason"]
-    assert "restoring" in lost.failing() and lost.health()[0] == 1 and lost.collections() == []
+    assert "restoring" in lost.failing() and lost.health()[0] == 1 and not lost.let_in()
     if how == "an empty folder":
         efs.root.rmdir()
     aside.rename(efs.root)
@@ -262,15 +544,15 @@ def test_a_read_only_replica_is_restored_from_and_new_backups_go_to_efs_root(los
     assert lost.points() == lost.had
     assert {p: p.stat().st_mtime_ns for p in replica.rglob("*")} == before
     lost.backup("docs")
-    assert {p.name for p in efs.tree.iterdir()} == {"monthly"}
+    assert {p.name for p in efs.tree.iterdir()} == {"monthly", "restores"}
 
 
 def test_a_restore_from_where_nothing_is_waits_and_says_so(lost, tmp_path):
     (tmp_path / "nothing").mkdir()
     lost.env["RESTORE_FROM"] = str(tmp_path / "nothing")
-    lost.start()
+    lost.begin()
     wait_for(lambda: "RESTORE_FROM" in lost.restored()[1]["reason"])
-    assert lost.health()[0] == 1 and lost.collections() == []
+    assert lost.health()[0] == 1 and not lost.let_in()
 
 
 def test_a_new_node_name_takes_what_was_there_before_it_and_leaves_the_backups_of_others(lost, efs):
@@ -296,12 +578,12 @@ def test_an_efs_that_hangs_is_waited_for_and_nothing_else_waits(lost, efs):
     efs.root.rename(aside)
     frozen = Frozen(efs.root)
     try:
-        lost.start()
+        lost.begin()
         wait_for(lambda: frozen.asked)
         time.sleep(2)
         begin = time.monotonic()
         assert lost.restored()[0] == 503 and "restoring" in lost.failing()
-        assert lost.collections() == [] and lost.health()[0] == 1 and time.monotonic() - begin < 3
+        assert not lost.let_in() and lost.health()[0] == 1 and time.monotonic() - begin < 3
     finally:
         frozen.thaw()
     efs.root.rmdir()
@@ -310,103 +592,84 @@ def test_an_efs_that_hangs_is_waited_for_and_nothing_else_waits(lost, efs):
     assert lost.points() == lost.had
 
 
-# Deaths
-
-@pytest.fixture
-def big(task, tmp_path):
-    """Two collections with backups, one of them too large for sockets to hold; the disk is gone, and Qdrant is asked by
-    way of a gate that stops every upload in its middle."""
-    import random
-    t = task(**LATEST).start()
-    t.wait_restored()
-    t.fill("small")
-    t.server.result("PUT", "/collections/big", {"vectors": {"size": 1536, "distance": "Dot"}})
-    for n in range(0, NOISE, 500):
-        rows = [{"id": i, "vector": [random.random() for _ in range(1536)]} for i in range(n, n + 500)]
-        upsert(t.server, "big", rows)
-    t.backup("small")
-    t.backup("big")
-    t.had = {"small": scroll(t.server, "small"), "big": t.server.result("POST", "/collections/big/points/count", {"exact": True})}
-    t.lose_disk()
-    t.gate = Gate(t.server.port, 4 << 20)
-    t.env["QDRANT_URL"] = t.gate.url
-    return t
+@pytest.mark.skipif(not usable(), reason="needs root and /dev/fuse for a mount that hangs")
+def test_an_efs_that_hangs_holds_up_no_node_that_has_data(lost, efs):
+    lost.start().wait_restored()
+    wait_for(lambda: lost.events("boot_restore_finished"))
+    lost.stop()
+    aside = efs.root.with_name("unmounted")
+    efs.root.rename(aside)
+    frozen = Frozen(efs.root)
+    try:
+        lost.start()
+        assert lost.points() == lost.had
+        wait_for(lambda: lost.restored()[0] == 200)
+    finally:
+        frozen.thaw()
 
 
-def whole(t):
-    assert scroll(t.server, "small") == t.had["small"]
-    assert t.server.result("POST", "/collections/big/points/count", {"exact": True}) == t.had["big"]
-
+# Deaths, while the staging Qdrant restores
 
 @pytest.mark.parametrize("who", ["replicator", "all"])
-def test_killed_in_the_middle_twice_it_goes_on_and_all_is_back(big, who):
-    big.start()
+def test_killed_in_the_middle_twice_it_goes_on_and_all_is_back(lost, who):
+    lost.held().begin()
     for _ in range(2):
-        assert big.gate.full.wait(60)
-        assert big.marker()["state"] == "restoring" and big.restored()[0] == 503 and big.health()[0] == 1
-        big.gate.full.clear()
+        wait_for(lost.is_held)
+        assert lost.marker()["state"] == "restoring" and lost.restored()[0] == 503 and not lost.let_in()
+        assert '"progressing":true' in lost.health()[1] and lost.health()[0] == 0
+        lost.held()
         if who == "replicator":
-            big.kill_replicator()
+            lost.kill_replicator()
         else:
-            big.kill_all()
-            big.start()
-    assert big.gate.full.wait(60) and big.health()[0] == 1
-    big.gate.opened.set()
-    big.wait_restored(180)
-    whole(big)
-    wait_for(lambda: big.health()[0] == 0)
+            lost.kill_all()
+            lost.begin()
+    wait_for(lost.is_held)
+    lost.go_on()
+    lost.wait_restored(120)
+    assert lost.points() == lost.had and lost.health()[0] == 0
 
 
-@pytest.mark.parametrize("who", ["replicator", "all"])
-def test_one_that_is_killed_after_qdrant_got_all_of_it_is_restored_again(big, who):
-    """The collection is there with all its points, and nobody has noted that it is whole."""
-    big.gate.opened.set()
-    big.start()
-    wait_for(lambda: "big" in big.collections(), 60)
-    if who == "replicator":
-        big.kill_replicator()
-    else:
-        big.kill_all()
-        big.start()
-    big.wait_restored(180)
-    whole(big)
-    wait_for(lambda: big.health()[0] == 0)
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_killed_while_all_is_moved_to_its_place_the_next_start_ends_it(lost, when):
+    """The marker says that it is being moved, and some of it is not yet, or all of it is."""
+    lost.start().wait_restored()
+    wait_for(lambda: lost.events("boot_restore_finished"))
+    lost.stop()
+    storage, staged = lost.server.storage, lost.server.storage / ".restore" / "storage"
+    marker = lost.marker() | {"state": "committing", "recorded": False}
+    staged.mkdir(parents=True)
+    if when == "before":
+        (storage / "collections").rename(staged / "collections")
+    (storage / ".restore.json").write_text(json.dumps(marker, separators=(",", ":")))
+    lost.start().wait_restored()
+    assert lost.points() == lost.had and lost.marker()["state"] == "done"
+    wait_for(lambda: not (storage / ".restore").exists())
 
 
-def test_while_it_restores_no_snapshots_are_made_and_none_are_pruned_and_afterwards_they_are(big, efs):
+def test_while_it_restores_nothing_is_snapshotted_and_nothing_pruned_and_afterwards_it_is(lost, efs):
     before = efs.files()
-    big.env |= {"SNAPSHOT_INTERVAL": "5s", "RETENTION": "15min=1,hourly=1,daily=1,monthly=1"}
-    big.start()
-    assert big.gate.full.wait(60)
-    time.sleep(11)
-    assert efs.files() == before and not big.events("snapshot_made", "pruned")
-    big.gate.opened.set()
-    big.wait_restored(180)
-    wait_for(lambda: len(big.events("published")) > 4, 90)
+    lost.env |= {"SNAPSHOT_INTERVAL": "5s", "RETENTION": "15min=1,hourly=1,daily=1,monthly=1"}
+    lost.held().begin()
+    wait_for(lost.is_held)
+    time.sleep(6)
+    assert efs.files() == before and not lost.events("snapshot_made", "pruned")
+    lost.go_on()
+    lost.wait_restored(120)
+    wait_for(lambda: len(lost.events("published")) > 4, 90)
     assert efs.files() != before
 
 
-def test_a_snapshot_by_hand_while_it_restores_is_backed_up(big):
-    """Of a collection that somebody has made meanwhile."""
-    big.start()
-    assert big.gate.full.wait(60)
-    big.fill("new")
-    big.backup("new")
-    assert not big.events("pruned")
-    big.gate.opened.set()
-    big.wait_restored(180)
-    whole(big)
-    assert "new" in big.collections()
-
-
-def test_term_in_the_middle_ends_in_time_and_the_next_start_goes_on(big):
-    big.start()
-    assert big.gate.full.wait(60)
-    code, seconds = big.stop()
-    assert seconds < 40
-    big.gate.opened.set()
-    big.start().wait_restored(180)
-    whole(big)
+@pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_in_the_middle_ends_in_time_and_the_next_start_goes_on(lost, sig):
+    lost.held().begin()
+    wait_for(lost.is_held)
+    begin = time.monotonic()
+    lost.process.send_signal(sig)
+    assert lost.process.wait(30) == 143 and time.monotonic() - begin < 10
+    wait_for(lambda: not lost.strays())
+    lost.go_on()
+    lost.start().wait_restored(120)
+    assert lost.points() == lost.had
 
 
 # The health check
@@ -416,21 +679,26 @@ def test_a_replicator_that_hangs_long_after_the_restore_kills_no_good_node(lost)
     freeze(lost.replicator())
     try:
         code, said = lost.health()
-        assert code == 0 and "as its marker says" in said
-        marker = lost.server.snapshots / ".boot-restore.json"
-        marker.rename(marker.with_name("aside"))
-        code, said = lost.health()
-        assert code == 1 and "restore: not done" in said
+        assert code == 0 and "restore: over, Qdrant was let in" in said
     finally:
         os.kill(lost.replicator(), signal.SIGCONT)
 
 
-def test_health_start_seconds_covers_a_restore_under_way(big):
-    big.start()
-    assert big.gate.full.wait(60)
-    assert big.health()[0] == 1
-    code, said = big.health(HEALTH_START_SECONDS="86400")
+def test_a_restore_that_waits_is_unhealthy_unless_health_start_seconds_covers_it(lost, efs):
+    efs.root.rename(efs.root.with_name("unmounted"))
+    lost.begin()
+    wait_for(lambda: lost.restored()[1]["state"] == "waiting" and lost.restored()[1]["reason"])
+    assert lost.health()[0] == 1
+    code, said = lost.health(HEALTH_START_SECONDS="86400")
     age = time.clock_gettime(time.CLOCK_BOOTTIME) - int(open("/proc/1/stat").read().rsplit(")", 1)[1].split()[19]) / 100
     assert (code == 0 and "under way" in said) or age > 86400
-    big.gate.opened.set()
-    big.wait_restored(180)
+
+
+def test_an_upload_is_taken_only_where_nothing_else_is_left_and_that_is_said(task, efs):
+    lost = lose(task(**LATEST), "docs", "other")
+    for path in efs.tree.glob("*/other/*.json"):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"origin": "upload"}))
+    lost.start().wait_restored()
+    log = {e["collection"]: e for e in lost.events("boot_restored")}
+    assert lost.points() == lost.had and "upload" in log["other"]["message"] and "upload" not in log["docs"]["message"]
+    assert "upload" in lost.restored()[1]["reason"]

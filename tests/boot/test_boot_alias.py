@@ -1,9 +1,12 @@
 """Aliases, which no snapshot of Qdrant's has, come back from the manifests."""
 import json
+import os
+import signal
+import subprocess
 
 import pytest
-from booting import Task, fill, path_of
-from harness import BUILD, wait_for
+from booting import Task, fill, path_of, runs
+from harness import BUILD, freeze, wait_for
 from restoring import SIXTH, scroll, upsert
 
 LATEST = {"RESTORE_ON_EMPTY": "latest"}
@@ -33,6 +36,7 @@ def lost(task, efs):
     t.server.result("DELETE", "/collections/docs")
     t.fill("docs_v2")
     upsert(t.server, "docs_v2", [SIXTH])
+    wait_for(lambda: efs.manifests("docs_v2"))
     point(t, "docs_v2", "docs", "größe 🎉")
     wait_for(lambda: has_aliases(efs, "docs_v2", "docs", "größe 🎉"))
     t.had = scroll(t.server, "docs_v2")
@@ -48,13 +52,51 @@ def test_aliases_are_back_and_an_old_collection_does_not_come_back_under_an_alia
     assert [e for e in lost.events("boot_restore_skipped") if "docs is not restored: an alias" in e["message"]]
 
 
+def test_a_snapshot_that_is_published_after_qdrant_has_gone_tells_the_aliases_all_the_same(task, efs):
+    t = task(SNAPSHOT_INTERVAL="2s", SNAPSHOT_ON_STOP="off", **LATEST).start()
+    t.wait_restored()
+    t.fill("docs")
+    point(t, "docs", "live")
+    wait_for(lambda: has_aliases(efs, "docs", "live"))
+    replicator, qdrant = t.replicator(), t.qdrant()
+    freeze(replicator)
+    made = t.server.result("POST", "/collections/docs/snapshots")["name"].removesuffix(".snapshot")
+    os.kill(qdrant, signal.SIGKILL)
+    wait_for(lambda: not runs(qdrant))
+    os.kill(replicator, signal.SIGCONT)
+    wait_for(lambda: efs.manifests("docs")[-1]["snapshot"] == made, 60)
+    assert efs.manifests("docs")[-1]["aliases"] == ["live"]
+
+
+@pytest.mark.parametrize("by_hand", [False, True])
+def test_a_backup_that_does_not_tell_its_aliases_has_those_of_the_one_before(lost, efs, by_hand):
+    def change(path, **to):
+        manifest = {k: v for k, v in json.loads(path.read_text()).items() if k != "aliases"}
+        path.write_text(json.dumps(manifest | to))
+    *_, before, last = sorted(efs.tree.glob("*/docs_v2/*.json"), key=lambda path: path.name)
+    change(before, aliases=["docs", "größe 🎉"])
+    change(last)
+    if by_hand:
+        lost.env["RESTORE_ON_EMPTY"] = "never"
+        lost.start()
+        run = subprocess.run([BUILD / "qdrant-efs", "restore", "--json", "--collection", "docs_v2"], timeout=60,
+                             env=lost.env | {"QDRANT_URL": lost.server.url, "QDRANT_API_KEY": lost.server.api_key},
+                             capture_output=True, text=True)
+        assert run.returncode == 0, run.stderr
+        said = json.loads(run.stdout)[0]["note"]
+    else:
+        lost.start().wait_restored()
+        said = lost.events("boot_restored")[-1]["message"]
+    assert aliases(lost) == {"docs": "docs_v2", "größe 🎉": "docs_v2"}
+    assert "since its manifest does not tell them" in said
+
+
 def test_qdrant_efs_restore_puts_them_back_too_but_not_with_another_name(lost):
     lost.env["RESTORE_ON_EMPTY"] = "never"
     lost.start()
     env = {"QDRANT_URL": lost.server.url, "QDRANT_API_KEY": lost.server.api_key}
 
     def restore(*more):
-        import subprocess
         run = subprocess.run([BUILD / "qdrant-efs", "restore", "--json", "--collection", "docs_v2", *more],
                              env=lost.env | env, capture_output=True, text=True, timeout=60)
         assert run.returncode == 0, run.stderr
@@ -77,7 +119,6 @@ def test_an_alias_with_the_name_of_a_collection_is_left_alone(lost):
     lost.start()
     lost.fill("docs")
     env = {"QDRANT_URL": lost.server.url, "QDRANT_API_KEY": lost.server.api_key}
-    import subprocess
     run = subprocess.run([BUILD / "qdrant-efs", "restore", "--collection", "docs_v2"], env=lost.env | env,
                          capture_output=True, text=True, timeout=60)
     assert run.returncode == 0 and "has the name of a collection" in run.stdout, run.stderr

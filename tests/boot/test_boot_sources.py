@@ -104,9 +104,9 @@ def test_both_must_be_there_or_it_waits(roots, which):
     aside = root.with_name("aside")
     root.rename(aside)
     root.mkdir()  # a mount point without its mount
-    roots.t.start()
+    roots.t.begin()
     wait_for(lambda: str(root) in roots.t.restored()[1]["reason"])
-    assert roots.t.restored()[1]["state"] == "waiting" and roots.t.collections() == []
+    assert roots.t.restored()[1]["state"] == "waiting" and not roots.t.let_in()
     root.rmdir()
     aside.rename(root)
     roots.t.wait_restored()
@@ -125,19 +125,36 @@ def test_a_replica_that_is_gone_with_no_backups_of_our_own_is_waited_for(roots):
     shutil.rmtree(roots.root)
     shutil.rmtree(roots.efs.tree)
     roots.efs.tree.mkdir()
-    roots.t.start()
+    roots.t.begin()
     wait_for(lambda: f"RESTORE_FROM {roots.root}" in roots.t.restored()[1]["reason"])
-    assert roots.t.health()[0] == 1 and roots.t.collections() == []
+    assert roots.t.health()[0] == 1 and not roots.t.let_in()
 
 
-@pytest.mark.parametrize("note", ["begun from the replica", "of an older version"])
-def test_one_that_was_begun_takes_the_newest_of_both_all_the_same(roots, note):
-    part = {"collection": "docs", "state": "begun"} | ({"from": str(roots.tree)} if "replica" in note else {})
-    marker = {"state": "restoring", "restored": False, "setting": "latest", "at": 0, "collections": [part]}
-    roots.t.server.snapshots.mkdir(parents=True, exist_ok=True)
-    (roots.t.server.snapshots / ".boot-restore.json").write_text(json.dumps(marker))
-    roots.t.start().wait_restored()
-    assert roots.t.points() == {"docs": roots.points["docs"]}
+def test_after_a_failover_the_other_regions_node_does_not_win_by_coming_back(roots, efs):
+    """This Region's node has taken over from the replica, and goes on. The other Region's comes back by itself, with its
+    old state, and what it backs up arrives in the replica: newer, and of a past that was left."""
+    t = roots.t
+    shutil.rmtree(efs.tree)  # it has nothing of its own yet
+    efs.tree.mkdir()
+    t.start().wait_restored()
+    wait_for(lambda: t.events("boot_restore_finished"))
+    upsert(t.server, "docs", [SIXTH | {"id": 99}])
+    t.backup("docs")
+    had = t.points()
+    time.sleep(1.01)
+    late = time.strftime("%Y-%m-%d-%H-%M-%S", time.gmtime())
+    for path in list(roots.tree.glob("*/docs/*.json")):
+        manifest = json.loads(path.read_text())
+        old = manifest["snapshot"]
+        new = old[:-19] + late
+        for file in path.parent.glob(f"{old}.*"):
+            if file.suffix == ".sha256":
+                file.write_text(file.read_text().replace(old, new))
+            file.rename(file.with_name(file.name.replace(old, new)))
+        path.with_name(f"{new}.json").write_text(json.dumps(manifest).replace(old, new))
+    t.lose_disk()
+    t.start().wait_restored()
+    assert t.points() == had
 
 
 def test_a_backup_of_a_newer_qdrant_comes_back_with_a_warning(roots):

@@ -1,5 +1,8 @@
 """The server as a process: settings, files that it makes at its start, signals, restarts."""
+import hashlib
 import http.client
+import json
+import re
 import signal
 import socket
 import ssl
@@ -182,6 +185,38 @@ def test_a_snapshot_is_restored_at_the_start(fresh):
     assert "already exists. Use --force-snapshot to overwrite it." in refused.stdout + refused.stderr
     two.start("--snapshot", f"{path}:copy", "--force-snapshot")
     assert points_of(two, "copy") == FIVE
+
+
+def test_kill_9_leaves_what_term_leaves_of_a_restored_snapshot_that_is_green_and_that_nobody_wrote_to(fresh):
+    """A restore onto an empty disk kills its staging Qdrant for that reason."""
+    def left(server, number):
+        server.start("--snapshot", f"{path}:c")
+        wait_for(lambda: server.result("GET", "/collections/c")["status"] == "green", 60)
+        server.result("POST", "/collections/aliases",
+                      {"actions": [{"create_alias": {"collection_name": "c", "alias_name": "other"}}]})
+        server.process.send_signal(number)
+        server.process.wait(60)
+        return sorted((uuid.sub("*", str(p.relative_to(server.storage))), content(p))
+                      for p in server.storage.rglob("*") if p.is_file() and p.name not in ("raft_state.json", "replica_state.json"))
+
+    def content(path):  # the order of JSON members is Qdrant's mood
+        data = path.read_bytes()
+        try:
+            return json.dumps(json.loads(data), sort_keys=True)
+        except ValueError:
+            return hashlib.sha256(data).hexdigest()
+
+    uuid = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+    one = fresh().start()
+    make_collection(one, "c")
+    add_point(one, "c", 6)
+    path = one.snapshots / "c" / take_snapshot(one, "c")["name"]
+    one.stop()
+    two, three = fresh(), fresh()
+    assert left(two, signal.SIGTERM) == left(three, signal.SIGKILL)
+    for server in (two, three):
+        server.start()
+        assert points_of(server, "other") == SIX
 
 
 def test_a_full_storage_snapshot_is_restored_at_the_start(fresh):

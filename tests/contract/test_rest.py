@@ -164,6 +164,26 @@ def test_no_name_leads_out_of_the_snapshots_folder(qdrant, replies):
     assert (qdrant.work / "secret.snapshot").exists()
 
 
+def test_the_telemetry_numbers_the_operations_of_each_local_shard(qdrant):
+    """By which a stop knows what was written to since a snapshot (qdrant/marks.h)."""
+    def told():
+        everything = qdrant.result("GET", "/telemetry?details_level=3")["collections"]["collections"]
+        one, = [c for c in everything if c["id"] == "numbered"]
+        shard, = one["shards"]
+        assert one["config"] and shard["id"] == 0 and shard["local"]["update_queue"]["length"] == 0
+        return shard["local"]["update_queue"]["op_num"], shard["local"]["num_points"]
+    qdrant.result("PUT", "/collections/numbered", {"vectors": {"size": 2, "distance": "Dot"}})
+    seen = [told()]
+    for body in ({"points": [{"id": 1, "vector": [1, 0]}]}, {"points": [{"id": 1, "vector": [0, 1]}]}):
+        qdrant.result("PUT", "/collections/numbered/points?wait=true", body)
+        seen.append(told())
+    qdrant.result("PUT", "/collections/numbered/index?wait=true", {"field_name": "n", "field_schema": "integer"})
+    seen.append(told())
+    qdrant.result("POST", "/collections/numbered/points/count", {})
+    qdrant.result("POST", "/collections/numbered/snapshots?wait=true")
+    assert len({op for op, _ in seen}) == len(seen) and told() == seen[-1], seen
+
+
 def test_the_telemetry_counts_the_replies_of_each_route(qdrant, replies):
     def counts(route):
         replied = qdrant.result("GET", "/telemetry")["requests"]["rest"]["responses"].get(route, {})

@@ -11,6 +11,15 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 unset MAKEFLAGS MAKELEVEL MFLAGS # of the make that runs this
 BUILD=$(realpath -m "${BUILD:-build}")
+# What the operator's shell has for a real node is not for the demo: a bucket, a secret, a key.
+for name in $(compgen -e); do
+    case $name in
+        QDRANT_BIN) ;;
+        AWS_* | AK_* | SNAPSHOT* | QDRANT_* | RESTORE_* | DRILL_* | HEALTH_* | EMF* | STATUS_LISTEN | COLLECTIONS | RETENTION | \
+            COMPRESSION* | NODE_NAME | LOCAL_KEEP | MIN_FREE | FULL_SNAPSHOT | FINGERPRINT | RPO_SECONDS | STOP_GRACE_SECONDS | \
+            EFS_ROOT | TIER | CPU_ARCH | LOG_* | RUN_MODE | ECS_CONTAINER_METADATA_URI*) unset "$name" ;;
+    esac
+done
 COLLECTION=test_collection
 work=
 entrypoint=
@@ -180,10 +189,10 @@ unset QDRANT_API_KEY QDRANT_API_KEY_FILE QDRANT__SERVICE__API_KEY
 export QDRANT_BIN=$qdrant QDRANT__TELEMETRY_DISABLED=true QDRANT_INIT_FILE_PATH=$work/storage/.initialized
 export QDRANT__SERVICE__HOST=127.0.0.1 QDRANT__SERVICE__HTTP_PORT=$http QDRANT__SERVICE__GRPC_PORT=$grpc
 export QDRANT__STORAGE__STORAGE_PATH=$work/storage QDRANT__STORAGE__SNAPSHOTS_PATH=$work/snapshots
-export QDRANT_URL=http://127.0.0.1:$http EFS_ROOT=$work/efs TIER=demo CPU_ARCH=cpu LOG_FORMAT=text
+export QDRANT_URL=http://127.0.0.1:$http EFS_ROOT=$work/efs EFS_ALLOW_LOCAL=1 TIER=demo CPU_ARCH=cpu LOG_FORMAT=text
 tell "Qdrant is $qdrant; EFS is a plain folder here, $EFS_ROOT." \
     "On Fargate qdrant-entrypoint is the image's entrypoint and PID 1."
-show "QDRANT_URL=$QDRANT_URL EFS_ROOT=efs TIER=demo CPU_ARCH=cpu qdrant-entrypoint"
+show "QDRANT_URL=$QDRANT_URL EFS_ROOT=efs EFS_ALLOW_LOCAL=1 TIER=demo CPU_ARCH=cpu qdrant-entrypoint"
 (cd "$work" && exec qdrant-entrypoint 3>&- >qdrant.log 2>entrypoint.log) &
 entrypoint=$!
 wait_until "Qdrant" request GET /readyz

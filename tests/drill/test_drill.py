@@ -141,10 +141,19 @@ def test_what_was_written_during_the_snapshot_is_compared_within_bounds(node):
         return change
     edit_manifest(node.manifest(), inexact(15, 22))
     one = node.verdicts(code=0)["c"]
-    assert one["verdict"] == "proven" and "written while the snapshot was made" in one["note"]
+    assert one["verdict"] == "partly_proven" and "written while the snapshot was made" in one["note"]
     edit_manifest(node.manifest(), inexact(100, 110))
     one = node.verdicts(code=1)["c"]
     assert one["verdict"] == "failed" and one["why"] == "20 points came back of 100 to 110"
+
+
+def test_three_that_are_partly_proven_are_not_called_proven(node):
+    for name in ("a", "b", "c"):
+        fill(node.server, name)
+    node.back_up("a", "b", "c", FINGERPRINT="off")
+    report = json.loads((out := node.drill("--json")).stdout)
+    assert (out.returncode, report["verdict"], report["proven"], report["partly_proven"], report["of"]) == (0, "partly_proven", 0, 3, 3)
+    assert node.drill().stdout.splitlines()[-1] == "0 of 3 proven, 3 restored and partly proven"
 
 
 def test_a_manifest_without_a_fingerprint_is_proven_as_far_as_possible(node):

@@ -74,6 +74,37 @@ def test_good_and_bad_drills_are_told_recorded_and_counted(node, clock):
     status = json.loads(urllib.request.urlopen(f"http://127.0.0.1:{port}/status").read())
     assert (status["counts"]["drills"], status["counts"]["drills_failed"]) == (2, 1)
     assert node.left() == []
+    node.tree.stop()  # and what they found outlives the task
+    start(node, clock, NODE_NAME="node-a", STATUS_LISTEN=f"127.0.0.1:{port}")
+
+    def page(path):
+        try:
+            return urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5).read().decode()
+        except urllib.error.HTTPError as e:
+            return e.read().decode()
+    wait_for(lambda: json.loads(page("/status"))["drill"], 20)
+    drill = json.loads(page("/status"))["drill"]
+    assert (drill["ok"], drill["collection"]) == (False, "bad") and drill["why"]
+    assert "drill_failed" in page("/health") and "qdrant_backup_drill_ok 0" in page("/metrics")
+    assert json.loads(page("/status"))["counts"]["drills"] == 0
+
+
+@own_clock
+def test_an_older_backup_that_is_proven_does_not_hide_that_the_newest_failed(node, clock):
+    fill(node.server)
+    node.back_up("c", NODE_NAME="node-a")
+    time.sleep(1.1)
+    node.server.result("POST", "/collections/c/snapshots")
+    assert node.tree.once(NODE_NAME="node-a").returncode == 0
+    drilling.rewrite(node.manifest(), lambda data: data[:len(data) // 3])
+    (node.tree.root / "log").unlink()
+    port = free_port()
+    start_before_one(node, clock, NODE_NAME="node-a", STATUS_LISTEN=f"127.0.0.1:{port}")
+    wait_for(lambda: len(drilled(node)) >= 2, 60)
+    assert [line["event"] for line in drilled(node)] == ["drill_failed", "drill_passed"]
+    wait_for(lambda: list((node.tree.base / "drills" / "node-a").glob("*.json")))
+    drill = json.loads(urllib.request.urlopen(f"http://127.0.0.1:{port}/status").read())["drill"]
+    assert drill["ok"] is False and drill["snapshot"] == node.manifest().stem
 
 
 @own_clock

@@ -87,7 +87,7 @@ def test_it_stands_behind_all_others(node, seen):
     assert os.getpgid(pid) == pid
     assert pathlib.Path(f"/proc/{pid}/limits").read_text().split("Max core file size")[1].split()[0] == "0"
     assert {os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")} <= \
-        {"/dev/null", str(next(node.place.glob("drill-*/qdrant.log")))}
+        {"/dev/null", str(next(node.place.glob(".qdrant-drill/drill-*/qdrant.log")))}
     drill.wait(30)
 
 
@@ -154,6 +154,20 @@ def test_a_drill_that_is_told_to_stop_cleans_up(node, seen):
     assert gone(pid) and node.left() == []
 
 
+def test_what_lies_in_the_place_and_is_not_a_drills_stays_however_it_is_called(node):
+    fill(node.server)
+    node.back_up("c")
+    theirs = [node.place / name for name in ("drill-2025-results/report", "drill-1/a", "lock", "other")]
+    for path in theirs:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("a person's")
+    killed = node.place / ".qdrant-drill/drill-1/storage"  # of one that was killed
+    killed.mkdir(parents=True)
+    assert node.verdicts(code=0)["c"]["verdict"] == "proven"
+    assert all(path.read_text() == "a person's" for path in theirs)
+    assert not killed.exists() and node.left() == []
+
+
 def test_only_one_drill_runs_in_a_place(node, seen):
     fill(node.server)
     node.back_up("c")
@@ -177,6 +191,16 @@ def test_it_refuses_where_memory_or_disk_would_not_suffice_and_says_the_numbers(
     assert f"takes about {10**15 // 100 * 300 // 2**20 + 256} MiB of disk" in one["why"] and "DRILL_DIR" in one["why"]
     with pytest.raises(AssertionError):
         seen.pid()  # nothing was started
+
+
+def test_it_leaves_MIN_FREE_of_qdrants_disk_alone_but_not_of_another(node, seen):
+    fill(node.server)
+    node.back_up("c")
+    one = node.verdicts(code=1, QDRANT_BIN=seen.program("exit 1\n"), MIN_FREE="900t")["c"]
+    assert one["verdict"] == "refused" and "of disk beside what MIN_FREE keeps for Qdrant, and 0 MiB can be had" in one["why"]
+    one = node.verdicts(code=1, QDRANT_BIN=seen.program("exit 1\n"), MIN_FREE="900t", DRILL_DIR="/dev/shm/qdrant-drill-min-free")["c"]
+    assert "MIN_FREE" not in one.get("why", "")
+    assert node.drill(MIN_FREE="1x").returncode == 64
 
 
 @pytest.fixture

@@ -35,6 +35,7 @@ def test_what_was_written_since_the_collections_own_backup_is_only_counted(node)
     assert node.tree.once().returncode == 0
     one = node.verdicts("--snapshot", node.manifest(ALL).stem, code=0)[""]
     assert (one["verdict"], one["points"]) == ("partly_proven", 45) and "of them 1 are as" in one["note"]
+    assert "b: 25 points came back of 20" in one["note"]
 
 
 @pytest.mark.parametrize("how", ["a flipped bit", "a collection's snapshot is missing", "a newer Qdrant"])
@@ -75,7 +76,7 @@ def test_a_shard_is_restored_into_its_collection(node):
     assert (one["kind"], one["shard"], one["verdict"], one["points"]) == ("shard", "0", "partly_proven", 25)
     rewrite(manifest, lambda data: data[:len(data) // 3])
     one = node.verdicts("--snapshot", manifest.stem, code=1)["c"]
-    assert one["verdict"] == "failed" and "shards/0/snapshots/upload" in one["why"] and one["points"] is None
+    assert one["verdict"] == "failed" and "does not tell its vectors" in one["why"] and one["points"] is None
 
 
 def test_a_shard_without_a_backup_of_its_collection_is_refused(node):

@@ -72,7 +72,7 @@ class Container:
         return [e for e in parsed if not names or e["event"] in names]
 
     def tool(self, *arguments):
-        env = {k: self.env[k] for k in ("EFS_ROOT", "TIER", "CPU_ARCH", "PATH")}
+        env = {k: self.env[k] for k in ("EFS_ROOT", "EFS_ALLOW_LOCAL", "TIER", "CPU_ARCH", "PATH")}
         return subprocess.run([BUILD / "qdrant-efs", *arguments], env=env, capture_output=True, text=True,
                               timeout=120)
 

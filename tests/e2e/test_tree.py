@@ -213,14 +213,25 @@ def test_the_replicator_killed_in_mid_copy_is_restarted_and_publishes_while_qdra
     assert whole(c)[0]
 
 
-def test_term_in_mid_copy_ends_in_time_with_nothing_half_published_and_the_next_start_publishes(container):
+def test_term_in_mid_copy_finishes_the_copy_within_the_budget(container):
     c = container().start()
     fill(c.server.client(), "docs", 100)
     name = c.big_snapshot("docs")
     wait_for(c.partials, 60)
     code, seconds = c.stop()
     assert code == 0 and seconds < GRACE
+    assert c.has("collection", "docs", name) and c.partials() == [] and whole(c)[0]
+
+
+def test_term_in_mid_copy_with_no_time_left_leaves_nothing_half_published_and_the_next_start_publishes(container):
+    c = container(STOP_GRACE_SECONDS="2").start()
+    fill(c.server.client(), "docs", 100)
+    name = c.big_snapshot("docs")
+    wait_for(c.partials, 60)
+    code, seconds = c.stop()
+    assert seconds < 2 + 2.5 and (code == 0 or c.events("qdrant_killed"))
     assert not list(manifests_of(c.tree)) and c.complete() == set()
+    assert name in c.events("left_unpublished")[0]["message"] or c.events("replicator_killed")
     small = c.start().server.client().create_snapshot("docs").name
     wait_for(lambda: c.has("collection", "docs", name) and c.has("collection", "docs", small), 120)
     wait_for(lambda: c.partials() == [])

@@ -107,7 +107,8 @@ class Container:
         self.root, self.as_pid_1 = root, as_pid_1
         self.mark = f"ENTRYPOINT_TEST={uuid.uuid4()}"
         name, value = self.mark.split("=")
-        self.env = {"PATH": os.environ["PATH"], "LOG_LEVEL": "debug", "EFS_ROOT": str(root / "efs")}
+        self.env = {"PATH": os.environ["PATH"], "LOG_LEVEL": "debug", "EFS_ROOT": str(root / "efs"),
+                    "EFS_ALLOW_LOCAL": "1"}
         self.env[name] = value
         self.env |= {k: v for k, v in os.environ.items() if k.endswith("SAN_OPTIONS")}
         self.qdrant, self.replicator = Record(self, root / "qdrant"), Record(self, root / "replicator")

@@ -15,7 +15,9 @@ from running import (BARE, ENTRYPOINT, NOT_BARE, WRAPPER, can_be_pid_1, cpu_tick
                      wait_until_quiet)
 from server import REAL, SERVERS, Server, free_port
 
-# The deadline for the answers is 0.8 s, for the whole 1 s. The rest is slack for a busy machine and for tools.
+# With the shortest budget, which keeps these tests short, the deadline for the answers is 0.8 s, for the whole 1 s. The rest is
+# slack for a busy machine and for tools.
+BUDGET = "1"
 DEADLINE, LONGEST = 0.8, 1.5 if BARE else 15
 WELL, FAILING = b'{"status":"ok","reasons":[]}', b'{"status":"failing","reasons":["no backup for 45 min"]}'
 
@@ -38,7 +40,7 @@ class Health:
 
 
 def environment(qdrant=None, replicator=None, **env):
-    base = {"PATH": os.environ["PATH"], "HEALTH_QDRANT": qdrant and qdrant.at}
+    base = {"PATH": os.environ["PATH"], "HEALTH_QDRANT": qdrant and qdrant.at, "HEALTH_TIMEOUT_SECONDS": BUDGET}
     base |= {k: v for k, v in os.environ.items() if k.endswith("SAN_OPTIONS")}
     if replicator:
         base |= {"EFS_ROOT": "/nowhere", "STATUS_LISTEN": replicator.at}
@@ -103,7 +105,7 @@ def test_a_qdrant_that_is_ready_is_healthy_and_one_that_hangs_or_is_gone_is_not(
     qdrant.stop()
     gone = health(**env)
     assert gone.code == 1, gone
-    assert gone.qdrant == f"qdrant: not ready: connection refused at 127.0.0.1:{qdrant.port}"
+    assert gone.qdrant == f"qdrant: not ready: nothing listens at 127.0.0.1:{qdrant.port} (connection refused)"
 
 
 def test_it_asks_for_readyz_and_sends_no_key(peer):
@@ -160,11 +162,26 @@ def test_a_qdrant_that_does_not_answer_in_time_is_not_ready(peer, how):
     assert re.search(text + r" \S+ within \d{3,} ms$", run.qdrant), run
 
 
+@pytest.mark.parametrize("budget, seconds", [("3", 3), (None, 10)], ids=["3", "the default"])
+def test_health_timeout_seconds_is_how_long_it_waits_in_all(peer, budget, seconds):
+    run = health(peer(silent), HEALTH_TIMEOUT_SECONDS=budget, longest=seconds + LONGEST)
+    assert run.code == 1 and run.seconds >= seconds - 0.2, run
+    assert re.search(rf"no answer from \S+ within {seconds - 1}\d{{3}} ms$", run.qdrant), run
+
+
+def test_a_qdrant_that_is_slow_on_a_busy_machine_is_healthy_within_the_budget(peer):
+    def late(connection, p):
+        time.sleep(2)
+        answers(OK)(connection, p)
+    run = health(peer(late), HEALTH_TIMEOUT_SECONDS=None, longest=10 + LONGEST)
+    assert run.code == 0 and re.fullmatch(r"qdrant: ready \(2\d{3} ms\)", run.qdrant), run
+
+
 @pytest.mark.parametrize("how", SLOW)
 def test_both_are_asked_side_by_side_and_a_slow_one_takes_no_time_from_the_other(peer, how):
     make, text = SLOW[how]
     run = health(make(peer), make(peer))
-    assert run.code == 1 and text in run.qdrant and "no heartbeat: " + text in run.replicator, run
+    assert run.code == 1 and text in run.qdrant and "not answering: " + text in run.replicator, run
     run = health(peer(), make(peer))
     assert run.code == 0 and "ready" in run.qdrant and text in run.replicator, run
     run = health(make(peer), peer(answers(http(200, WELL))))
@@ -240,7 +257,7 @@ def test_a_qdrant_that_listens_on_two_colons_is_found_in_a_container_without_ipv
         run = health(QDRANT__SERVICE__HOST="::", QDRANT__SERVICE__HTTP_PORT="7000")
         assert run.code == 0, run
         server.close()
-        assert "connection refused at 127.0.0.1:7000" in health(HEALTH_QDRANT="[::]:7000").qdrant
+        assert "nothing listens at 127.0.0.1:7000 (connection refused)" in health(HEALTH_QDRANT="[::]:7000").qdrant
     if not in_own_network(work, ipv6=False):
         pytest.skip("needs the right to make a network namespace without IPv6 (CAP_SYS_ADMIN)")
 
@@ -256,7 +273,7 @@ def test_with_tls_only_the_port_is_checked_and_that_is_said(peer, value):
                         run.qdrant)
     server.close()
     run = health(QDRANT__SERVICE__HTTP_PORT=str(server.port), QDRANT__SERVICE__ENABLE_TLS=value)
-    assert run.code == 1 and "not ready: connection refused" in run.qdrant
+    assert run.code == 1 and "not ready: nothing listens at" in run.qdrant
 
 
 @pytest.mark.parametrize("value", ["", "false", "0", "no", "off"])
@@ -320,9 +337,9 @@ TROUBLES = {
                            r'"reasons":\["no backup for 45 min"\]}'),
     "answers something else": (lambda peer: peer(answers(http(404, b"no such page"))),
                                r"failing: \S+ answered 404 \(\d+ ms\): no such page"),
-    "is gone": (lambda peer: Nobody(), r"no heartbeat: connection refused at \S+"),
-    "hangs": (lambda peer: peer(silent), r"no heartbeat: no answer from \S+ within \d+ ms"),
-    "is no HTTP server": (lambda peer: peer(answers(b"220 mail\r\n")), r"no heartbeat: what \S+ answers is not HTTP"),
+    "is gone": (lambda peer: Nobody(), r"not answering: nothing listens at \S+ \(connection refused\); its lines in the container's log say whether it runs"),
+    "hangs": (lambda peer: peer(silent), r"not answering: no answer from \S+ within \d+ ms; its lines .*"),
+    "is no HTTP server": (lambda peer: peer(answers(b"220 mail\r\n")), r"not answering: what \S+ answers is not HTTP; its lines .*"),
 }
 
 
@@ -351,13 +368,13 @@ def test_our_own_replicator_is_found_wherever_it_listens_and_what_it_says_is_tol
     server = peer()
     container.start(container.qdrant_program("TERM=0"), REPLICATOR_BIN=str(BUILD / "qdrant-replicator"),
                     SNAPSHOTS_DIR=str(snapshots), QDRANT_URL="http://127.0.0.1:1", **env)
-    wait_for(lambda: "no heartbeat" not in health(server, **env).replicator)
+    wait_for(lambda: "not answering" not in health(server, **env).replicator)
     told = health(server, **env)
     assert re.search(r' ms\): {.*"status": ?"(ok|failing)"', told.replicator), told
     assert told.code == (0 if "replicator: ok" in told.replicator else 1), told
     wait_for(container.qdrant.starts)  # and minds TERM
     assert container.stop()[0] == 0
-    assert "no heartbeat" in health(server, **env).replicator
+    assert "not answering" in health(server, **env).replicator
 
 
 @pytest.mark.parametrize("env, why", [({"EFS_ROOT": None}, "EFS_ROOT is not set"), ({"EFS_ROOT": ""}, "EFS_ROOT is not set"),
@@ -396,6 +413,7 @@ WRONG = [("HEALTH_QDRANT", v) for v in ("x", "127.0.0.1", "127.0.0.1:", "127.0.0
                                         "::1:6333", "[::1]", "[::1:6333", "[127.0.0.1]:6333", "ftp://127.0.0.1:1", "1:2:3",
                                         "http://127.0.0.1:6333/path", "127.1:6333", "x" * 5000, "\x1b[2J\n")]
 WRONG += [("HEALTH_STRICT", v) for v in ("2", "true", "yes", " 1")]
+WRONG += [("HEALTH_TIMEOUT_SECONDS", v) for v in ("0", "-1", "+1", "1.5", "x", " 1", "1 ", "61", "9" * 40)]
 WRONG += [("HEALTH_START_SECONDS", v) for v in ("-1", "+1", "1.5", "x", " 1", "1 ", "86401", "9" * 40)]
 WRONG += [("QDRANT__SERVICE__HTTP_PORT", v) for v in ("0", "65536", "-1", "x", "6333 ", "9" * 40)]
 WRONG += [("QDRANT__SERVICE__HOST", v) for v in ("qdrant.internal", "127.0.0.1:6333", "256.0.0.1", "fe80::1%lo", "[::", "*")]
@@ -423,7 +441,7 @@ def test_help_names_the_exit_codes():
         assert run.code == 0 and "0 healthy, 1 unhealthy, 64" in run.out, run
 
 
-@pytest.mark.parametrize("argv", [["--config-path", "health"], ["healthy"], ["--", "health"], ["-health"], ["Health"]])
+@pytest.mark.parametrize("argv", [["--config-path", "health"], ["--", "health"], ["-health"]])
 def test_only_health_in_the_first_place_is_the_subcommand(container, argv):
     folder = container.root / "path"
     folder.mkdir()
@@ -446,14 +464,16 @@ def young(containers):
     if not can_be_pid_1() or not shutil.which("nsenter"):
         pytest.skip("needs nsenter, and the right to make a PID namespace (CAP_SYS_ADMIN)")
     made = containers(as_pid_1=True)
-    return made.start(made.qdrant_program("TERM=0"))
+    made.start(made.qdrant_program("TERM=0"))
+    wait_for(made.qdrant.starts)  # before that its /proc may still be the machine's, whose process 1 is old
+    return made
 
 
 def test_while_the_container_is_young_a_qdrant_that_is_not_there_yet_is_starting(young):
     nobody = Nobody()
     run = health(nobody, prefix=inside(young), HEALTH_START_SECONDS="600")
     assert run.code == 0, run
-    assert re.fullmatch(rf"qdrant: starting: connection refused at {nobody.at}; for \d s of HEALTH_START_SECONDS=600",
+    assert re.fullmatch(rf"qdrant: starting: nothing listens at {nobody.at} \(connection refused\); for \d s of HEALTH_START_SECONDS=600",
                         run.qdrant)
 
 
@@ -482,7 +502,7 @@ def test_a_qdrant_that_is_there_and_misbehaves_is_never_starting(young, peer, se
 
 def test_a_start_does_not_excuse_the_replicator(young):
     run = health(Nobody(), Nobody(), prefix=inside(young), HEALTH_START_SECONDS="600", HEALTH_STRICT="1")
-    assert run.code == 1 and "starting" in run.qdrant and "no heartbeat" in run.replicator, run
+    assert run.code == 1 and "starting" in run.qdrant and "not answering" in run.replicator, run
 
 
 def test_the_check_does_not_wake_process_1_up_once(young, peer):

@@ -80,6 +80,7 @@ def test_a_replicator_that_cannot_be_run_is_said_so_and_tried_again(container):
     container.start(container.qdrant_program("TERM=0"), REPLICATOR_BIN="/nowhere/replicator")
     wait_for(lambda: len(container.messages("cannot_run")) == 2)
     assert "/nowhere/replicator: No such file or directory" in container.messages("cannot_run")[0]
+    assert not container.log("replicator_started") and container.log("qdrant_started")
     assert "with code 127" in container.messages("replicator_ended")[0]
     assert container.stop()[0] == 0
 

@@ -25,6 +25,38 @@ def test_two_dashes_run_another_program_with_its_arguments_unchanged(anywhere):
     assert anywhere.output().split("\0")[:-1] == AWKWARD
 
 
+def started_nothing(container):
+    return not container.qdrant.starts() and not container.replicator.starts() and not container.log()
+
+
+@pytest.mark.parametrize("argument,ours", [("--help", "usage: qdrant-entrypoint"), ("-h", "usage: qdrant-entrypoint"),
+                                           ("--version", "qdrant-entrypoint "), ("-V", "qdrant-entrypoint ")])
+def test_help_and_version_are_answered_then_by_qdrant_itself_and_start_no_replicator(container, argument, ours):
+    assert container.run(argv=[argument], QDRANT_BIN=dump_arguments(container)) == 0
+    assert container.output().startswith(ours) and container.output().endswith(f"{argument}\0")
+    assert started_nothing(container)
+
+
+def test_help_needs_no_qdrant(container):
+    assert container.run(argv=["--help"], QDRANT_BIN="/nowhere/qdrant") == 0
+    assert "health" in container.output() and started_nothing(container)
+
+
+@pytest.mark.parametrize("word", ["helth", "Health", "help", "version"])
+def test_a_word_alone_is_no_argument_of_qdrants_and_is_refused(container, word):
+    assert container.run(argv=[word], QDRANT_BIN=dump_arguments(container)) == 64
+    line, = container.stderr.read_text().splitlines()
+    assert f'"{word}"' in line and "health" in line and container.output() == ""
+    assert not container.replicator.starts()
+
+
+def test_behind_two_dashes_or_beside_others_the_same_words_are_qdrants(container):
+    assert container.run(["sh", "-c", 'printf "%s" "$0"', "helth"]) == 0
+    assert container.output() == "helth"
+    assert container.run(argv=["--version", "--uri=x"], QDRANT_BIN=dump_arguments(container)) == 0
+    assert container.output() == "--version\0--uri=x\0"
+
+
 def test_two_dashes_with_nothing_behind_them_are_an_argument_like_any_other(container):
     assert container.run(argv=["--"], QDRANT_BIN=dump_arguments(container)) == 0
     assert container.output() == "--\0"
@@ -61,11 +93,12 @@ def test_a_program_that_is_not_there_gives_127_and_one_that_cannot_be_run_126(co
                        (str(container.stderr), 126)):
         assert container.run([path]) == code
         assert path in container.messages("cannot_run")[0]
+        assert not container.log("qdrant_started"), "it never ran"
 
 
 def test_environment_and_folder_reach_qdrant_and_the_replicator(container):
-    look = container.script("look", f"env -0 > {container.root}/$1; pwd >> {container.root}/$1")
-    command = f"{look} q; while ! grep -q {container.root}$ {container.root}/r; do sleep 0.05; done"
+    look = container.script("look", f"(env -0; pwd) > {container.root}/$1.new; mv {container.root}/$1.new {container.root}/$1")
+    command = f"{look} q; while [ ! -e {container.root}/r ]; do sleep 0.05; done"
     assert container.run(["sh", "-c", command], replicator=f"{look} r; sleep 100",
                          QDRANT__SERVICE__API_KEY="k€y", ODD="a\nb") == 0
     for who in "qr":
@@ -74,12 +107,15 @@ def test_environment_and_folder_reach_qdrant_and_the_replicator(container):
         assert seen.endswith(f"{container.root}\n") and "RECOVERY_MODE" not in seen
 
 
-def test_no_descriptor_of_the_entrypoint_leaks_into_its_children(container):
+def test_no_descriptor_of_the_entrypoint_leaks_into_its_children_but_the_one_that_the_replicator_is_told_of(container):
     container.start_both("TERM=0")
     for pid in (container.qdrant.pid(), container.replicator.pid()):
         record = str(container.qdrant.path if pid == container.qdrant.pid() else container.replicator.path)
         open_files = {int(fd): os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")}
-        assert {fd for fd, path in open_files.items() if path != record} == {0, 1, 2}
+        environ = dict(v.split("=", 1) for v in open(f"/proc/{pid}/environ").read().split("\0") if "=" in v)
+        told = {int(environ["QDRANT_STOP_WORD"])} if pid == container.replicator.pid() else set()
+        assert {fd for fd, path in open_files.items() if path != record} == {0, 1, 2} | told
+        assert pid != container.qdrant.pid() or "QDRANT_STOP_WORD" not in environ
     assert container.stop()[0] == 0
 
 

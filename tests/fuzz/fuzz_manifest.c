@@ -1,5 +1,5 @@
 /* A manifest is whatever stands on EFS. What is taken for one must print to one that reads the same. */
-#include "efs/manifest.h"
+#include "efs/repo/manifest.h"
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,8 +1,8 @@
 /* Names come from the file system and from EFS: no name may lead out of its folder, and escaping goes both
  * ways. */
-#include "common/text.h"
-#include "efs/name.h"
-#include "efs/settings.h"
+#include "common/base/text.h"
+#include "efs/repo/name.h"
+#include "efs/repo/settings.h"
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,7 +40,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     text[size] = 0;
     one(text);
     if (retention_parse(text, &r, wrong, sizeof wrong))
-        for (int t = 0; t < TIER_COUNT; t++)
+        for (int t = 0; t < FREQUENCY_COUNT; t++)
             assert((r.keep[t].count > 0) != (r.keep[t].age > 0));
     text_make_utf8(text);
     assert(text_is_utf8(text));

@@ -1,11 +1,11 @@
 /* What S3, or whoever answers in its place, says: any bytes as XML; any text as an address, a code, an
  * encoded key; and any path and query to sign. */
-#include "aws/fault.h"
+#include "aws/error.h"
 #include "aws/secret.h"
 #include "aws/sign.h"
 #include "aws/uri.h"
 #include "aws/xml.h"
-#include "common/text.h"
+#include "common/base/text.h"
 #include <assert.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -25,12 +25,12 @@ static void read_text(char *text)
 {
     struct uri u;
     struct err e;
-    struct fault f = {0};
+    struct aws_error f = {0};
     if (uri_parse("X", text, &u, &e) == 0)
         assert(u.host[0] && u.path[0] == '/');
     (void)secret_check_arn(text, &e);
-    fault_code(&f, text);
-    fault_message(&f, text);
+    aws_error_code(&f, text);
+    aws_error_message(&f, text);
     assert(text_is_utf8(f.code) && text_is_utf8(f.message));
     char *encoded = uri_encoded(text, true);
     assert(encoded && uri_decode(encoded, true) == strlen(text) && strcmp(encoded, text) == 0);

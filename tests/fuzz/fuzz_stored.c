@@ -1,7 +1,7 @@
 /* Stored bytes as a broken disk or a half-done replication leaves them, and uploads that are no tar: read to
  * an error or to the end, in bounded memory. */
-#include "efs/copy.h"
-#include "replicator/tarcheck.h"
+#include "efs/repo/copy.h"
+#include "replicator/publish/tar_check.h"
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,10 +19,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         abort();
     for (int compressed = 0; compressed < 2; compressed++)
         if (lseek(fd, 0, SEEK_SET) != 0 ||
-            (copy_check(fd, "x", null, compressed, NULL, &r, &e) != 0 && !e.text[0]))
+            (copy_check(fd, "x", null, compressed, COPY_ANY, NULL, &r, &e) != 0 && !e.text[0]))
             abort();
     (void)snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-    (void)tarcheck(path, NULL, &e);
+    (void)tar_check(path, NULL, &e);
     (void)close(fd);
     (void)close(null);
     return 0;

@@ -179,7 +179,13 @@ def test_time_frequency_name_and_tree_choose_as_they_do_on_efs(tree, aws, tmp_pa
     assert chosen() == ("15min", 4) and chosen("--shard", "3") == ("daily", 10)
     assert from_s3(tree, aws, "--storage-snapshot", "--to", tmp_path / "to", "--dry-run")[0]["size"] == 17
     said = failing(tree, aws, "--from-s3", "--collection", "docs", "--to", tmp_path / "to", "--at", "2026-11-24T07:00Z")
-    assert "no backup that fits below s3://backups" in said
+    assert "no backup of docs of 2026-11-24T07:00:00Z or before (--at) below s3://backups; the newest is" in said
+    assert "the oldest docs-7-2026-11-24-08-00-00 of" in said and "qdrant-efs ls" not in said
+    for args, words in ((["--collection", "dosc"], "no backup of dosc below s3://backups; collections that have some: docs, more"),
+                        (["--collection", "docs", "--snapshot", "nix"], "no backup of docs named nix below s3://backups; the newest is"),
+                        (["--collection", "docs", "--snapshot", stem("09-00"), "--frequency", "daily"], f"no backup of docs of frequency daily named {stem('09-00')} below"),
+                        (["--collection", "more", "--frequency", "daily"], "of frequency daily below s3://backups; frequencies that have some: 15min")):
+        assert words in failing(tree, aws, "--from-s3", *args, "--to", tmp_path / "to"), args
     run = subprocess.run([BUILD / "qdrant-efs", "restore", "--from-s3", "--collection", "docs", "--to", tmp_path / "to"],
                          env={"PATH": os.environ["PATH"], **aws.env, **BUCKET}, capture_output=True, text=True)
     assert run.returncode == 1 and "several trees" in run.stderr and not (tmp_path / "to").exists()
@@ -196,7 +202,7 @@ def test_nodes_that_live_side_by_side_are_told_apart_by_label_or_peer(tree, aws,
     assert "--node" in failing(tree, aws, *to)
     for args, env, node in ((["--node", "a"], {}, "a"), (["--node", "2"], {}, "b"), ([], {"NODE_NAME": "a"}, "a")):
         assert restored(tree, *to, *args, **aws.env, **BUCKET, **env)[0]["node"] == node
-    assert "no backup" in failing(tree, aws, *to, "--node", "c")
+    assert "by node c below s3://backups; nodes that have some: " in failing(tree, aws, *to, "--node", "c")
 
 
 def test_our_own_name_hides_no_objects_from_before_they_had_labels(tree, aws, tmp_path):

@@ -1,13 +1,19 @@
 """S3 as a second target: the seed article's keys, the bytes that Qdrant made, and never in EFS's way."""
+import datetime
 import hashlib
 import json
 import os
+import pathlib
 import signal
+import sys
 import time
 
 import pytest
 
 from harness import tar_of, wait_for
+
+sys.path.append(str(pathlib.Path(__file__).parents[1] / "schedule"))
+from wall_clock import COMPILER, UTC, WallClock  # noqa: E402
 
 A, B = "docs-7-2026-11-24-07-59-23", "docs-7-2026-11-24-08-14-23"
 BUCKET = {"SNAPSHOT_S3_BUCKET_NAME": "backups"}
@@ -168,3 +174,33 @@ def test_without_credentials_nothing_goes_there_and_the_log_says_why(tree, aws):
 def test_a_wrong_setting_is_said_at_the_start(tree, name, value):
     run = tree.replicator(**{**BUCKET, name: value})
     assert run.returncode == 64 and name in run.stderr
+
+
+def once(tree, aws, **env):
+    run = tree.once(**aws.env, **BUCKET, **env)
+    return run.returncode, run.stderr
+
+
+def test_once_makes_the_copies_too_and_those_that_were_left_before(tree, aws):
+    tree.snapshot("docs", A, tar_of("a"))
+    code, log = once(tree, aws)  # no such bucket
+    assert code == 1 and '"s3_failed"' in log and '"s3_left"' in log and "1 backups are on EFS" in log
+    assert [b["state"] for b in tree.ls()] == ["complete"]
+    aws.bucket()
+    tree.snapshot("docs", B, tar_of("b"))
+    code, log = once(tree, aws)
+    assert code == 0, log
+    assert len(receipts(tree)) == 2 and {k.rsplit("/", 1)[1] for k in aws.keys()} == {f"{A}.snapshot", f"{B}.snapshot"}
+    assert once(tree, aws)[0] == 0
+
+
+@pytest.mark.skipif(not COMPILER or bool(os.environ.get("SANITIZED")), reason="needs a compiler, and no sanitizer's own preload")
+def test_a_clock_that_ran_ahead_keeps_none_from_being_made_up_for(tree, aws, tmp_path):
+    aws.bucket()
+    now, ahead = time.time(), 9 * 86400
+    clock = WallClock(tmp_path / "clock", datetime.datetime.fromtimestamp(now + ahead, UTC))
+    for when in [now - 900 * i for i in range(1, 6)] + [now + ahead - 20]:
+        tree.snapshot("docs", time.strftime("docs-1-%Y-%m-%d-%H-%M-%S", time.gmtime(when)), tar_of(str(when)))
+    assert tree.once(**clock.environment).returncode == 0 and len(tree.complete()) == 6
+    start(tree, aws, **clock.environment)
+    wait_for(lambda: len(receipts(tree)) == 6)

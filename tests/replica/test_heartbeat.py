@@ -9,7 +9,7 @@ import urllib.request
 
 import pytest
 from harness import BUILD, tar_of, wait_for
-from heartbeats import fill, heartbeat_of, snapshot_name
+from heartbeats import fill, heartbeat_of, put, snapshot_name
 from server import SERVERS, Server, free_port
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "restore"))
@@ -111,5 +111,29 @@ def test_neither_ls_nor_prune_nor_verify_take_the_folder_for_backups(tree):
         folder = tree.base / name / "heartbeat"
         folder.mkdir(parents=True)
         (folder / "2026-11-25T03-00-00Z.json").write_text("{}")
-    assert tree.ls() == before and tree.efs_tool("verify").returncode == 0 and tree.efs_tool("prune").returncode == 0
+    assert tree.ls() == before and tree.efs_tool("verify").returncode == 0 and tree.efs_tool("prune", RETENTION="monthly=13").returncode == 0
     assert tree.efs_tool("restore", "--to", str(tree.root)).returncode == 0
+
+
+def test_prune_without_retention_keeps_what_the_replicators_of_the_tree_keep(tree):
+    fill(tree, collections=("docs",))
+    keep = "15min=1d,hourly=7d,daily=35d,monthly=100"
+    put(tree.base, heartbeat_of(tree.base, retention="15min=1"), when=time.time() - 9 * 86400)  # of before, and of a node that is gone
+    put(tree.base, heartbeat_of(tree.base, node="gone", written=time.time() - 9 * 86400, retention="15min=1"))
+    put(tree.base, heartbeat_of(tree.base, retention=keep))
+    before = tree.files()
+    run = tree.efs_tool("prune")
+    assert run.returncode == 0 and f"keep: {keep}" in run.stderr and tree.files() == before
+    put(tree.base, heartbeat_of(tree.base, retention="15min=1", written=time.time() + 2), when=time.time() + 2)
+    assert "keep: 15min=1,hourly=7d" in tree.efs_tool("prune").stderr, "the newest says it"
+
+
+@pytest.mark.parametrize("other", ["15min=1", "", "15min=x"])
+def test_prune_refuses_when_the_replicators_do_not_agree_or_do_not_say(tree, other):
+    fill(tree, collections=("docs",))
+    put(tree.base, heartbeat_of(tree.base, retention="15min=2"))
+    put(tree.base, heartbeat_of(tree.base, node="n1", **({"retention": other} if other else {})))
+    before = tree.files()
+    run = tree.efs_tool("prune")
+    assert run.returncode == 64 and "nothing is pruned" in run.stderr and tree.files() == before
+    assert tree.efs_tool("prune", "--retention", "15min=1").returncode == 0

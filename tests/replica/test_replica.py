@@ -418,5 +418,5 @@ def test_du_adds_up_what_each_collection_takes_in_each_tier(regions):
     assert [(u["backups"], u["stored_size"]) for u in one] == [(1, regions.files(ending=".zst", where=regions.first)[0].stat().st_size)]
     regions.files(where=regions.first)[0].unlink()
     text = regions.tool("du", "--root", str(regions.primary)).stdout
-    assert text.splitlines()[0].split() == ["COLLECTION", "TIER", "BACKUPS", "SIZE", "STORED"]
+    assert text.splitlines()[0].split() == ["COLLECTION", "FREQUENCY", "BACKUPS", "SIZE", "STORED"]
     assert "1 more without a manifest" in text and text.splitlines()[-2].startswith("total")

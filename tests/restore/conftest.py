@@ -1,6 +1,6 @@
 """Fixtures of the restore's tests."""
 import pytest
-from restoring import KEY, attach
+from restoring import KEY, attach, cluster_of_one
 from server import SERVERS, Server
 
 
@@ -18,3 +18,12 @@ def real_qdrant(tree, tmp_path):
     with Server("real", tmp_path / "server", api_key=KEY) as server:
         attach(tree, server)
         yield server
+
+
+@pytest.fixture(params=SERVERS)
+def cluster(request, tree, tmp_path):
+    """A cluster of one node."""
+    server = cluster_of_one(request.param, tmp_path / "server")
+    attach(tree, server)
+    yield server
+    server.stop()

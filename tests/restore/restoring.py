@@ -1,8 +1,11 @@
 """What the tests do with backups and a Qdrant, in words."""
 import json
 import socket
+import subprocess
 import threading
 import time
+
+from server import Server, free_port
 
 KEY = "k3y-that-nobody-may-see"
 CITIES = ["Berlin", "London", "Moscow", "New York", "Beijing"]
@@ -85,10 +88,11 @@ def uploads(server):
 
 
 class Dam:
-    """Passes TCP on to a server, but no more than `limit` bytes of any one connection to it, until it is closed."""
+    """Passes TCP on to a server, but no more than `limit` bytes of any one connection to it, until it is let go or closed."""
 
     def __init__(self, port, limit):
         self.port, self.limit, self.full, self.closed = port, limit, threading.Event(), threading.Event()
+        self.free = threading.Event()
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
         threading.Thread(target=self._accept, daemon=True).start()
@@ -108,8 +112,12 @@ class Dam:
             while data := client.recv(65536):
                 server.sendall(data)
                 passed += len(data)
-                if passed >= self.limit:
+                if passed >= self.limit and not self.free.is_set():
                     self.full.set()
+                    while not self.free.wait(0.02) and not self.closed.is_set():
+                        pass
+                    if self.free.is_set():
+                        continue
                     # The client's end does not arrive while what it sent before is not read.
                     self.closed.wait()
                     server.shutdown(socket.SHUT_RDWR)  # closing it is not enough while _back reads
@@ -123,6 +131,33 @@ class Dam:
         except OSError:
             pass
 
+    def let_go(self):
+        self.free.set()
+
     def close(self):
         self.closed.set()
         self.listener.close()
+
+
+def tar_of_backup(tree, stem):
+    """The snapshot in a backup, as Qdrant made it."""
+    path = data_of(tree, stem)
+    if path.suffix != ".zst":
+        return path.read_bytes()
+    return subprocess.run(["zstd", "-qdc", path], check=True, capture_output=True).stdout
+
+
+def put_backup(tree, collection, data):
+    """A backup of now that holds these bytes, and says so."""
+    time.sleep(1.01)
+    stem = f"{collection}-77-{time.strftime('%Y-%m-%d-%H-%M-%S', time.gmtime())}"
+    tree.snapshot(collection, stem, data)
+    publish(tree)
+    return stem
+
+
+def cluster_of_one(kind, root):
+    """With shard keys, which only a cluster has."""
+    p2p = free_port()
+    server = Server(kind, root, api_key=KEY, env={"QDRANT__CLUSTER__ENABLED": "true", "QDRANT__CLUSTER__P2P__PORT": str(p2p)})
+    return server.start("--uri", f"http://127.0.0.1:{p2p}")

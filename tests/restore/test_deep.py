@@ -71,7 +71,8 @@ def test_a_shard_that_the_configuration_promises_must_be_there(tree, whole):
 
 def test_a_shard_of_another_node_has_no_segments(tree, whole):
     """As in a cluster: the state of the shard tells that it is not local."""
-    members = changed(without(whole, "0/segments/"), "replica_state", lambda d: d.replace(b'"is_local":true', b'"is_local":false'))
+    here = [("1/" + n[2:], d) for n, d in whole if n.startswith("0/")]  # without a shard of its own it would be no backup
+    members = changed(without(whole, "0/segments/"), "replica_state", lambda d: d.replace(b'"is_local":true', b'"is_local":false')) + here
     assert deep(tree, tar_with(members)) == (0, [])
 
 

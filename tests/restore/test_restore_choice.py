@@ -1,5 +1,6 @@
 """Which backup restore takes, and what it refuses to guess."""
 import json
+import os
 import shutil
 import subprocess
 import time
@@ -7,9 +8,11 @@ import time
 import pytest
 from harness import BUILD, tar_of
 from restoring import data_of, flip, publish, restore, restored
+from server import STANDIN
 
 TIMES = ["2026-11-20-08-00-00", "2026-11-23-23-59-59", "2026-11-24-08-00-00", "2026-11-24-08-00-30"]
 NAMES = [f"c-1-{t}" for t in TIMES]
+OTHER = "other-1-2026-11-24-08-00-00"
 
 
 @pytest.fixture
@@ -55,9 +58,93 @@ def test_at_takes_an_age(full):
     assert restore(full, "--to", str(full.root / "new"), "--collection", "d", "--at", "90m").returncode == 1
 
 
+@pytest.mark.parametrize("at,word", [("2099-11-24T08:00Z", "not in the future"), ("2099-11-24", "not in the future"),
+                                     ("2026-11-24T08:00:00+02:00", "UTC")])
+def test_at_in_the_future_or_with_an_offset_is_refused_with_what_is_allowed(full, at, word):
+    run = restore(full, "--to", str(full.root / "out"), "--at", at)
+    assert run.returncode == 64 and at in run.stderr and word in run.stderr and len(run.stderr.splitlines()) == 1
+    assert not (full.root / "out").exists()
+
+
+def test_at_today_is_no_time_in_the_future(full):
+    assert taken(full, "--at", time.strftime("%Y-%m-%d", time.gmtime())) == NAMES[-1]
+
+
+@pytest.mark.parametrize("name,words", [("live", "live is an alias of c; --collection c"), ("nope", "no backup of nope below")])
+def test_a_collection_without_backups_is_one_line_and_an_alias_names_its_collection(full, name, words):
+    for manifest in full.efs.rglob(f"{NAMES[3]}.json"):
+        manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"aliases": ["live"]}))
+    run = restore(full, "--to", str(full.root / "out"), "--collection", name)
+    line, = (run.stdout + run.stderr).splitlines()
+    assert run.returncode == 1 and words in line
+
+
 def test_snapshot_takes_the_one_that_is_named(full):
     assert taken(full, "--snapshot", NAMES[1]) == taken(full, "--snapshot", NAMES[1] + ".snapshot") == NAMES[1]
     assert restore(full, "--to", str(full.root / "x"), "--snapshot", "nope").returncode == 1
+
+
+@pytest.mark.parametrize("args,words", [
+    (["--collection", "nix"], "no backup of nix below EFS; collections that have some: c, other"),
+    (["--collection", "c", "--snapshot", "nix"], "no backup of c named nix below EFS; the newest is NEWEST of"),
+    (["--collection", "c", "--at", "2020-01-01"], "no backup of c of 2020-01-01T23:59:59Z or before (--at) below EFS; the newest is NEWEST of"),
+    (["--collection", "c", "--at", "2020-01-01"], "the oldest OLDEST of"),
+    (["--collection", "other", "--snapshot", "nix"], "the only one is OTHER of"),
+    (["--collection", "c", "--node", "x"], "no backup of c by node x below EFS; nodes that have some: n1"),
+    (["--collection", "other", "--frequency", "15min"], "no backup of other of frequency 15min below EFS; frequencies that have some: monthly"),
+    (["--collection", "c", "--shard", "7"], "no backup of c of a single shard below EFS; kinds that have some: collection"),
+    (["--collection", "c", "--newer", "1h"], "(--newer) below EFS; the newest is NEWEST of"),
+    (["--snapshot", "nix"], "no backup named nix below EFS; the newest is"),
+    (["--storage-snapshot"], "no backup of the whole storage below EFS"),
+    (["--tier", "pord"], "no tree pord-cpu (TIER, CPU_ARCH) below EFS; there is test-cpu")])
+@pytest.mark.parametrize("command", ["restore", "drill"])
+def test_what_rules_every_backup_out_is_said_and_what_there_is(tree, command, args, words):
+    for name in NAMES:
+        tree.snapshot("c", name, tar_of(name, 50_000))
+    tree.snapshot("other", OTHER, tar_of("other"))
+    publish(tree, NODE_NAME="n1")
+    for a, b in (("EFS", str(tree.efs)), ("NEWEST", NAMES[-1]), ("OLDEST", NAMES[0]), ("OTHER", OTHER)):
+        words = words.replace(a, b)
+    to = ["--to", str(tree.root)] if command == "restore" else []
+    run = tree.efs_tool(command, *to, *args, QDRANT_BIN=os.path.realpath(STANDIN), DRILL_DIR=str(tree.root / "drill"))
+    assert run.returncode == 1 and words in run.stderr, run.stderr
+    assert len(run.stderr.splitlines()) == 1, run.stderr
+
+
+def test_all_wishes_up_to_the_one_that_rules_out_are_named(tree):
+    for n, name in enumerate(NAMES):
+        tree.snapshot("c", name, tar_of(name, 50_000))
+        publish(tree, NODE_NAME="late" if n == 3 else "early")
+    run = restore(tree, "--to", str(tree.root / "out"), "--collection", "c", "--node", "late", "--at", "2026-11-23")
+    assert run.returncode == 1 and "no backup of c by node late of 2026-11-23T23:59:59Z or before (--at)" in run.stderr
+    assert f"the only one is {NAMES[3]}" in run.stderr
+
+
+@pytest.mark.parametrize("args,words", [
+    (["--collection", "c", "--rename", "c"], "has already"), (["--rename", "c"], "has already"),
+    (["--rename", "a/b"], "--rename a/b is no name that Qdrant allows"), (["--rename", "x" * 256], "255"),
+    (["--collection", "c", "--shard", "x"], "--shard x is not allowed; use a shard's number"),
+    (["--shard", "1"], "--shard 1 of which collection?"),
+    (["--from-s3", "--snapshot-s3-bucket-name", "s3://b"], "SNAPSHOT_S3_BUCKET_NAME=s3://b is not allowed; use a bucket's name"),
+    (["--from-s3", "--snapshot-s3-bucket-name", "My_Bucket"], "SNAPSHOT_S3_BUCKET_NAME=My_Bucket is not allowed"),
+    (["--location", "s3://My_Bucket/key"], "My_Bucket is not allowed; use a bucket's name")])
+def test_a_value_that_cannot_be_meant_is_refused_before_anything_is_asked(full, args, words):
+    # Nobody answers there, so that an exit code of 64 shows that nobody was asked.
+    run = restore(full, *args, QDRANT_URL="http://127.0.0.1:9", SNAPSHOT_S3_ENDPOINT="http://127.0.0.1:9",
+                  AWS_ACCESS_KEY_ID="x", AWS_SECRET_ACCESS_KEY="y", AWS_REGION="eu-central-1")
+    assert run.returncode == 64 and words in run.stderr and run.stdout == "", run.stderr
+    assert len(run.stderr.splitlines()) == 1
+
+
+def test_an_address_that_nobody_answers_at_is_told_with_the_setting_to_correct(full):
+    run = restore(full, "--collection", "c", QDRANT_URL="http://127.0.0.1:9")
+    assert run.returncode == 1 and "http://127.0.0.1:9" in run.stderr and "--url or QDRANT_URL" in run.stderr
+
+
+def test_a_file_in_a_folder_that_is_not_there_is_said_as_that(full):
+    missing = full.root / "no"
+    run = restore(full, "--to", str(missing / "x"))
+    assert run.returncode == 1 and f"there is no folder {missing}" in run.stderr, run.stderr
 
 
 def test_frequency_narrows_the_choice(full):

@@ -1,22 +1,42 @@
 """As much of AWS as the runbook talks to: the real `aws` command checks what is typed, and this answers it.
 
 CloudFormation and EFS replication are modelled here with the rules that decide whether the page's order of steps is possible:
-a stack takes only its template's parameters and their values; a file system is the destination of one replication at most, only with its
-overwrite protection off, and EFS turns that on again when the replication ends. The rest (ECS, Secrets Manager, CloudWatch, S3) is moto's.
+a stack takes only its template's parameters and their values, and nothing while it changes; a file system is in one replication at most, its
+destination only with its overwrite protection off, and EFS turns that on again when the replication has ended; a file system that is in a
+replication or has mount targets is not deleted. The rest (ECS, Secrets Manager, CloudWatch, S3) is moto's.
+
+What takes AWS minutes takes them here, by a clock that goes on when somebody sleeps: `sleep` on the PATH of the page's commands tells
+POST /clock how long. Sources: the API texts of botocore (DeleteReplicationConfiguration, DeleteFileSystem, UpdateFileSystemProtection), the EFS
+User Guide "Deleting replication configurations" ("several minutes"; LOCAL_CONFIGURATION_ONLY leaves the other Region's side).
 """
 import http.client
 import http.server
 import json
 import pathlib
 import re
+import sys
 import threading
+import time
 import urllib.parse
 import xml.sax.saxutils
 
 from cfnlint.decode import cfn_yaml
 
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "templates"))
+from resolve import Resolved  # noqa: E402
+
 TEMPLATES = pathlib.Path(__file__).parents[2] / "docker/cloudformation"
 EFS = "/2015-02-01/file-systems"
+# Seconds: a change of a stack, the end of a replication, a mount target's end, the first sync.
+# The configuration is gone before the protection can be changed: nobody promises an order, so the page must wait for both.
+STACK_TAKES, REPLICATION_ENDS, PROTECTION_ENDS, MOUNT_TARGET_ENDS, FIRST_SYNC = 60, 240, 420, 60, 240
+# (operation, path) of EFS's REST requests, for what is called.
+OPERATIONS = [("DescribeReplicationConfigurations", "GET", rf"{EFS}/replication-configurations"),
+              ("DeleteReplicationConfiguration", "DELETE", rf"{EFS}/(fs-\w+)/replication-configuration"),
+              ("UpdateFileSystemProtection", "PUT", rf"{EFS}/(fs-\w+)/protection"),
+              ("DescribeFileSystems", "GET", EFS), ("DeleteFileSystem", "DELETE", rf"{EFS}/(fs-\w+)"),
+              ("DescribeMountTargets", "GET", "/2015-02-01/mount-targets"),
+              ("DeleteMountTarget", "DELETE", "/2015-02-01/mount-targets/(fsmt-[\\w-]+)")]
 
 
 class Refused(Exception):
@@ -28,6 +48,7 @@ class Refused(Exception):
 class Stack:
     def __init__(self, region, name, template, parameters):
         self.region, self.name, self.template, self.parameters = region, name, template, parameters
+        self.status, self.text = "UPDATE_COMPLETE", ""
         self.made = len(Account.made)
         Account.made.append(self)
 
@@ -36,16 +57,16 @@ class Stack:
         return f"fs-{self.made:04x}{list(self.template['Resources']).index(resource):04x}"
 
     def outputs(self):
-        known = {"ServiceName": f"{self.name}-service", "ClusterName": f"{self.name}-cluster", "LogGroupName": f"{self.name}-log",
-                 "HostName": "qdrant-0.qdrant.internal", "BucketName": "backups"}
-        return {o: known.get(o) or (self.id(self.file_systems[o]) if o in self.file_systems else f"{o}-of-{self.name}")
-                for o in self.template["Outputs"]}
+        """Those whose condition holds."""
+        known = {"ServiceName": f"{self.name}-service", "ClusterName": f"{self.name}-cluster", "LogGroupName": f"{self.name}-log"}
+        made = Resolved(self.template, **self.parameters).outputs()
+        return made | {o: v for o, v in known.items() if o in made} | {o: self.id(r) for o, r in self.file_systems.items() if o in made}
 
     @property
     def file_systems(self):
         """{output: resource}"""
-        kinds = {n for n, r in self.template["Resources"].items() if r["Type"] == "AWS::EFS::FileSystem"}
-        return {f"{n}Id": n for n in kinds}
+        made = Resolved(self.template, **self.parameters).made
+        return {f"{n}Id": n for n in made if self.template["Resources"][n]["Type"] == "AWS::EFS::FileSystem"}
 
 
 class Account:
@@ -54,8 +75,10 @@ class Account:
 
     def __init__(self, moto):
         self.moto = moto  # (host, port)
-        self.stacks, self.replications, self.protection, self.changes = {}, {}, {}, {}
-        self.events, self.synced = [], 1764000000.0
+        self.stacks, self.replications, self.protection = {}, {}, {}
+        self.files, self.mounts = {}, {}  # {file system: (Region, name)}, {mount target: file system}
+        self.events, self.clock, self.due, self.calls = [], time.time(), [], set()
+        self.refuses = lambda operation: False  # whether a call is refused, as when the caller's keys have run out
         self.on_change = self.on_deployment = lambda *_: None
         account = self
 
@@ -87,15 +110,38 @@ class Account:
         self.http.shutdown()
         self.http.server_close()
 
+    # ---- time
+
+    def later(self, seconds, what):
+        self.due.append((self.clock + seconds, len(self.due), what))
+
+    def advance(self, seconds):
+        until = self.clock + seconds
+        while self.due and min(self.due)[0] <= until:
+            first = min(self.due, key=lambda d: d[:2])
+            self.due.remove(first)
+            self.clock = first[0]
+            first[2]()
+        self.clock = until
+
     # ---- requests
 
     def answer(self, method, target, headers, body):
         scope = re.search(r"Credential=[^/]+/\d+/([^/]+)/([^/]+)/", headers.get("Authorization", ""))
         region, service = scope.groups() if scope else ("", "")
         path, _, query = target.partition("?")
+        if path == "/clock":
+            self.advance(float(query.partition("=")[2]))
+            return 200, {}, b""
         fields = dict(urllib.parse.parse_qsl(query, keep_blank_values=True))
         operation = headers.get("X-Amz-Target", "").rpartition(".")[2]
+        if service == "elasticfilesystem":
+            operation = next((o for o, m, p in OPERATIONS if m == method and re.fullmatch(p, path)), "")
+        operation = operation or dict(urllib.parse.parse_qsl(body.decode("latin-1"))).get("Action", "")
+        self.calls.add((region, service, operation))
         try:
+            if self.refuses(operation):
+                raise Refused("ExpiredToken", "The security token included in the request is expired", 403)
             if service == "cloudformation":
                 return 200, {"Content-Type": "text/xml"}, self.cloudformation(region, body)
             if service == "elasticfilesystem":
@@ -143,25 +189,58 @@ class Account:
             return f"<{tag}>{text}</{tag}>"
         s = self.stack(region, name)
         return (f"<Stacks><member><StackName>{name}</StackName><StackId>{name}</StackId><CreationTime>2026-11-01T00:00:00Z</CreationTime>"
-                f"<StackStatus>UPDATE_COMPLETE</StackStatus>"
+                f"<StackStatus>{s.status}</StackStatus>"
                 + members("Parameters", "ParameterKey", "ParameterValue", s.parameters.items())
                 + members("Outputs", "OutputKey", "OutputValue", s.outputs().items()) + "</member></Stacks>")
 
-    def _GetTemplateSummary(self, region, name, _):
-        names = "".join(f"<member><ParameterKey>{n}</ParameterKey></member>" for n in self.stack(region, name).parameters)
-        return f"<Parameters>{names}</Parameters>"
+    def _GetTemplate(self, region, name, _):
+        return f"<TemplateBody>{xml.sax.saxutils.escape(self.stack(region, name).text)}</TemplateBody>"
 
-    def _CreateChangeSet(self, region, name, fields):
-        template = _yaml(fields["TemplateBody"])
-        before = self.stacks.get((region, name))
+    def _DescribeStackEvents(self, region, name, _):
+        s = self.stack(region, name)
+        failed = getattr(s, "failed", [])
+        return "<StackEvents>" + "".join(
+            f"<member><EventId>{n}</EventId><StackId>{name}</StackId><StackName>{name}</StackName><Timestamp>2026-11-01T00:00:00Z</Timestamp>"
+            f"<LogicalResourceId>{r}</LogicalResourceId><ResourceStatus>{status}</ResourceStatus>"
+            f"<ResourceStatusReason>{xml.sax.saxutils.escape(why)}</ResourceStatusReason></member>"
+            for n, (r, status, why) in enumerate(failed)) + "</StackEvents>"
+
+    def _CreateStack(self, region, name, fields):
+        if (region, name) in self.stacks:
+            raise Refused("AlreadyExistsException", f"Stack [{name}] already exists")
+        text = fields["TemplateBody"]
+        parameters = self.checked(_yaml(text), self.given(fields, {}))
+        s = self.stacks[region, name] = Stack(region, name, _yaml(text), {})
+        s.text, s.status = text, "CREATE_IN_PROGRESS"
+        self.later(STACK_TAKES, lambda: self.put(s, parameters, "CREATE_COMPLETE"))
+        return f"<StackId>{name}</StackId>"
+
+    def _UpdateStack(self, region, name, fields):
+        s = self.stack(region, name)
+        if not s.status.endswith("_COMPLETE") or s.status.startswith(("ROLLBACK", "DELETE")):
+            raise Refused("ValidationError", f"Stack:{name} is in {s.status} state and can not be updated.")
+        if fields.get("UsePreviousTemplate") != "true":
+            raise Refused("ValidationError", "in these tests nobody has the templates of another day at hand")
+        parameters = self.checked(s.template, self.given(fields, s.parameters))
+        if s.parameters == parameters:
+            raise Refused("ValidationError", "No updates are to be performed.")
+        s.status = "UPDATE_IN_PROGRESS"
+        self.later(STACK_TAKES, lambda: self.put(s, parameters, "UPDATE_COMPLETE"))
+        return f"<StackId>{name}</StackId>"
+
+    def _DeleteStack(self, region, name, _):
+        self.stack(region, name).status = "DELETE_IN_PROGRESS"
+        self.later(STACK_TAKES, lambda: self.stacks.pop((region, name)))
+        return ""
+
+    @staticmethod
+    def given(fields, before):
+        """The request's parameters, as CloudFormation takes them: what is left out gets the default, also in an update."""
         given = {}
         for key in (k for k in fields if re.fullmatch(r"Parameters\.member\.\d+\.ParameterKey", k)):
             stem, parameter = key.rpartition(".")[0], fields[key]
-            given[parameter] = before.parameters[parameter] if fields.get(f"{stem}.UsePreviousValue") == "true" else \
-                fields[f"{stem}.ParameterValue"]
-        change = fields["ChangeSetName"]
-        self.changes[change] = (region, name, template, self.checked(template, given))
-        return f"<Id>arn:aws:cloudformation:{region}:1:changeSet/{change}</Id><StackId>{name}</StackId>"
+            given[parameter] = before[parameter] if fields.get(f"{stem}.UsePreviousValue") == "true" else fields[f"{stem}.ParameterValue"]
+        return given
 
     @staticmethod
     def checked(template, given):
@@ -172,80 +251,88 @@ class Account:
         if missing:
             raise Refused("ValidationError", f"Parameters: {missing} must have values")
         values = {n: str(given.get(n, p.get("Default"))) for n, p in known.items()}
-        for n, p in known.items():
-            if p.get("AllowedValues") and values[n] not in map(str, p["AllowedValues"]) or \
-                    not re.fullmatch(p.get("AllowedPattern", ".*"), values[n]):
-                raise Refused("ValidationError", f"Parameter {n} failed to satisfy its constraint: {values[n]!r}")
-        if (values["ReplicaRegion"] == "") != (values["ReplicaFileSystemId"] == ""):
-            raise Refused("ValidationError", "ReplicaRegion and ReplicaFileSystemId go together")
+        if said := Resolved(template, **values).refused():
+            raise Refused("ValidationError", "; ".join(said))
         return values
 
-    def _DescribeChangeSet(self, region, name, fields):
-        region, name, _, parameters = self.changes[fields["ChangeSetName"].rpartition("/")[2]]
-        now = self.stacks.get((region, name))
-        if now and now.parameters == parameters:
-            return "<Status>FAILED</Status><StatusReason>No updates are to be performed.</StatusReason>"
-        return "<Status>CREATE_COMPLETE</Status><ExecutionStatus>AVAILABLE</ExecutionStatus><Changes/>"
-
-    def _ExecuteChangeSet(self, region, name, fields):
-        region, name, template, parameters = self.changes.pop(fields["ChangeSetName"].rpartition("/")[2])
-        self.put(region, name, template, parameters)
-        return ""
-
-    def put(self, region, name, template, parameters):
-        """What a finished deployment has done."""
-        s = self.stacks.get((region, name))
-        before = dict(s.parameters) if s else {}
-        s = self.stacks[region, name] = s or Stack(region, name, template, {})
+    def put(self, s, parameters, status="UPDATE_COMPLETE"):
+        """What a finished change of a stack has done."""
+        before, s.parameters = dict(s.parameters), parameters
         for resource in s.file_systems.values():
-            self.protection.setdefault(s.id(resource), "DISABLED" if resource.startswith("Replica") else "ENABLED")
+            self.make_file_system(s.id(resource), s.region, f"{s.name}-{'replica' if resource.startswith('Replica') else 'backups'}",
+                                  "DISABLED" if resource.startswith("Replica") else "ENABLED")
         own = s.id("FileSystem")
         to = (parameters["ReplicaRegion"], parameters["ReplicaFileSystemId"])
-        if (before.get("ReplicaRegion", ""), before.get("ReplicaFileSystemId", "")) != to:
-            self.end_replication(own)
-            if to[1]:
-                self.replicate(own, region, to)
-        s.parameters = parameters
+        try:
+            if (before.get("ReplicaRegion", ""), before.get("ReplicaFileSystemId", "")) != to:
+                self.end_replication(own, s.region)
+                if to[1]:
+                    self.replicate(own, s.region, to)
+        except Refused as e:
+            s.parameters, s.status, s.failed = before, "UPDATE_ROLLBACK_COMPLETE", [("FileSystem", "UPDATE_FAILED", str(e))]
+            return
+        s.status = status
         self.on_change(s, before)
 
-    def deploy(self, region, name, template, **parameters):
-        body = _yaml((TEMPLATES / template).read_text())
-        self.put(region, name, body, self.checked(body, parameters))
-        return self.stacks[region, name]
+    def deploy(self, region, name, template, as_json=False, **parameters):
+        """At once, from the checkout: how the account came to be. As JSON, when CDK has included the template."""
+        text = (TEMPLATES / template).read_text()
+        body = _yaml(text)
+        text = json.dumps(body) if as_json else text
+        s = self.stacks.setdefault((region, name), Stack(region, name, body, {}))
+        s.text = text
+        self.put(s, self.checked(body, parameters))
+        assert s.status == "UPDATE_COMPLETE", s.failed
+        return s
 
     # ---- EFS
 
+    def make_file_system(self, name, region, title, protection):
+        if name in self.files:
+            return
+        self.files[name], self.protection[name] = (region, title), protection
+        self.mounts |= {f"fsmt-{name}-{zone}": name for zone in "ab"}
+
     def replicate(self, source, region, to):
-        destinations = {r["to"] for r in self.replications.values()}
-        if to[1] not in self.protection:
-            raise Refused("ValidationError", f"there is no file system {to[1]}")
-        if to[1] in destinations or to[1] in self.replications or source in destinations or source in self.replications:
-            raise Refused("ConflictException", "a file system is in one replication at most")
+        pair = {source, to[1]}
+        if to[1] not in self.files:
+            raise Refused("FileSystemNotFound", f"File system '{to[1]}' does not exist.", 404)
+        if any(pair & {s, r["to"]} for s, r in self.replications.items()):
+            raise Refused("ConflictException", "a file system can be part of only one replication configuration", 409)
         if self.protection[to[1]] != "DISABLED":
-            raise Refused("ValidationError", f"{to[1]}: replication overwrite protection is enabled")
-        self.replications[source] = {"region": region, "to": to[1], "there": to[0]}
+            raise Refused("ValidationException", f"{to[1]}: replication overwrite protection is {self.protection[to[1]]}")
+        self.replications[source] = {"region": region, "to": to[1], "there": to[0], "sides": {region, to[0]}, "status": "ENABLED",
+                                     "since": self.clock}
         self.protection[to[1]] = "REPLICATING"
 
-    def end_replication(self, source):
-        gone = self.replications.pop(source, None)
-        if gone:
-            self.protection[gone["to"]] = "ENABLED"
+    def end_replication(self, source, region, mode=None):
+        """Both sides, or the caller's alone. The destination can be written to several minutes later."""
+        gone = self.replications.get(source)
+        if not gone or region not in gone["sides"] or gone["status"] == "DELETING":
+            return
+        if mode != "LOCAL_CONFIGURATION_ONLY" and len(gone["sides"]) < 2:
+            raise Refused("ReplicationNotFound", "the configuration of the other Region is gone: delete this one with "
+                          "LOCAL_CONFIGURATION_ONLY", 404)
+        self.later(PROTECTION_ENDS, lambda: self.protection.__setitem__(gone["to"], "ENABLED"))
+        if mode == "LOCAL_CONFIGURATION_ONLY" and len(gone["sides"]) == 2:
+            gone["sides"] -= {region}  # the other Region's half stays until somebody deletes it there
+        else:
+            gone["status"] = "DELETING"
+            self.later(REPLICATION_ENDS, lambda: self.replications.pop(source, None))
 
     def efs(self, region, method, path, fields, body):
         if path == f"{EFS}/replication-configurations" and method == "GET":
-            found = [(s, r) for s, r in self.replications.items() if fields.get("FileSystemId") in (None, s, r["to"])]
+            found = [(s, r) for s, r in self.replications.items()
+                     if region in r["sides"] and fields.get("FileSystemId") in (None, s, r["to"])]
             if not found:
                 raise Refused("ReplicationNotFound", "no replication", 404)
-            return {"Replications": [{
-                "SourceFileSystemId": s, "SourceFileSystemRegion": r["region"], "SourceFileSystemArn": f"arn:aws:elasticfilesystem:::{s}",
-                "OriginalSourceFileSystemArn": f"arn:aws:elasticfilesystem:::{s}", "CreationTime": 1764000000,
-                "Destinations": [{"Status": "ENABLED", "FileSystemId": r["to"], "Region": r["there"],
-                                  "LastReplicatedTimestamp": self.synced}]} for s, r in found]}
+            return {"Replications": [self.described(s, r) for s, r in found]}
         if m := re.fullmatch(rf"{EFS}/(fs-\w+)/replication-configuration", path):
-            assert method == "DELETE" and m[1] in self.replications, path
+            if m[1] not in self.replications or region not in self.replications[m[1]]["sides"]:
+                raise Refused("ReplicationNotFound", f"{m[1]} has no replication", 404)
             if fields.get("deletionMode") not in (None, "ALL_CONFIGURATIONS", "LOCAL_CONFIGURATION_ONLY"):  # `aws` takes any
                 raise Refused("BadRequest", fields["deletionMode"])
-            self.end_replication(m[1])
+            self.end_replication(m[1], region, fields.get("deletionMode"))
             return {}
         if m := re.fullmatch(rf"{EFS}/(fs-\w+)/protection", path):
             wanted = json.loads(body)["ReplicationOverwriteProtection"]
@@ -255,11 +342,48 @@ class Account:
                 raise Refused("ReplicationAlreadyExists", "it is being replicated to", 409)
             self.protection[m[1]] = wanted
             return {"ReplicationOverwriteProtection": wanted}
+        if m := re.fullmatch(rf"{EFS}/(fs-\w+)", path):
+            return self.delete_file_system(m[1], region)
+        if path == EFS and method == "GET":
+            mine = [n for n, (where, _) in self.files.items() if where == region and fields.get("FileSystemId") in (None, n)]
+            if not mine and "FileSystemId" in fields:
+                raise Refused("FileSystemNotFound", f"File system '{fields['FileSystemId']}' does not exist.", 404)
+            return {"FileSystems": [self.file_system(n) for n in mine]}
+        if m := re.fullmatch(r"/2015-02-01/mount-targets/(fsmt-[\w-]+)", path):
+            if method != "DELETE" or m[1] not in self.mounts:
+                raise Refused("MountTargetNotFound", m[1], 404)
+            self.later(MOUNT_TARGET_ENDS, lambda: self.mounts.pop(m[1], None))
+            return {}
         if path == "/2015-02-01/mount-targets":
-            return {"MountTargets": [{"MountTargetId": f"fsmt-{n}", "FileSystemId": fields["FileSystemId"], "SubnetId": f"subnet-{n}",
-                                      "AvailabilityZoneName": f"{region}{n}", "LifeCycleState": state, "IpAddress": "10.0.0.9"}
-                                     for n, state in (("a", "available"), ("b", "error"))]}
+            return {"MountTargets": [{"MountTargetId": n, "FileSystemId": f, "SubnetId": f"subnet-{n[-1]}",
+                                      "AvailabilityZoneName": f"{region}{n[-1]}", "IpAddress": "10.0.0.9",
+                                      "LifeCycleState": "available" if n[-1] == "a" else "error"}
+                                     for n, f in self.mounts.items() if f == fields["FileSystemId"]]}
         raise Refused("BadRequest", f"{method} {path}")
+
+    def described(self, source, r):
+        destination = {"Status": r["status"], "FileSystemId": r["to"], "Region": r["there"]}
+        if self.clock - r["since"] >= FIRST_SYNC:  # until then there is none
+            destination["LastReplicatedTimestamp"] = self.clock - 60
+        return {"SourceFileSystemId": source, "SourceFileSystemRegion": r["region"], "CreationTime": 1764000000,
+                "SourceFileSystemArn": f"arn:aws:elasticfilesystem:::{source}", "Destinations": [destination],
+                "OriginalSourceFileSystemArn": f"arn:aws:elasticfilesystem:::{source}"}
+
+    def file_system(self, name):
+        return {"FileSystemId": name, "OwnerId": "1", "CreationToken": name, "CreationTime": 1764000000, "LifeCycleState": "available",
+                "Name": self.files[name][1], "NumberOfMountTargets": sum(f == name for f in self.mounts.values()),
+                "SizeInBytes": {"Value": 6144}, "PerformanceMode": "generalPurpose", "Tags": [],
+                "FileSystemProtection": {"ReplicationOverwriteProtection": self.protection[name]}}
+
+    def delete_file_system(self, name, region):
+        if self.files.get(name, ("",))[0] != region:
+            raise Refused("FileSystemNotFound", f"File system '{name}' does not exist.", 404)
+        if any(name in (s, r["to"]) for s, r in self.replications.items()):
+            raise Refused("FileSystemInUse", "it is part of a replication configuration: delete that first", 409)
+        if name in self.mounts.values():
+            raise Refused("FileSystemInUse", "it has mount targets", 409)
+        del self.files[name]
+        return {}
 
 
 def _yaml(text):

@@ -53,15 +53,27 @@ def read_only(folder, at):
     return ["unshare", "-m", "sh", "-c", script, "sh", str(folder), str(at)], at
 
 
+# Goes before the system's: the account's clock goes on by as much.
+SLEEP = """#!/bin/sh
+curl -sS -X POST "$AWS_ENDPOINT_URL/clock?seconds=$1" && exec /bin/sleep 0.1
+"""
+
+
 class Scene:
     real_only = False
     node = {}  # more settings of the node
+    stack = {}  # more parameters of its stack
+    secret, json_key = "e2e-key", ""
 
     def __init__(self, kind, tmp, moto):
         self.kind, self.tmp, self.tasks, self.prefix = kind, tmp, [], []
         self.work = tmp / "operator"
         self.work.mkdir()
         (self.work / "docker").symlink_to(ROOT / "docker")
+        self.bin = tmp / "bin"
+        self.bin.mkdir()
+        (self.bin / "sleep").write_text(SLEEP)
+        (self.bin / "sleep").chmod(0o755)
         self.aws = Account(moto)
         self.replica = tmp / "replica"
         self.replica.mkdir()
@@ -94,8 +106,8 @@ class Scene:
         self.reset_moto()
         second = self.aws.deploy(SECOND, STACK, "second-region.yaml", **NETWORK, ApiKeySecretArn=self.arn(SECOND))
         self.first_stack = self.aws.deploy(FIRST, STACK, "primary.yaml", **NETWORK, ApiKeySecretArn=self.arn(FIRST),
-                                           ReplicaRegion=SECOND, ReplicaFileSystemId=second.id("ReplicaFileSystem"))
-        made = self.boto("secretsmanager").create_secret(Name=SECRET, SecretString="e2e-key")
+                                           ReplicaRegion=SECOND, ReplicaFileSystemId=second.id("ReplicaFileSystem"), **self.stack)
+        made = self.boto("secretsmanager").create_secret(Name=SECRET, SecretString=self.secret)
         self.efs = Efs(self.tmp / "efs")
         self.first = self.task(self.efs, AK_ARN=made["ARN"], **self.node)
         self.key_file.write_text("e2e-key\n")
@@ -125,17 +137,21 @@ class Scene:
         return {"STACK": STACK, "FIRST": FIRST, "SECOND": SECOND, "SECRET": SECRET, "EFS_ROOT": self.now.efs,
                 "REPLICA_ROOT": self.replica_at, "TIER": "test", "CPU_ARCH": "cpu", "QDRANT_URL": self.now.server.url,
                 "QDRANT_API_KEY_FILE": self.key_file, "STATUS_URL": f"http://127.0.0.1:{self.now.status}", "STATUS_LISTEN": "off",
-                "COLLECTION": "docs", "BEFORE": self.before, "SNAPSHOT": self.snapshot}
+                "COLLECTION": "docs", "BEFORE": self.before, "SNAPSHOT": self.snapshot, "JSON_KEY": self.json_key}
 
     def run(self, always, block):
         here = pathlib.Path(sys.executable).parent  # aws, and the stand-in's python3
-        env = {"HOME": self.work, "LANG": "C.UTF-8", "TMPDIR": self.tmp, "PATH": f"{BUILD}:{here}:{os.environ['PATH']}",
+        env = {"HOME": self.work, "LANG": "C.UTF-8", "TMPDIR": self.tmp, "EFS_ALLOW_LOCAL": "1", "PATH": f"{self.bin}:{BUILD}:{here}:{os.environ['PATH']}",
                "QDRANT_BIN": REAL if self.kind == "real" else STANDIN, "DRILL_DIR": self.tmp / "drills"} | \
             self.aws_env() | self.values()
         done = subprocess.run([*self.prefix, "bash", "-euo", "pipefail", "-c", always + block.text], cwd=self.work,
                               env={k: str(v) for k, v in env.items()}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                               timeout=180)
         return done.returncode, done.stdout
+
+    @staticmethod
+    def read_only(folder, at):
+        return read_only(folder, at)
 
     def close(self):
         for t in self.tasks:
@@ -177,6 +193,12 @@ class Glance(Scene):
         assert self.key_file.read_text().strip() == "e2e-key" and self.key_file.stat().st_mode & 0o77 == 0
 
 
+class GlanceWithJson(Glance):
+    """The secret has more in it than the key."""
+    secret, json_key = json.dumps({"user": "ops", "the key": "e2e-key"}), "the key"
+    node = {"AK_JSON_KEY": "the key"}
+
+
 class Choose(Scene):
     def prepare(self):
         self.efs.spoil(self.snapshot)
@@ -207,12 +229,11 @@ class LostDisk(Scene):
         for m in self.efs.manifests("other"):
             self.efs.spoil(m["snapshot"])
         self.first.lose_disk()
-        self.first.start()
+        self.first.begin()
         wait_for(lambda: self.first.restored()[1]["state"] == "failed", 60)
 
     def all_is_back(self):
-        super().all_is_back()
-        self.first.kill_replicator()
+        self.first.kill_replicator()  # it would try again by itself, within five minutes
         self.first.wait_restored()
         wait_for(lambda: self.first.health()[0] == 0)
         super().all_is_back()
@@ -241,7 +262,7 @@ class Key(Scene):
 
     def deployed(self, region, service):
         assert (region, service) == (FIRST, self.first_stack.outputs()["ServiceName"])
-        key = self.boto("secretsmanager").get_secret_value(SecretId=SECRET)["SecretString"]
+        key = self.key_in(self.boto("secretsmanager").get_secret_value(SecretId=SECRET)["SecretString"])
         self.first.lose_disk()
         self.first.server.api_key = self.first.env["QDRANT__SERVICE__API_KEY"] = key
         self.first.start().wait_restored()
@@ -254,6 +275,43 @@ class Key(Scene):
 
     def backups_go_on(self):
         assert self.first.backup("docs")
+
+    @staticmethod
+    def key_in(secret):
+        return secret
+
+    def the_rest_of_the_secret_is_as_it_was(self):
+        assert not (self.work / "new-secret").exists() and not (self.work / "new-key").exists()
+
+
+class KeyInJson(Key):
+    secret, json_key = json.dumps({"user": "ops", "the key": "e2e-key"}), "the key"
+    node = {"AK_JSON_KEY": "the key"}
+
+    @staticmethod
+    def key_in(secret):
+        return json.loads(secret)["the key"]
+
+    def the_rest_of_the_secret_is_as_it_was(self):
+        super().the_rest_of_the_secret_is_as_it_was()
+        secret = json.loads(self.boto("secretsmanager").get_secret_value(SecretId=SECRET)["SecretString"])
+        assert set(secret) == {"user", "the key"} and secret["user"] == "ops"
+
+
+class Planned(Scene):
+    """A point was written after the last backup, and the node is to be off for a while."""
+
+    def prepare(self):
+        upsert(self.first.server, "docs", [SIXTH | {"id": 7}])
+        self.had = self.first.points()
+        self.aws.on_change = self.changed
+
+    def changed(self, stack, before):
+        if (before.get("DesiredCount"), stack.parameters["DesiredCount"]) == ("1", "0"):
+            self.first.stop()
+            self.first.lose_disk()
+        elif (before.get("DesiredCount"), stack.parameters["DesiredCount"]) == ("0", "1"):
+            self.first.start().wait_restored()
 
 
 class Hung(Scene):
@@ -307,10 +365,9 @@ class Full(Scene):
         self.first.env |= {"MIN_FREE": "900000g", "SNAPSHOT_INTERVAL": "5s"}
         self.first.start()
         self.status_has("disk_low")
-        assert list((self.first.server.snapshots / "docs").glob("*.snapshot"))
 
     def nothing_is_left_locally(self):
-        assert not list((self.first.server.snapshots / "docs").glob("*.snapshot"))
+        wait_for(lambda: not list((self.first.server.snapshots / "docs").glob("*.snapshot")))
 
     def only_old_ones_went(self):
         assert [m["frequency"] for m in self.efs.manifests("docs")] == ["monthly", "daily", "15min"]
@@ -381,7 +438,7 @@ class LostRegion(Scene):
         self.first.end()
         shutil.rmtree(self.efs.root)
         self.own = Efs(self.tmp / "own")
-        self.prefix, self.replica_at = read_only(self.replica, self.tmp / "mounted")
+        self.prefix, self.replica_at = self.read_only(self.replica, self.tmp / "mounted")
         self.aws.on_change = self.changed
         self.second = None
 
@@ -403,7 +460,7 @@ class LostRegion(Scene):
         self.the_replication_was_not_ended()
 
     def the_replication_is_ended(self):
-        assert self.aws.replications == {}
+        assert [r["sides"] for r in self.aws.replications.values()] == [{FIRST}]  # which only the first Region can take away
 
 
 class WayBack(LostRegion):
@@ -412,9 +469,12 @@ class WayBack(LostRegion):
     def prepare(self):
         super().prepare()
         self.aws.deploy(SECOND, STACK, "second-region.yaml", **NETWORK, ApiKeySecretArn=self.arn(SECOND), DesiredCount="1")
+        self.the_second_region_goes_on()
+
+    def the_second_region_goes_on(self):
         upsert(self.second.server, "docs", [SIXTH | {"id": 9}])
         self.second.fill("made in the second")
-        self.had = self.second.points()
+        self.had, self.written = self.second.points(), time.time()
         self.back = None
 
     @property
@@ -429,7 +489,7 @@ class WayBack(LostRegion):
         if stack.name.endswith("-back") and count == ("0", "1"):
             replica = self.tmp / "replica-back"
             Replicating(self.own.root, replica, seed=2).run()
-            prefix, at = read_only(replica, self.tmp / "mounted-back")
+            prefix, at = self.read_only(replica, self.tmp / "mounted-back")
             self.now = self.back = self.task(Efs(self.tmp / "own-back"), RESTORE_FROM=str(at))
             self.back.prefix = prefix
             self.back.start().wait_restored()
@@ -447,6 +507,10 @@ class WayBack(LostRegion):
     def the_last_state_is_on_efs(self):
         assert {m for _, m, _ in self.second.complete()} == set(self.had)
 
+    def the_last_state_has_arrived(self):
+        own = self.aws.stacks[SECOND, STACK].id("FileSystem")
+        assert self.aws.described(own, self.aws.replications[own])["Destinations"][0]["LastReplicatedTimestamp"] > self.written
+
     def all_writes_are_in_the_first_region(self):
         assert self.back.points() == self.had and self.second.process.poll() is not None
 
@@ -455,9 +519,42 @@ class WayBack(LostRegion):
         assert self.aws.replications[self.back_stack.id("FileSystem")]["to"] == to and len(self.aws.replications) == 2
 
 
+class WayBackAfterACut(WayBack):
+    """The first Region did not answer for long, so its replication was ended from the second one alone."""
+
+    def prepare(self):
+        super().prepare()
+        self.aws.end_replication(self.first_stack.id("FileSystem"), SECOND, "LOCAL_CONFIGURATION_ONLY")
+        self.aws.advance(3600)
+
+
+class FailedCreate(Scene):
+    """The first deployment was rolled back, and EFS kept what replicates already."""
+
+    def begin(self):
+        self.second = self.aws.deploy(SECOND, STACK, "second-region.yaml", **NETWORK, ApiKeySecretArn=self.arn(SECOND))
+        s = self.aws.deploy(FIRST, STACK, "primary.yaml", **NETWORK, ApiKeySecretArn=self.arn(FIRST),
+                            ReplicaRegion=SECOND, ReplicaFileSystemId=self.second.id("ReplicaFileSystem"))
+        self.left = s.id("FileSystem")
+        s.status = "ROLLBACK_FAILED"
+        s.failed = [("NodeSecurityGroup", "CREATE_FAILED", "there is no default VPC"),
+                    ("FileSystem", "DELETE_FAILED", "it is part of a replication configuration")]
+
+    def values(self):
+        return {"STACK": STACK, "FIRST": FIRST, "SECOND": SECOND, "LEFT": self.left, "JSON_KEY": ""}
+
+    def nothing_is_left(self):
+        assert self.left not in self.aws.files and self.aws.replications == {}
+        assert self.aws.protection[self.second.id("ReplicaFileSystem")] == "DISABLED"
+        self.aws.advance(600)
+        self.aws.deploy(FIRST, STACK, "primary.yaml", **NETWORK, ApiKeySecretArn=self.arn(FIRST), ReplicaRegion=SECOND,
+                        ReplicaFileSystemId=self.second.id("ReplicaFileSystem"))
+
+
 class OnlyS3(Scene):
     """Every file system is gone."""
     node = {"SNAPSHOT_S3_BUCKET_NAME": "backups"}
+    stack = {"S3Bucket": "backups"}
 
     def reset_moto(self):
         super().reset_moto()
@@ -473,36 +570,80 @@ class OnlyS3(Scene):
 
 
 class Cluster(Scene):
-    """Three peers with two replicas of each shard; one is gone for good."""
+    """Three peers, "docs" with two copies of each shard and "single" with one; the third is gone for good, and its backup is on EFS."""
     real_only = True
 
     def begin(self):
-        self.now = self.peers = None
-        peers, ports = [], [free_port() for _ in range(3)]
-        for n, port in enumerate(ports):
-            peer = Server("real", self.tmp / f"peer{n}", api_key="e2e-key", env={
-                "QDRANT__CLUSTER__ENABLED": "true", "QDRANT__CLUSTER__P2P__PORT": str(port)})
-            at = ["--uri", f"http://127.0.0.1:{port}"]
-            peers.append(peer.start(*at, *(["--bootstrap", f"http://127.0.0.1:{ports[0]}"] if n else [])))
-        self.peers = peers
+        self.peers, self.ports = [], [free_port() for _ in range(4)]
+        for n in range(3):
+            self.peers.append(self.peer(n))
         wait_for(lambda: len(self.known()) == 3, 60)
-        peers[0].result("PUT", "/collections/docs", {"vectors": {"size": 4, "distance": "Dot"}, "shard_number": 3,
-                                                     "replication_factor": 2})
-        upsert(peers[0], "docs", [SIXTH | {"id": n} for n in range(50)])
+        for name, copies in (("docs", 2), ("single", 1)):
+            self.peers[0].result("PUT", f"/collections/{name}", {"vectors": {"size": 4, "distance": "Dot"}, "shard_number": 3,
+                                                                 "replication_factor": copies})
+            upsert(self.peers[0], name, [SIXTH | {"id": n} for n in range(50)])
         self.key_file.write_text("e2e-key\n")
-        peers[2].kill()
-        upsert(peers[0], "docs", [SIXTH])
-        wait_for(lambda: peers[0].result("GET", "/cluster")["message_send_failures"], 60)
+        self.efs_root = self.tmp / "efs"
+        self.back_up(self.peers[2], "qdrant-2")
+        self.dead = str(self.peers[2].result("GET", "/cluster")["peer_id"])
+        self.peers[2].kill()
+        upsert(self.peers[0], "docs", [SIXTH])
+        wait_for(lambda: self.peers[0].result("GET", "/cluster")["message_send_failures"], 60)
+        self.new = "0"
+
+    def peer(self, n):
+        peer = Server("real", self.tmp / f"peer{n}", api_key="e2e-key", env={
+            "QDRANT__CLUSTER__ENABLED": "true", "QDRANT__CLUSTER__P2P__PORT": str(self.ports[n])})
+        at = ["--uri", f"http://127.0.0.1:{self.ports[n]}"]
+        return peer.start(*at, *(["--bootstrap", f"http://127.0.0.1:{self.ports[0]}"] if n else []))
+
+    def back_up(self, peer, name):
+        (self.efs_root / "test-cpu").mkdir(parents=True)
+        peer.result("POST", "/collections/single/snapshots?wait=true")
+        env = {"PATH": os.environ["PATH"], "EFS_ALLOW_LOCAL": "1", "EFS_ROOT": self.efs_root, "TIER": "test", "CPU_ARCH": "cpu", "NODE_NAME": name, "STATUS_LISTEN": "off",
+               "SNAPSHOTS_DIR": peer.snapshots, "QDRANT_URL": peer.url, "QDRANT_API_KEY": "e2e-key", "EMF": "off"}
+        run = subprocess.run([BUILD / "qdrant-replicator", "--once"], env={k: str(v) for k, v in env.items()}, capture_output=True, text=True)
+        assert run.returncode == 0, run.stdout + run.stderr
 
     def known(self):
         return self.peers[0].result("GET", "/cluster")["peers"]
 
+    def shards(self, name):
+        """{shard: [(peer, state)]}"""
+        c, out = self.peers[0].result("GET", f"/collections/{name}/cluster"), {}
+        for s in c["local_shards"]:
+            out.setdefault(s["shard_id"], []).append((str(c["peer_id"]), s["state"]))
+        for s in c["remote_shards"]:
+            out.setdefault(s["shard_id"], []).append((str(s["peer_id"]), s["state"]))
+        return out
+
+    def count(self, name):
+        return self.peers[0].result("POST", f"/collections/{name}/points/count", {"exact": True})["count"]
+
     def values(self):
-        return {"QDRANT_URL": self.peers[0].url, "QDRANT_API_KEY_FILE": self.key_file}
+        return {"QDRANT_URL": self.peers[0].url, "QDRANT_API_KEY_FILE": self.key_file, "DEAD_PEER": self.dead, "DEAD_NODE": "qdrant-2",
+                "NEW_PEER": self.new, "COLLECTION": "single", "EFS_ROOT": self.efs_root, "TIER": "test", "CPU_ARCH": "cpu",
+                "JSON_KEY": "", "STATUS_LISTEN": "off"}
+
+    def only_what_nobody_else_has_is_left(self):
+        assert not any(peer == self.dead for copies in self.shards("docs").values() for peer, _ in copies)
+        assert any(peer == self.dead for copies in self.shards("single").values() for peer, _ in copies)
+        assert self.count("docs") == 50
+
+    def all_points_are_readable(self):
+        assert self.count("single") == 50
+        assert not any(peer == self.dead for copies in self.shards("single").values() for peer, _ in copies)
 
     def the_dead_peer_is_out(self):
         wait_for(lambda: len(self.known()) == 2)
-        assert self.peers[0].result("POST", "/collections/docs/points/count", {"exact": True})["count"] == 50
+        assert self.count("docs") == self.count("single") == 50
+        self.peers.append(self.peer(3))
+        wait_for(lambda: len(self.known()) == 3, 60)
+        self.new = str(self.peers[3].result("GET", "/cluster")["peer_id"])
+
+    def every_shard_has_its_copies(self):
+        wait_for(lambda: all(len(c) == 2 and {s for _, s in c} == {"Active"} for c in self.shards("docs").values()), 60)
+        assert self.count("docs") == self.count("single") == 50
 
     def close(self):
         for p in self.peers or []:
@@ -511,6 +652,8 @@ class Cluster(Scene):
         super().close()
 
 
-SCENES = {"glance": Glance, "choose": Choose, "lost-points": LostPoints, "lost-disk": LostDisk, "empty-node": EmptyNode,
+# The situations of one scene that its commands must serve alike.
+VARIANTS = {"glance": [Glance, GlanceWithJson], "key": [Key, KeyInJson], "way-back": [WayBack, WayBackAfterACut]}
+SCENES = {"glance": Glance, "planned": Planned, "failed-create": FailedCreate, "choose": Choose, "lost-points": LostPoints, "lost-disk": LostDisk, "empty-node": EmptyNode,
           "lost-region": LostRegion, "way-back": WayBack, "key": Key, "hung": Hung, "full": Full, "corrupt": Corrupt,
           "mismatch": Mismatch, "conflict": Conflict, "drill": Drill, "cluster": Cluster, "only-s3": OnlyS3}

@@ -1,9 +1,11 @@
 """docker/RUNBOOK.md is right: every command in it is run as it stands there, in the situation that it is for."""
+import contextlib
 import re
 
 import pytest
 from runbook_page import PAGE, blocks, fences, names, scenes
-from runbook_scenes import SCENES, Scene
+from runbook_rights import missing
+from runbook_scenes import SCENES, VARIANTS, Scene
 from server import SERVERS
 
 BLOCKS = blocks()
@@ -24,7 +26,7 @@ def test_every_block_shows_what_it_does_by_its_output_its_exit_code_or_what_is_t
 
 def test_each_variable_of_the_page_has_a_value_at_its_top_and_is_used():
     used = set(re.findall(r"\$\{?([A-Z][A-Z0-9_]+)", "".join(b.text for b in BLOCKS)))
-    own = {"TIER", "CPU_ARCH", "STATUS_LISTEN", "HOME", "EFS_ROOT"}  # read by the programs, or the system's
+    own = {"ARGS", "TIER", "CPU_ARCH", "STATUS_LISTEN", "HOME", "EFS_ROOT"}  # read by the programs, or the system's
     assert used - names() - own == set() and names() - used - own == set()
 
 
@@ -38,21 +40,36 @@ def test_the_links_of_the_page_lead_somewhere():
         assert not anchor or anchor in headings, target
 
 
-@pytest.mark.parametrize("kind", SERVERS)
-@pytest.mark.parametrize("name", scenes())
-def test_the_commands_of_the_page_do_what_it_says(name, kind, tmp_path, moto):
-    scene: Scene = SCENES[name](kind, tmp_path, moto)
-    if scene.real_only and kind == "standin":
-        pytest.skip("needs the real Qdrant server: the stand-in is no cluster")
+def follow(scene, *names):
+    """The blocks of these scenes, in the page's order, each as it stands there."""
+    for block in (b for name in names for b in BLOCKS if b.scene == name):
+        code, said = scene.run(ALWAYS, block)
+        print(f"--- line {block.line}\n{block.text}>>>\n{said}")  # pytest -s shows a page that was followed
+        assert code == block.exit, f"RUNBOOK.md, line {block.line}: exit code {code}\n{said}"
+        for pattern in block.prints:
+            assert re.search(pattern, said), f"RUNBOOK.md, line {block.line}: no {pattern!r} in\n{said}"
+        for promise in block.then:
+            getattr(scene, promise)()
+
+
+@contextlib.contextmanager
+def begun(scene):
     try:
         scene.begin()
-        for block in (b for b in BLOCKS if b.scene == name):
-            code, said = scene.run(ALWAYS, block)
-            print(f"--- line {block.line}\n{block.text}>>>\n{said}")  # pytest -s shows a page that was followed
-            assert code == block.exit, f"RUNBOOK.md, line {block.line}: exit code {code}\n{said}"
-            for pattern in block.prints:
-                assert re.search(pattern, said), f"RUNBOOK.md, line {block.line}: no {pattern!r} in\n{said}"
-            for promise in block.then:
-                getattr(scene, promise)()
+        scene.aws.calls.clear()
+        yield scene
+        # What the tests themselves and the programs in a task call is not among them: those sign with other keys.
+        assert missing(scene.aws.calls) == set()
     finally:
         scene.close()
+
+
+@pytest.mark.parametrize("kind", SERVERS)
+@pytest.mark.parametrize("name, situation", [(n, s) for n in scenes() for s in VARIANTS.get(n, [SCENES[n]])],
+                         ids=lambda v: v if isinstance(v, str) else v.__name__)
+def test_the_commands_of_the_page_do_what_it_says(name, situation, kind, tmp_path, moto):
+    scene: Scene = situation(kind, tmp_path, moto)
+    if scene.real_only and kind == "standin":
+        pytest.skip("needs the real Qdrant server: the stand-in is no cluster")
+    with begun(scene):
+        follow(scene, name)

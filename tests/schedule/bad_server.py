@@ -89,13 +89,16 @@ def _now():
 def route_of(method, path):
     """(what, collection): collection None where it is about none."""
     path = urllib.parse.urlsplit(path).path
+    if path.endswith("/cluster"):  # 404 where a test does not say: it is not known whether this is one of a cluster
+        found = re.fullmatch(r"/collections/([^/]+)/cluster", path)
+        return ("shards", urllib.parse.unquote(found[1])) if found else ("cluster", None)
     found = re.fullmatch(r"/collections/([^/]+)(/snapshots)?(/[^/]+)?", path)
     if found:
         what = {("GET", True): "listing", ("POST", True): "make", ("DELETE", True): "delete"}.get((method, bool(found[2])), "info")
         return what, urllib.parse.unquote(found[1])
     if path.startswith("/snapshots"):
         return {"GET": "listing full", "POST": "make full"}.get(method, "delete"), None
-    return {"/": "version", "/readyz": "readyz", "/metrics": "metrics", "/collections": "collections"}.get(path, "unknown"), None
+    return {"/": "version", "/readyz": "readyz", "/metrics": "metrics", "/collections": "collections", "/telemetry": "telemetry"}.get(path, "unknown"), None
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -205,6 +208,9 @@ class BadServer:
         for p in sorted(folder.glob("*.snapshot")) if folder and folder.is_dir() else []:
             when = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(p.stat().st_mtime))
             out.append({"name": p.name, "creation_time": when, "size": p.stat().st_size})
+            checksum = p.with_name(p.name + ".checksum")
+            if checksum.exists():
+                out[-1]["checksum"] = checksum.read_text()
         return said({"result": out, "status": "ok", "time": 0})
 
     def _listing(self, name):
@@ -247,6 +253,11 @@ class BadServer:
 
     def _delete(self, _):
         return status(404)
+
+    def _shards(self, _):
+        return status(404)
+
+    _cluster = _telemetry = _shards
 
     def _unknown(self, _):
         return status(404)

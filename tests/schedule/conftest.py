@@ -1,8 +1,13 @@
 """Fixtures of the schedule's tests, and what holds after each of them."""
+import pathlib
+import sys
+
 import pytest
 from bad_server import BadServer
 from scheduling import KEY, attach, clean
 from server import REAL, SERVERS, Server
+
+sys.path.append(str(pathlib.Path(__file__).parents[1] / "system"))
 
 
 @pytest.fixture(autouse=True)

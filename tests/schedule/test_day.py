@@ -104,7 +104,8 @@ class Node:
             arrived, model = self.arrived(name), Model()
             assert collections.Counter(map(slot_of, arrived)) == collections.Counter(self.served)
             assert arrived == {when: model.tier(when) for when in arrived}
-        assert not [line for line in self.tree.log() if line["level"] == "error"]
+        # What a stop left, the next start has published: that all have arrived was looked at above.
+        assert not [line for line in self.tree.log() if line["level"] == "error" and line["event"] != "left_unpublished"]
         return collections.Counter(arrived.values())
 
 

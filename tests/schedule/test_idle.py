@@ -38,4 +38,6 @@ def test_an_idle_replicator_wakes_less_than_once_a_second(bad, tree, record_prop
     print(f"{SECONDS} s: {woken} context switches, {used:.2f} s of CPU")
     assert woken <= SECONDS + 10
     assert used <= 0.001 * SECONDS + 0.02
-    assert (tree.root / "log").read_text() == log and len(bad.requests) == asked
+    assert (tree.root / "log").read_text() == log
+    looks = [r.path for r in bad.requests[asked:]]  # once a minute, at how the cluster is and what is deleted
+    assert looks.count("/cluster") <= SECONDS // 60 + 1 and set(looks) <= {"/cluster", "/telemetry"}

@@ -80,8 +80,11 @@ def metrics(r):
 
 @route("GET", "/telemetry")
 def telemetry(r):
+    collections = {"number_of_collections": len(r.storage.names())}
+    if int(r.query.get("details_level", 0)) >= 3:
+        collections["collections"] = [r.storage.collection(n).telemetry() for n in r.storage.names()]
     return {"id": r.id, "app": {"name": "qdrant", "version": VERSION, "startup": r.startup},
-            "collections": {"number_of_collections": len(r.storage.names())},
+            "collections": collections,
             "cluster": {"enabled": r.settings.cluster, "resharding_enabled": False},
             "requests": {"rest": {"responses": r.responses.told()}}}
 
@@ -142,6 +145,47 @@ def delete_collection(r, name):
     return r.storage.delete(name)
 
 
+@route("GET", "/collections/{collection_name}/cluster")
+def collection_cluster(r, name):
+    return r.storage.by_alias(name).cluster(r.storage.peer_id)
+
+
+@route("PUT", "/collections/{collection_name}/index")
+def create_index(r, name):
+    body, collection = r.json(), r.storage.by_alias(name)
+    collection.set_indexes(collection.indexes | {body["field_name"]: body["field_schema"]})
+    return {"operation_id": 1, "status": "completed"}
+
+
+@route("DELETE", "/collections/{collection_name}/index/{field}")
+def delete_index(r, name, field):
+    collection = r.storage.by_alias(name)
+    collection.set_indexes({f: s for f, s in collection.indexes.items() if f != field})
+    return {"operation_id": 1, "status": "completed"}
+
+
+def keyed(r, name):
+    """The collection of which a shard key is made or dropped, if it has any."""
+    if not r.settings.cluster:
+        raise fault.bad_request("Distributed mode disabled")
+    collection = r.storage.by_alias(name)
+    if not hasattr(collection, "keys"):
+        raise fault.bad_request("Shard Key cannot be created with Auto sharding method")
+    return collection
+
+
+@route("PUT", "/collections/{collection_name}/shards")
+def create_shard_key(r, name):
+    body = r.json()
+    return keyed(r, name).add_key(body["shard_key"], body.get("shards_number") or 1)
+
+
+@route("POST", "/collections/{collection_name}/shards/delete")
+def delete_shard_key(r, name):
+    body = r.json()
+    return keyed(r, name).drop_key(body["shard_key"])
+
+
 # Points
 
 def updated(r, operation):
@@ -151,13 +195,13 @@ def updated(r, operation):
 @route("PUT", "/collections/{collection_name}/points")
 def upsert_points(r, name):
     body = r.json()
-    return updated(r, r.storage.by_alias(name).upsert(body))
+    return updated(r, r.storage.to_write(name).upsert(body))
 
 
 @route("POST", "/collections/{collection_name}/points/delete")
 def delete_points(r, name):
     body = r.json()
-    return updated(r, r.storage.by_alias(name).delete(body))
+    return updated(r, r.storage.to_write(name).delete(body))
 
 
 @route("POST", "/collections/{collection_name}/points/count")

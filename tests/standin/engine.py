@@ -8,6 +8,7 @@ import uuid
 
 import fault
 import qdrant_edge as edge
+from strict import Strict
 
 STANDARD = {
     "hnsw_config": {"m": 16, "ef_construct": 100, "full_scan_threshold": 10000, "max_indexing_threads": 0,
@@ -30,10 +31,14 @@ def new_config(body):
               "on_disk_payload": body.get("on_disk_payload") is not False}
     if body.get("sparse_vectors"):
         params["sparse_vectors"] = body["sparse_vectors"]
+    if body.get("sharding_method"):
+        params["sharding_method"] = body["sharding_method"]
     config = {"params": params}
     for section, standard in STANDARD.items():
         given = body.get("optimizers_config" if section == "optimizer_config" else section) or {}
         config[section] = standard | {k: v for k, v in given.items() if v is not None}
+    if body.get("strict_mode_config"):
+        config["strict_mode_config"] = body["strict_mode_config"]
     return config | {"quantization_config": body.get("quantization_config"), "uuid": None}
 
 
@@ -151,8 +156,10 @@ class Collection:
         self.shard_path = self.path / "0"
         self.recovery_mode = recovery_mode
         self.lock = threading.RLock()
-        self.operations = 0
+        self.operations = self.index_operations = 0
         self.shard = None
+        self.strict = Strict(config)
+        self.indexes = {}  # {field: schema}, as payload_index.json has them
 
     @classmethod
     def create(cls, name, path, config):
@@ -167,6 +174,7 @@ class Collection:
     def load(cls, path, recovery_mode=None):
         config = json.loads((path / "config.json").read_text())
         c = cls(path.name, path, config, recovery_mode)
+        c._load_indexes()
         if not recovery_mode:
             c.shard = edge.EdgeShard.load(str(c.shard_path))
         return c
@@ -176,6 +184,42 @@ class Collection:
         new = self.path / "config.json.new"
         new.write_text(json.dumps(self.config))
         new.rename(self.path / "config.json")
+
+    def _load_indexes(self):
+        file = self.path / "payload_index.json"
+        self.indexes = json.loads(file.read_text())["schema"] if file.exists() else {}
+
+    def set_indexes(self, indexes):
+        """The engine needs none to filter: that they are there is all that can be seen of them."""
+        (self.path / "payload_index.json").write_text(json.dumps({"schema": indexes}))
+        self.indexes = indexes
+        self.index_operations += 1
+
+    def payload_schema(self, points):
+        def shown(schema):
+            if isinstance(schema, str):
+                return {"data_type": schema, "points": points}
+            return {"data_type": schema["type"], "params": schema, "points": points}
+        return {field: shown(schema) for field, schema in self.indexes.items()}
+
+    def shards_of(self):
+        return {0: self}
+
+    def shard_part(self, number):
+        return self if number == 0 else None
+
+    def cluster(self, peer):
+        return {"peer_id": peer, "shard_count": 1, "remote_shards": [], "shard_transfers": [],
+                "local_shards": [{"shard_id": 0, "points_count": self.points_count(), "state": "Active"}]}
+
+    def telemetry(self):
+        """As details_level=3 has it: what is read of it."""
+        config = {k: v for k, v in self.config.items() if k != "uuid"}
+        shards = [{"id": number, "key": None, "remote": [], "replicate_states": {}, "local": {
+            "num_points": part.points_count(),
+            "update_queue": {"length": 0, "op_num": part.operations + part.index_operations}}}
+            for number, part in self.shards_of().items()]
+        return {"id": self.name, "config": config, "shards": shards, "transfers": [], "resharding": []}
 
     def close(self):
         with self.lock:
@@ -237,7 +281,8 @@ class Collection:
         return {"status": "green", "optimizer_status": "ok",
                 "indexed_vectors_count": counts.indexed_vectors_count, "points_count": counts.points_count,
                 "segments_count": counts.segments_count,
-                "config": config, "payload_schema": {}, "update_queue": {"length": 0}}
+                "config": config, "payload_schema": self.payload_schema(counts.points_count),
+                "update_queue": {"length": 0}}
 
     def vector_names(self):
         vectors = self.config["params"]["vectors"]
@@ -252,6 +297,7 @@ class Collection:
         return self._update(lambda: edge.UpdateOperation.delete_points_by_filter(_filter(body["filter"])))
 
     def count(self, body):
+        self.strict.read(exact=body.get("exact", True))
         return self._read("count", lambda e: e.count(edge.CountRequest(exact=body.get("exact", True),
                                                                        filter=_filter(body.get("filter")))))
 
@@ -262,6 +308,7 @@ class Collection:
 
     def scroll(self, body):
         offset = body.get("offset")
+        self.strict.read(limit=body.get("limit") or 10)
         request = edge.ScrollRequest(
             offset=uuid.UUID(offset) if isinstance(offset, str) else offset, limit=body.get("limit") or 10,
             filter=_filter(body.get("filter")), with_vector=body.get("with_vector", False),

@@ -184,6 +184,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
             if refusal:
                 self._text(401, refusal)
                 return
+            if self._may_only_read() and not self._reads(path):
+                self._forbidden()
+                return
             if not handler:
                 self._bytes(404, b"", None)
                 return
@@ -217,7 +220,23 @@ class Handler(http.server.BaseHTTPRequestHandler):
             given = authorization.removeprefix("Bearer ")
         if given is None:
             return "Must provide an API key or an Authorization bearer token"
-        return None if given == key else "Invalid API key or JWT"
+        return None if given in (key, self.server.settings.read_only_api_key) else "Invalid API key or JWT"
+
+    def _may_only_read(self):
+        key = self.server.settings.read_only_api_key
+        return key is not None and self.headers.get("api-key") == key
+
+    def _reads(self, path):
+        return self.command == "GET" or path.rpartition("/")[2] in ("scroll", "count", "query")
+
+    def _forbidden(self):
+        """Before it reads the body, so that whoever is still sending finds the connection closed."""
+        text = b'{"status":{"error":"Forbidden: Global manage access is required"},"time":0.0}'
+        self.send_response(403)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
 
     def _find(self, path):
         for method, pattern, self.route, handler in ROUTES:

@@ -201,12 +201,13 @@ class Snapshots:
             temp = self.storage.temp_or_storage()
             with temporary.file(temp, f"{file}-arc-") as archive:
                 with _writing(archive) as tar, temporary.directory(temp, f"{file}-temp-"):
-                    with collection.lock:
-                        self._shard_to(tar, collection, "0/")
+                    for number, part in collection.shards_of().items():
+                        with part.lock:
+                            self._shard_to(tar, part, f"{number}/")
                     tar.add_bytes("version.info", COLLECTION_VERSION)
                     tar.add_bytes("config.json", _json(collection.config))
-                    tar.add_bytes("shard_key_mapping.json", b"[]")
-                    tar.add_bytes("payload_index.json", _json({"schema": {}}))
+                    tar.add_bytes("shard_key_mapping.json", _json(getattr(collection, "keys", [])))
+                    tar.add_bytes("payload_index.json", _json({"schema": collection.indexes}))
                 return store_file(archive, self.folder(name) / file)
 
     def _shard_to(self, tar, collection, prefix):
@@ -324,27 +325,48 @@ class Snapshots:
             raise fault.forbidden(f'Snapshot file path must be inside the snapshots directory "{allowed}"')
         yield path
 
-    def restore(self, name, path, temp):
-        """A collection from its snapshot; made first where it is not there."""
+    def restore(self, name, path, temp, at_start=False):
+        """A collection from its snapshot; made first where it is not there. One that is there keeps its
+        configuration, and gets the shards that both have: of custom sharding, onto nothing, none."""
         with temporary.directory(temp, f"col-{name}-recovery-") as folder:
             _unpack(path, folder)
-            config = json.loads((folder / "config.json").read_text())
+            try:
+                config = json.loads((folder / "config.json").read_text())
+                mapping = json.loads((folder / "shard_key_mapping.json").read_text())
+                indexes = json.loads((folder / "payload_index.json").read_text())["schema"]
+            except (OSError, ValueError, KeyError) as e:
+                raise fault.internal(f"No such file or directory (os error 2): {e}") from e
+            custom = config["params"].get("sharding_method") == "custom"
+            for number in [n for key in mapping for n in key["shard_ids"]] if custom else [0]:
+                if not (folder / str(number) / "shard_config.json").exists():
+                    raise fault.internal(f"Can't read shard config at {folder / str(number)}")
             with self.storage.lock:
                 if self.storage.aliases.get(name, name) not in self.storage.collections:
                     self.storage.create_with(name, config)
+                    self.storage.by_alias(name).set_indexes(indexes)
                 collection = self.storage.by_alias(name)
+            for key in mapping if at_start else []:  # files are moved to their places: all that is in them is there
+                collection.add_key(key["key"], 0, key["shard_ids"])
             for what in ("vectors", "shard_number"):
                 there, here = (c["params"][what] for c in (config, collection.config))
                 if there != here:
                     raise fault.wrong_input(
                         "Snapshot is not compatible with existing collection: "
                         f"Collection {what}: {json.dumps(here)} Snapshot {what}: {json.dumps(there)}")
-            with open(folder / "shard.tar", "wb") as out:  # the engine takes a shard as an archive only
-                tar = SparseTar(out)
-                for member in sorted(p for p in (folder / "0").rglob("*") if p.is_file()):
-                    tar.add_file(str(member.relative_to(folder / "0")), member)
-                tar.finish()
-            self._take_shard(collection, folder / "shard.tar")
+            for number, part in collection.shards_of().items():
+                self._recover_shard(part, folder / str(number))
+
+    def _recover_shard(self, part, folder):
+        state = folder / "replica_state.json"
+        if not state.exists() or not json.loads(state.read_text())["is_local"]:
+            return
+        archive = folder.with_name(f"shard-{folder.name}.tar")
+        with open(archive, "wb") as out:  # the engine takes a shard as an archive only
+            tar = SparseTar(out)
+            for member in sorted(p for p in folder.rglob("*") if p.is_file()):
+                tar.add_file(str(member.relative_to(folder)), member)
+            tar.finish()
+        self._take_shard(part, archive)
 
     @staticmethod
     def _take_shard(collection, path):
@@ -384,6 +406,6 @@ class Snapshots:
         """--snapshot PATH:NAME; an existing collection is replaced only with --force-snapshot."""
         if name in self.storage.collections:
             if not force:
-                raise SystemExit(f"Collection {name} already exists. Use --force-snapshot to overwrite it.")
+                raise RuntimeError(f"Collection {name} already exists. Use --force-snapshot to overwrite it.")
             self.storage.delete(name)
-        self.restore(name, path, self.storage.path)
+        self.restore(name, path, self.storage.path, at_start=True)

@@ -1,5 +1,6 @@
 """What the server keeps: the collections, their aliases, its peer id; and where its temporary files go."""
 import json
+import os
 import pathlib
 import secrets
 import shutil
@@ -8,7 +9,9 @@ import threading
 import fault
 import temporary
 from engine import Collection, new_config
+from keyed import KeyedCollection
 
+STOPS = 64 << 20  # with less free the real server refuses writes: twice its WAL's capacity (disk_usage_watcher.rs)
 FORBIDDEN_IN_NAMES = '<>:"/\\|?*\0\x1f'
 
 
@@ -20,6 +23,10 @@ def check_new_name(name):
         if c in name:
             raise fault.invalid("path parameters", "collection_name",
                                 f'collection name cannot contain "{c}" char')
+
+
+def kind_of(config):
+    return KeyedCollection if config["params"].get("sharding_method") == "custom" else Collection
 
 
 class Storage:
@@ -39,7 +46,8 @@ class Storage:
     def load(self):
         for path in sorted((self.path / "collections").iterdir()):
             if (path / "config.json").exists():
-                self.collections[path.name] = Collection.load(path, self.recovery_mode)
+                kind = kind_of(json.loads((path / "config.json").read_text()))
+                self.collections[path.name] = kind.load(path, self.recovery_mode)
         aliases = self.path / "aliases" / "data.json"
         self.aliases = json.loads(aliases.read_text()) if aliases.exists() else {}
 
@@ -55,6 +63,16 @@ class Storage:
             found = self.collections.get(name)
         if not found:
             raise fault.not_found(f"Collection `{name}` doesn't exist!")
+        return found
+
+    def check_disk(self):
+        fs = os.statvfs(self.path)
+        if fs.f_bavail * fs.f_frsize < STOPS:
+            raise fault.internal("No space left on device: WAL buffer size exceeds available disk space")
+
+    def to_write(self, name):
+        found = self.by_alias(name)
+        self.check_disk()
         return found
 
     def by_alias(self, name):
@@ -73,9 +91,11 @@ class Storage:
         with self.lock:
             if name in self.collections:
                 raise fault.Fault(409, f"Wrong input: Collection `{name}` already exists!")
+            if name in self.aliases:
+                raise fault.wrong_input(f"Can't create collection with name {name}. Alias with the same name already exists")
             path = self.path / "collections" / name
             shutil.rmtree(path, ignore_errors=True)  # one that was never finished
-            self.collections[name] = Collection.create(name, path, config)
+            self.collections[name] = kind_of(config).create(name, path, config)
         return True
 
     def delete(self, name):
@@ -106,6 +126,8 @@ class Storage:
             for action in actions:
                 kind, what = next(iter(action.items()))
                 if kind == "create_alias":
+                    if what["alias_name"] in self.collections:
+                        raise fault.Fault(409, f"Wrong input: Collection `{what['alias_name']}` already exists!")
                     aliases[what["alias_name"]] = self.collection(what["collection_name"]).name
                 elif kind == "delete_alias":
                     aliases.pop(what["alias_name"], None)

@@ -1,18 +1,18 @@
-/* Fills a ledger as a test says and shows what operators see of it: a line on stdin is a JSON object, {"do":
+/* Fills a status as a test says and shows what operators see of it: a line on stdin is a JSON object, {"do":
  * what,
  * ...}, and is answered by a line on stdout. Times are seconds since 1970. See status_driver.py. */
 #include "common/log.h"
-#include "replicator/emf.h"
-#include "replicator/ledger.h"
-#include "replicator/metrics.h"
-#include "replicator/status.h"
+#include "replicator/status/emf.h"
+#include "replicator/status/state.h"
+#include "replicator/status/prometheus.h"
+#include "replicator/status/status_http.h"
 #include <cjson/cJSON.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static struct ledger *ledger;
-static struct status *server;
+static struct status *status;
+static struct status_http *server;
 static cJSON *before; /* the document that the last "emf" showed */
 
 static const char *text(const cJSON *o, const char *key)
@@ -51,9 +51,9 @@ static struct manifest manifest_of(const cJSON *o)
     struct manifest m = {
         .source = source_of(o),
         .created = when(o, "taken"),
-        .slot = tier_slot(when(o, "taken")),
+        .slot = frequency_slot(when(o, "taken")),
         .content = {.size = (uint64_t)number(o, "size"), .stored_size = (uint64_t)number(o, "stored")}};
-    (void)tier_parse(word(o, "frequency"), &m.tier);
+    (void)frequency_parse(word(o, "frequency"), &m.frequency);
     return m;
 }
 
@@ -62,7 +62,7 @@ static void do_new(const cJSON *o)
     struct retention retention;
     char wrong[64];
     (void)retention_parse("", &retention, wrong, sizeof wrong);
-    const struct ledger_options options = {.base = word(o, "base"),
+    const struct status_options options = {.base = word(o, "base"),
                                            .node = word(o, "node"),
                                            .qdrant_url = word(o, "qdrant_url"),
                                            .rpo_seconds = whole(o, "rpo"),
@@ -70,22 +70,23 @@ static void do_new(const cJSON *o)
                                            .offset = whole(o, "offset"),
                                            .retention = &retention,
                                            .s3 = flag(o, "s3")};
-    ledger_free(ledger);
-    ledger = ledger_new(&options, when(o, "now"));
+    status_free(status);
+    status = status_new(&options, when(o, "now"));
 }
 
 static void do_found(const cJSON *o)
 {
-    struct ledger_tier tiers[TIER_COUNT] = {0};
+    struct status_tier tiers[FREQUENCY_COUNT] = {0};
     const struct source s = source_of(o);
-    for (int t = 0; t < TIER_COUNT; t++) {
-        const cJSON *in = cJSON_GetObjectItem(cJSON_GetObjectItem(o, "tiers"), tier_text((enum tier)t));
-        tiers[t] = (struct ledger_tier){.count = whole(in, "count"),
-                                        .newest_slot = tier_slot(when(in, "taken")),
+    for (int t = 0; t < FREQUENCY_COUNT; t++) {
+        const cJSON *in =
+            cJSON_GetObjectItem(cJSON_GetObjectItem(o, "tiers"), frequency_text((enum frequency)t));
+        tiers[t] = (struct status_tier){.count = whole(in, "count"),
+                                        .newest_slot = frequency_slot(when(in, "taken")),
                                         .newest_taken = when(in, "taken"),
                                         .stored_bytes = (uint64_t)number(in, "stored")};
     }
-    ledger_found(ledger, &s, tiers);
+    status_found(status, &s, tiers);
 }
 
 static void do_collections(const cJSON *o)
@@ -94,12 +95,12 @@ static void do_collections(const cJSON *o)
     size_t n = 0;
     const cJSON *name;
     cJSON_ArrayForEach(name, cJSON_GetObjectItem(o, "names")) names[n++] = name->valuestring;
-    ledger_collections(ledger, names, n, when(o, "now"));
+    status_collections(status, names, n, when(o, "now"));
 }
 
 static void do_run(const cJSON *o)
 {
-    const struct ledger_run r = {.slot = when(o, "slot"),
+    const struct status_run r = {.slot = when(o, "slot"),
                                  .begun = when(o, "begun"),
                                  .ended = when(o, "ended"),
                                  .collections = whole(o, "collections"),
@@ -107,7 +108,7 @@ static void do_run(const cJSON *o)
                                  .failed = whole(o, "failed"),
                                  .skipped = whole(o, "skipped"),
                                  .bytes = (uint64_t)number(o, "bytes")};
-    ledger_run(ledger, &r);
+    status_run(status, &r);
 }
 
 static void do_counts(const cJSON *o)
@@ -119,15 +120,15 @@ static void do_counts(const cJSON *o)
                              .conflict = whole(o, "conflict"),
                              .failed = whole(o, "failed"),
                              .pruned = whole(o, "pruned")};
-    ledger_counts(ledger, &c);
+    status_counts(status, &c);
 }
 
 static void do_queue(const cJSON *o)
 {
-    const struct ledger_queue q = {whole(o, "waiting"), whole(o, "publishing"), whole(o, "s3"),
+    const struct status_queue q = {whole(o, "waiting"), whole(o, "publishing"), whole(o, "s3"),
                                    number(o, "oldest")};
-    ledger_queue(ledger, &q);
-    ledger_s3_queue(ledger, whole(o, "s3"));
+    status_queue(status, &q);
+    status_s3_queue(status, whole(o, "s3"));
 }
 
 static void do_log(const cJSON *o)
@@ -148,37 +149,37 @@ static bool fill(const char *what, const cJSON *o)
     if (strcmp(what, "new") == 0)
         do_new(o);
     else if (strcmp(what, "task") == 0)
-        ledger_task(ledger, text(o, "arn"), text(o, "zone"), text(o, "family"));
+        status_task(status, text(o, "arn"), text(o, "zone"), text(o, "family"));
     else if (strcmp(what, "found") == 0)
         do_found(o);
     else if (strcmp(what, "found_backup") == 0)
-        ledger_found_backup(ledger, &m);
+        status_found_backup(status, &m);
     else if (strcmp(what, "published") == 0)
-        ledger_published(ledger, &m, number(o, "delay"), now);
+        status_published(status, &m, number(o, "delay"), now);
     else if (strcmp(what, "collections") == 0)
         do_collections(o);
     else if (strcmp(what, "run") == 0)
         do_run(o);
     else if (strcmp(what, "next_run") == 0)
-        ledger_next_run(ledger, when(o, "when"));
+        status_next_run(status, when(o, "when"));
     else if (strcmp(what, "slots_missed") == 0)
-        ledger_slots_missed(ledger, whole(o, "n"));
+        status_slots_missed(status, whole(o, "n"));
     else if (strcmp(what, "snapshot_failed") == 0)
-        ledger_snapshot_failed(ledger, text(o, "collection"), text(o, "why"), now);
+        status_snapshot_failed(status, text(o, "collection"), text(o, "why"), now);
     else if (strcmp(what, "qdrant") == 0)
-        ledger_qdrant(ledger, flag(o, "reachable"), flag(o, "recovery_mode"), text(o, "version"), now);
+        status_qdrant(status, flag(o, "reachable"), flag(o, "recovery_mode"), text(o, "version"), now);
     else if (strcmp(what, "efs") == 0)
-        ledger_efs(ledger, flag(o, "usable"), text(o, "why"), now);
+        status_efs(status, flag(o, "usable"), text(o, "why"), now);
     else if (strcmp(what, "busy") == 0)
-        ledger_busy(ledger, whole(o, "worker"), text(o, "what"), now);
+        status_busy(status, whole(o, "worker"), text(o, "what"), now);
     else if (strcmp(what, "queue") == 0)
         do_queue(o);
     else if (strcmp(what, "counts") == 0)
         do_counts(o);
     else if (strcmp(what, "s3") == 0)
-        ledger_s3(ledger, &m, text(o, "why"), now);
+        status_s3(status, &m, text(o, "why"), now);
     else if (strcmp(what, "drill") == 0)
-        ledger_drill(ledger, text(o, "collection"), text(o, "snapshot"), number(o, "seconds"), text(o, "why"),
+        status_drill(status, text(o, "collection"), text(o, "snapshot"), number(o, "seconds"), text(o, "why"),
                      now);
     else if (strcmp(what, "log") == 0)
         do_log(o);
@@ -210,7 +211,7 @@ static cJSON *lines_json(char **lines)
 static cJSON *show_emf(const cJSON *o)
 {
     const struct emf_options options = {word(o, "namespace"), word(o, "tier"), word(o, "cpu_arch")};
-    cJSON *now = ledger_status(ledger, when(o, "now"));
+    cJSON *now = status_document(status, when(o, "now"));
     char **lines = emf_lines(&options, now, before);
     cJSON_Delete(before);
     before = now;
@@ -220,8 +221,8 @@ static cJSON *show_emf(const cJSON *o)
 static cJSON *show_metrics(const cJSON *o)
 {
     size_t size;
-    cJSON *document = ledger_status(ledger, when(o, "now"));
-    char *out = metrics_print(document, &size);
+    cJSON *document = status_document(status, when(o, "now"));
+    char *out = prometheus_write(document, &size);
     cJSON *json = cJSON_CreateString(out);
     cJSON_Delete(document);
     free(out);
@@ -233,14 +234,14 @@ static cJSON *serve(const cJSON *o)
 {
     struct err e = {0};
     cJSON *out = cJSON_CreateObject();
-    const struct status_options options = {.listen = word(o, "listen")};
-    struct status *s = status_start(&options, ledger, &e);
+    const struct status_http_options options = {.listen = word(o, "listen")};
+    struct status_http *s = status_http_start(&options, status, &e);
     if (s)
-        (void)cJSON_AddNumberToObject(out, "port", status_port(s));
+        (void)cJSON_AddNumberToObject(out, "port", status_http_port(s));
     else
         (void)cJSON_AddStringToObject(out, "error", e.text);
     if (server && s)
-        status_stop(s); /* one stays; whoever asks for two wants to see them fail */
+        status_http_stop(s); /* one stays; whoever asks for two wants to see them fail */
     else
         server = s;
     return out;
@@ -252,7 +253,7 @@ static cJSON *answer(const cJSON *o)
     if (fill(what, o))
         return cJSON_CreateTrue();
     if (strcmp(what, "status") == 0)
-        return ledger_status(ledger, when(o, "now"));
+        return status_document(status, when(o, "now"));
     if (strcmp(what, "metrics") == 0)
         return show_metrics(o);
     if (strcmp(what, "emf") == 0)
@@ -274,9 +275,9 @@ int main(void)
         cJSON_Delete(o);
     }
     free(line);
-    status_stop(server);
+    status_http_stop(server);
     cJSON_Delete(before);
-    ledger_free(ledger);
+    status_free(status);
     log_close();
     return 0;
 }

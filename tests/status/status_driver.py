@@ -17,8 +17,8 @@ QUARTER, DAY = 900, 86400
 def objects():
     """What the build made of the sources, but for the main programs."""
     for folder in ("common", "aws", "qdrant", "efs", "replicator"):
-        for source in sorted((ROOT / folder).glob("*.c")):
-            built = BUILD / folder / f"{source.stem}.o"
+        for source in sorted((ROOT / folder).rglob("*.c")):
+            built = (BUILD / source.relative_to(ROOT)).with_suffix(".o")
             if source.name != "main.c" and not source.name.startswith("cmd_") and built.exists():
                 yield built
 

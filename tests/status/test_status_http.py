@@ -134,9 +134,66 @@ def test_clients_that_dawdle_delay_nobody(served):
         s.close()
 
 
+def test_slow_connections_do_not_silence_the_health_check(served):
+    idle = [socket.create_connection(("127.0.0.1", served.port)) for _ in range(150)]
+    for s in idle:
+        s.sendall(b"GET /status HTTP/1.1\r\nHost: local")
+    begin = time.monotonic()
+    assert served.ask("/health")[0] == 200 and served.ask("/restored")[0] == 200
+    assert time.monotonic() - begin < 2
+    for s in idle:
+        s.close()
+
+
+def own_address():
+    """One of this machine's that is no loopback's."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        try:
+            s.connect(("192.0.2.1", 9))  # sends nothing
+        except OSError:
+            pytest.skip("has no address but the loopback's")
+        return s.getsockname()[0]
+
+
+@pytest.mark.parametrize("what", ["silent", "cut in the headers", "answered and kept", "reset"])
+@pytest.mark.parametrize("outside", [False, True], ids=["loopback", "outside"])
+def test_however_many_slow_connections_there_are_the_health_check_gets_in(driver, what, outside):
+    healthy(driver)
+    driver.serve("0.0.0.0:0" if outside else "127.0.0.1:0")
+    idle, address = [], own_address() if outside else "127.0.0.1"
+    for n in range(600):
+        s = socket.create_connection((address, driver.port), timeout=60)
+        if what == "reset":
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        if what == "cut in the headers":
+            s.sendall(b"GET /status HTTP/1.1\r\nHost: local")
+        if what == "answered and kept":
+            s.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert s.recv(12) == b"HTTP/1.1 200", "who asks is answered, too"
+        idle.append(s)
+        if n % 50 == 0 or n > 590:
+            assert driver.ask("/health")[0] == 200 and driver.ask("/restored")[0] == 200
+    for s in idle:
+        s.close()
+    assert driver.ask("/health")[0] == 200
+
+
+def test_a_slow_one_is_cut_off_before_one_that_has_asked(served):
+    """Many that dawdle cost none its answer."""
+    reader = socket.create_connection(("127.0.0.1", served.port), timeout=60)
+    reader.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+    idle = [socket.create_connection(("127.0.0.1", served.port), timeout=60) for _ in range(200)]
+    idle[0].settimeout(60)
+    assert idle[0].recv(1) == b"", "the first of them has gone"
+    whole = b"".join(iter(lambda: reader.recv(65536), b""))
+    assert whole.startswith(b"HTTP/1.1 200") and whole.rstrip().endswith(b"</html>")
+    assert served.ask("/health")[0] == 200
+    for s in idle:
+        s.close()
+
+
 def test_clients_that_dawdle_are_cut_off(served):
-    """More of them than there may be connections: whoever asks then waits until the first ones are cut off."""
-    idle = [socket.create_connection(("127.0.0.1", served.port), timeout=30) for _ in range(40)]
+    idle = [socket.create_connection(("127.0.0.1", served.port), timeout=30) for _ in range(100)]
     begin = time.monotonic()
     assert idle[0].recv(1) == b""
     assert 5 < time.monotonic() - begin < 20

@@ -52,9 +52,9 @@ def test_ls_for_people_is_an_aligned_table_without_colour_in_a_pipe(full):
     out = full.efs_tool("ls").stdout
     assert "\033" not in out
     header, *rows = out.splitlines()
-    assert header.split() == ["COLLECTION", "TIER", "SLOT", "SIZE", "STORED", "STATE", "SNAPSHOT"]
+    assert header.split() == ["COLLECTION", "FREQUENCY", "SLOT", "SIZE", "STORED", "STATE", "SNAPSHOT"]
     assert len(rows) == 7 and all("complete" in r for r in rows)
-    column = header.index("TIER")
+    column = header.index("FREQUENCY")
     assert all(r[column:].startswith(("15min", "hourly", "monthly")) for r in rows if r.isascii())
 
 
@@ -75,7 +75,7 @@ def test_verify_shows_a_bar_on_a_terminal_only(full):
     (["--frequency", "daily"], 0), (["--older", "1m"], 6), (["--newer", "1m"], 0), (["--newer", "5000w"], 6)])
 def test_filters(full, args, count):
     out = full.efs_tool("ls", "--json", *args)
-    assert out.returncode == 0 and len(json.loads(out.stdout)) == count
+    assert out.returncode == ("nope" in args) and len(json.loads(out.stdout)) == count
 
 
 def test_show_tells_all_about_one(full):
@@ -155,9 +155,16 @@ def test_verify_of_nothing_is_no_success(full):
     assert full.efs_tool("verify").returncode == 0
 
 
-def test_prune_says_which_policy_it_takes_when_none_is_given(full):
-    assert "RETENTION" in full.efs_tool("prune").stderr
-    assert full.efs_tool("prune", RETENTION="daily=1").stderr == full.efs_tool("prune", "--dry-run").stderr == ""
+def test_prune_refuses_when_nothing_tells_the_policy(full):
+    """Thirteen monthly ones of a tree that keeps 33 would go by the default."""
+    before = full.files()
+    for args in (["prune"], ["prune", "--dry-run"], ["prune", "--json"]):
+        run = full.efs_tool(*args)
+        assert run.returncode == 64 and "test-cpu: nothing is pruned" in run.stderr and "RETENTION" in run.stderr
+        assert len(run.stderr.splitlines()) == 1 and full.files() == before
+    for args, env in (([], {"RETENTION": "daily=1"}), (["--retention", "daily=1"], {}), (["--dry-run"], {"RETENTION": "daily=1"})):
+        run = full.efs_tool("prune", *args, **env)
+        assert run.returncode == 0 and run.stderr == ""
 
 
 def test_every_tree_below_the_root_unless_one_is_named(full):
@@ -174,6 +181,22 @@ def test_an_empty_root_is_no_error_and_a_missing_one_is(tree):
     assert json.loads(tree.efs_tool("ls", "--json").stdout) == []
     run = tree.efs_tool("ls", "--root", str(tree.root / "nope"))
     assert run.returncode == 1 and "--root" in run.stderr
+
+
+@pytest.mark.parametrize("args,words", [
+    (["--newer", "5"], ["--newer 5 ", "use ", "24h"]), (["--older=x"], ["--older x ", "24h"]),
+    (["--frequency", "week"], ["--frequency week ", "15min, hourly, daily or monthly"]),
+    (["--frequency"], ["missing after --frequency", "monthly"])])
+def test_a_wrong_value_of_a_flag_is_named_with_what_is_allowed(tree, args, words):
+    run = tree.efs_tool("ls", *args)
+    line, = run.stderr.splitlines()
+    assert run.returncode == 64 and all(w in line for w in words), line
+
+
+def test_ls_of_a_collection_that_is_not_there_fails(full):
+    for more in ([], ["--json"]):
+        assert full.efs_tool("ls", "--collection", "nope", *more).returncode == 1
+        assert full.efs_tool("ls", "--newer", "1m", *more).returncode == 0
 
 
 def test_control_characters_in_names_do_not_reach_the_terminal(tree):
@@ -214,3 +237,50 @@ def test_a_full_standard_output_is_an_error(full):
         for command in (["ls"], ["ls", "--json"], ["verify"]):
             assert subprocess.run([BUILD / "qdrant-efs", *command], env=full.env, stdout=out,
                                   stderr=subprocess.PIPE).returncode == 1
+
+
+TYPOS = [
+    (["ls", "--tier", "pord"], "no tree pord-cpu (TIER, CPU_ARCH) below EFS; there is test-cpu"),
+    (["ls", "--cpu-arch", "x"], "no tree test-x (TIER, CPU_ARCH) below EFS; there is test-cpu"),
+    (["du", "--tier", "pord"], "no tree pord-cpu"), (["verify", "--tier", "pord"], "no tree pord-cpu"),
+    (["prune", "--tier", "pord"], "no tree pord-cpu"), (["show", NAMES[0], "--tier", "pord"], "no tree pord-cpu"),
+    (["forget", "c", "--tier", "pord"], "no tree pord-cpu"), (["replica", "--tier", "pord"], "no tree pord-cpu"),
+    (["ls", "--collection", "dosc"], "no backup of dosc below EFS; collections that have some: c, d"),
+    (["du", "--collection", "dosc"], "no backup of dosc below EFS"),
+    (["prune", "--collection", "dosc"], "no backup of dosc below EFS; collections that have some: c, d"),
+    (["prune", "--collection", "c", "--collection", "dosc"], "no backup of dosc below EFS"),
+    (["verify", "--collection", "dosc"], "no backup of dosc below EFS"),
+    (["verify", "--collection", "c", "--collection", "dosc"], "no backup of dosc below EFS"),
+    (["ls", "--collection", "c", "--collection", "dosc"], "no backup of dosc below EFS"),
+    (["drill", "--collection", "dosc"], "no backup of dosc below EFS; collections that have some: c, d"),
+    (["replica", "--collection", "dosc"], "no backup of dosc below EFS"),
+    (["forget", "dosc"], "no backup of dosc below EFS"),
+    (["ls", "--node", "x"], "no backup by node x below EFS; nodes that have some: n1"),
+    (["du", "--node", "x"], "no backup by node x below EFS"), (["verify", "--node", "x"], "no backup by node x below EFS"),
+    (["forget", "c", "--node", "x"], "no backup of c by node x below EFS"),
+    (["show", "d"], "no backup named d below EFS; that is a collection: `qdrant-efs ls --collection d` lists its backups"),
+    (["show", "nix"], "no backup named nix below EFS; the newest is")]
+
+
+@pytest.mark.parametrize("args,words", TYPOS, ids=[" ".join(a) for a, _ in TYPOS])
+def test_a_filter_that_names_what_is_nowhere_is_said_and_is_no_success(tree, args, words):
+    for name in NAMES:
+        tree.snapshot("c", name, tar_of(name, 50_000))
+    tree.snapshot("d", "d-1-2026-11-24-07-00-00", tar_of("d"))
+    assert tree.once(NODE_NAME="n1").returncode == 0
+    run = tree.efs_tool(*args, RETENTION="15min=24h", QDRANT_BIN="/bin/true", DRILL_DIR=str(tree.root / "drill"))
+    assert run.returncode == 1, run.stdout + run.stderr
+    assert words.replace("EFS", str(tree.efs)) in run.stderr
+    assert len(tree.ls()) == 4, "nothing was deleted"
+
+
+def test_json_of_what_is_nowhere_is_json_all_the_same(full):
+    run = full.efs_tool("ls", "--json", "--tier", "pord")
+    assert run.returncode == 1 and json.loads(run.stdout) == [] and len(run.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("args", [["ls"], ["ls", "--newer", "1m"], ["du"], ["prune"]], ids=" ".join)
+def test_an_efs_that_is_new_is_no_typo(tree, args):
+    tree.efs.mkdir(exist_ok=True)
+    run = tree.efs_tool(*args, TIER="prod", RETENTION="15min=24h")
+    assert run.returncode == 0 and "no tree" not in run.stderr, run.stderr

@@ -73,6 +73,9 @@ def good(tree):
             reply(handler, 200, '{"result":true,"status":"ok","time":0}')
         elif path == "/":
             reply(handler, 200, '{"title":"qdrant - vector search engine","version":"1.18.2"}')
+        elif path.endswith("/cluster"):
+            shard = '{"shard_id":0,"points_count":5,"state":"Active"}'
+            reply(handler, 200, '{"result":{"local_shards":[%s],"remote_shards":[]},"status":"ok","time":0}' % shard)
         else:
             reply(handler, 200, '{"result":{"status":"green","points_count":5},"status":"ok","time":0}')
     return answer
@@ -84,7 +87,7 @@ def test_version_and_point_count_go_into_the_manifest(tree, serve):
     assert tree.once(QDRANT_URL=server.url + "/").returncode == 0
     b, = tree.ls()
     assert (b["qdrant_version"], b["points"]) == ("1.18.2", 5)
-    assert [path for _, path, _ in server.requests] == ["/", "/collections/my%20docs"]
+    assert [path for _, path, _ in server.requests] == ["/", "/collections/my%20docs/cluster", "/collections/my%20docs"]
 
 
 def test_qdrant_deletes_its_own_snapshots_of_every_kind_and_name(tree, serve):

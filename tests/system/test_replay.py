@@ -12,8 +12,7 @@ RIGHT = {("collection", "test_collection", f"test_collection-{PEER}-2026-11-24-0
          ("collection", "test_collection", f"test_collection-{PEER}-2026-11-24-07-59-25"),
          ("shard", "test_collection", "test_collection-shard-0-2026-11-24-07-59-26"),
          ("collection", "docs", f"docs-{PEER}-2026-11-24-07-59-34"),
-         ("storage", "", "full-snapshot-2026-11-24-07-59-36"),
-         ("collection", "up", f"docs-{PEER}-2026-11-24-07-59-31")}
+         ("storage", "", "full-snapshot-2026-11-24-07-59-36")}
 # Deleted by its user at the end: on EFS only if there was time to copy it.
 DELETED = ("collection", "docs", f"docs-{PEER}-2026-11-24-07-59-31")
 
@@ -80,11 +79,12 @@ def one_run(root, delay):
         t.start()
         replay(root, delay)
         right = RIGHT | ({DELETED} if delay else set())
-        wait_for(lambda: t.complete() == right, 60)
+        wait_for(lambda: t.complete() == right and t.logged("upload_refused"), 60)
         time.sleep(2)
         assert {(b["kind"], b["collection"], b["snapshot"]) for b in t.ls()} == right
         assert t.efs_tool("verify").returncode == 0
-        assert "error" not in (root / "log").read_text()
+        # What was uploaded is no snapshot here, and is refused; nothing else is wrong.
+        assert [line["event"] for line in t.log() if line["level"] == "error"] == ["upload_refused"]
     finally:
         t.stop()
 

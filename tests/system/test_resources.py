@@ -92,7 +92,8 @@ def test_valgrind_finds_nothing(tree):
     os.utime(tree.snapshot("up", "upload", tar_of("up"), checksum=False), (1e9, 1e9))
     env = tree.env | {"RETENTION": "15min=1,hourly=1", "LOCAL_KEEP": "1"}
     for command, code in ((["qdrant-replicator", "--once"], 1), (["qdrant-efs", "verify"], 0), (["qdrant-efs", "ls", "--json"], 0),
-                          (["qdrant-efs", "prune"], 0), (["qdrant-efs", "show", "upload"], 0)):
+                          (["qdrant-efs", "prune"], 0), (["qdrant-efs", "show", "c-1-2026-11-24-03-59-23"], 0),
+                          (["qdrant-efs", "forget", "c0"], 0)):
         run = subprocess.run(["valgrind", "-q", "--error-exitcode=99", "--leak-check=full", "--errors-for-leak-kinds=definite",
                               BUILD / command[0], *command[1:]], env=env, capture_output=True, text=True)
         assert run.returncode == code, run.stderr

@@ -3,6 +3,7 @@ import datetime
 import json
 import os
 import shutil
+import time
 
 import pytest
 from harness import tar_of, wait_for
@@ -21,7 +22,7 @@ def slots(tree, tier):
 
 def test_each_snapshot_lands_in_the_tier_of_its_slot(tree):
     names = {at(0): "monthly", at(15): "15min", at(30): "15min", at(60): "hourly", at(75): "15min",
-             at(24 * 60): "daily", at(24 * 60 + 15): "15min", at(25 * 60): "hourly", at(30 * 24 * 60): "monthly"}
+             at(24 * 60): "daily", at(24 * 60 + 15): "15min", at(25 * 60): "hourly", at(-30 * 24 * 60): "monthly"}
     for name in names:
         tree.snapshot("c", name, tar_of(name))
     assert tree.once(RETENTION="15min=100,hourly=100,daily=100,monthly=100").returncode == 0
@@ -150,7 +151,7 @@ def test_prune_obeys_its_filters(tree):
     assert tree.once().returncode == 0
     policy = {"RETENTION": "15min=1,hourly=1"}
     count = len(tree.ls())
-    assert tree.efs_tool("prune", "--collection", "nope", **policy).returncode == 0
+    assert tree.efs_tool("prune", "--collection", "nope", **policy).returncode == 1  # most likely mistyped
     assert tree.efs_tool("prune", "--newer", "1m", **policy).returncode == 0
     assert len(tree.ls()) == count
     assert tree.efs_tool("prune", "--collection", "a", "--frequency", "hourly", **policy).returncode == 0
@@ -242,3 +243,53 @@ def test_nothing_is_deleted_locally_while_efs_is_away(tree):
     tree.efs.mkdir()
     wait_for(lambda: not list((tree.snapshots / "c").glob("*.snapshot")))
     assert len(tree.complete()) == 4
+
+
+def test_a_peer_that_was_stopped_for_eight_days_beside_another_loses_nothing(tree):
+    """In every tier of every collection of every node the newest stays; without a NODE_NAME, too."""
+    for i in range(20):
+        for peer in "12":
+            tree.snapshot("c", at(15 * i, peer), tar_of(f"{i}{peer}"))
+    for i in range(3):
+        tree.snapshot("c", at(8 * 24 * 60 + 15 * i, "2"), tar_of(f"late{i}"))
+    assert tree.once(LOCAL_KEEP="0").returncode == 0
+    assert tree.efs_tool("prune", RETENTION="15min=1h,hourly=2h,daily=1d,monthly=1").returncode == 0
+    kept = {(b["frequency"], b["snapshot"]) for b in tree.ls() if b["node"] == "1"}
+    assert {("15min", at(15 * 19, "1")), ("hourly", at(15 * 16, "1")), ("monthly", at(0, "1"))} <= kept
+
+
+def test_a_manifest_of_this_month_that_cannot_be_read_keeps_no_snapshot_from_being_published(tree):
+    for i in range(2):
+        tree.snapshot("c", at(15 * i), tar_of(str(i)))
+    assert tree.once(LOCAL_KEEP="0").returncode == 0
+    manifest = tree.base / "monthly/c" / (at(0) + ".json")
+    good = manifest.read_bytes()
+    manifest.unlink()
+    manifest.mkdir()  # no permission stops root
+    for i in range(2, 4):
+        tree.snapshot("c", at(15 * i), tar_of(str(i)))
+    run = tree.once(LOCAL_KEEP="0")
+    assert run.returncode == 0 and run.stderr.count('"published"') == 2
+    assert not list((tree.snapshots / "c").glob("*.snapshot"))
+    manifest.rmdir()
+    manifest.write_bytes(good)
+    assert {s for _, _, s in tree.complete()} == {at(15 * i) for i in range(4)}
+
+
+def test_a_month_of_quarters_kept_by_number_is_published_to_in_no_time(tree):
+    tree.snapshot("c", at(0), tar_of("0"))
+    assert tree.once().returncode == 0
+    one, = (tree.base / "monthly/c").glob("*.json")
+    folder = tree.base / "15min/c"
+    folder.mkdir(parents=True)
+    for i in range(1, 1500):
+        (folder / (at(15 * i) + ".json")).write_text("{}")
+        (folder / (at(15 * i) + ".snapshot.zst")).write_bytes(b"")
+    for name in (at(15 * 1499),):  # what the decision rests on is read
+        text = one.read_text().replace(at(0), name).replace('"monthly"', '"15min"').replace('"2026-11-02T08:00:00Z"', '"2026-11-17T22:45:00Z"')
+        (folder / (name + ".json")).write_text(text)
+        (folder / (name + ".snapshot.zst")).write_bytes((tree.base / "monthly/c" / (at(0) + ".snapshot.zst")).read_bytes())
+    begin = time.process_time() + sum(os.times()[2:4])
+    tree.snapshot("c", at(15 * 1500), tar_of("new"))
+    assert tree.once(RETENTION="15min=2880").returncode == 0
+    assert time.process_time() + sum(os.times()[2:4]) - begin < 2, "seconds of processor, not of the clock on the wall"

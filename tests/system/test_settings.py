@@ -10,7 +10,9 @@ WRONG = [("COMPRESSION", "gzip"), ("COMPRESSION", "zstd:20"), ("COMPRESSION", "z
          ("LOCAL_KEEP", "-1"), ("LOCAL_KEEP", "1.5"), ("TIER", "../x"), ("TIER", "a/b"), ("TIER", "-rf"), ("CPU_ARCH", ".."),
          ("NODE_NAME", "a b"), ("QDRANT_URL", "ftp://x"), ("QDRANT_URL", "127.0.0.1:6333"), ("QDRANT_URL", "http://a b/"),
          ("QDRANT_URL", "http://user:pass@x/"), ("EFS_ROOT", "relative"), ("SNAPSHOTS_DIR", "relative"), ("LOG_LEVEL", "loud"),
-         ("LOG_FORMAT", "xml"), ("QDRANT_API_KEY_FILE", "/nope"), ("QDRANT_API_KEY", "two\nlines"), ("QDRANT_FQDN", "x" * 300)]
+         ("LOG_FORMAT", "xml"), ("QDRANT_API_KEY_FILE", "/nope"), ("QDRANT_API_KEY", "two\nlines"), ("QDRANT_FQDN", "x" * 300),
+         ("RESTORE_ON_EMPTY", "2099-11-24T08:00Z"), ("RESTORE_ON_EMPTY", "2026-11-24T08:00+02:00"),
+         ("STATUS_LISTEN", "foo"), ("STATUS_LISTEN", "localhost:http")]
 
 
 @pytest.mark.parametrize("name,value", WRONG)
@@ -34,6 +36,14 @@ def test_efs_root_is_required(tree):
 def test_wrong_arguments(tree, args):
     run = tree.replicator(*args)
     assert run.returncode == 64 and len(run.stderr.splitlines()) == 1 and args[0] in run.stderr
+    line, = events(run.stderr)
+    assert (line["program"], line["event"]) == ("qdrant-replicator", "wrong_setting")
+
+
+@pytest.mark.parametrize("args,env", [(["--bogus"], {"LOG_FORMAT": "text"}), (["--log-format", "text", "--bogus"], {})])
+def test_a_wrong_argument_is_told_in_the_format_that_is_set(tree, args, env):
+    run = tree.replicator(*args, **env)
+    assert run.returncode == 64 and " error wrong_setting: no such argument: --bogus" in run.stderr and "{" not in run.stderr
 
 
 def test_every_setting_is_a_flag_of_the_same_name(tree):

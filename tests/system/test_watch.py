@@ -113,6 +113,14 @@ def test_where_watches_run_out_it_scans_instead(tree):
     wait_for(lambda: len(tree.complete()) == 5, 60)
 
 
+def test_a_snapshots_folder_that_is_not_there_30_seconds_after_the_start_is_a_warning_once(tree):
+    tree.snapshots.rmdir()
+    tree.start()
+    wait_for(lambda: [e["level"] for e in tree.logged("no_snapshots_dir")] == ["info", "warn"], 90)
+    time.sleep(3)
+    assert len(tree.logged("no_snapshots_dir")) == 2
+
+
 def test_a_snapshots_folder_that_comes_later_or_comes_back_is_watched(tree):
     tree.snapshots.rmdir()
     tree.start()
@@ -123,6 +131,44 @@ def test_a_snapshots_folder_that_comes_later_or_comes_back_is_watched(tree):
     tree.snapshots.mkdir()
     tree.snapshot("d", "d-1-2026-11-24-07-59-23", tar_of("two"))
     wait_for(lambda: len(tree.complete()) == 2)
+
+
+def test_a_snapshots_folder_that_is_renamed_and_made_anew_is_said_and_watched(tree):
+    tree.start()
+    tree.snapshot("c", NAME, tar_of("one"))
+    wait_for(lambda: len(tree.complete()) == 1)
+    old = tree.snapshots.rename(tree.root / "renamed")
+    tree.snapshots.mkdir()
+    tree.snapshot("d", "d-1-2026-11-24-07-59-23", tar_of("two"))
+    wait_for(lambda: len(tree.complete()) == 2, 10)
+    line, = tree.logged("snapshots_dir_replaced")
+    assert line["level"] == "warn" and str(tree.snapshots) in line["message"]
+    (old / "e").mkdir()
+    tree.snapshot("e", "e-1-2026-11-24-07-59-23", tar_of("three"))
+    wait_for(lambda: len(tree.complete()) == 3, 10)
+
+
+def test_a_snapshots_folder_that_is_renamed_for_good_is_said(tree):
+    tree.start()
+    tree.snapshots.rename(tree.root / "renamed")
+    wait_for(lambda: tree.logged("no_snapshots_dir"), 10)
+
+
+def test_a_file_system_mounted_over_the_snapshots_folder_is_noticed_within_a_minute(tree):
+    tree.start()
+    tree.snapshot("c", NAME, tar_of("one"))
+    wait_for(lambda: len(tree.complete()) == 1)
+    if subprocess.run(["mount", "-t", "tmpfs", "none", tree.snapshots], capture_output=True).returncode != 0:
+        pytest.skip("needs the right to mount")
+    try:
+        tree.snapshot("d", "d-1-2026-11-24-07-59-23", tar_of("two"))
+        wait_for(lambda: len(tree.complete()) == 2, 60)
+        assert tree.logged("snapshots_dir_replaced")
+        tree.snapshot("d", "d-1-2026-11-24-08-59-23", tar_of("three"))
+        wait_for(lambda: len(tree.complete()) == 3, 10)
+        tree.stop()
+    finally:
+        subprocess.run(["umount", "-l", tree.snapshots], check=True)
 
 
 def test_a_snapshots_folder_behind_a_link_is_watched(tree):

@@ -7,7 +7,7 @@ import subprocess
 from cfnlint.decode import cfn_yaml
 
 DOCKER = pathlib.Path(__file__).parents[2] / "docker"
-PRIMARY, SECOND = (DOCKER / f"cloudformation/{name}.yaml" for name in ("primary", "second-region"))
+PRIMARY, SECOND, OPS = (DOCKER / f"cloudformation/{name}.yaml" for name in ("primary", "second-region", "ops"))
 RENDER = DOCKER / "fargate/render.sh"
 
 
@@ -39,9 +39,12 @@ class Template:
     def statements(self):
         """(allowed or denied by whom, statement) of every role and bucket."""
         for name, role in self.resources("AWS::IAM::Role").items():
-            for policy in role["Properties"]["Policies"]:
+            for policy in branches(role["Properties"]["Policies"]):
                 for s in branches(policy["PolicyDocument"]["Statement"]):
                     yield name, s
+        for name, policy in (self.resources("AWS::IAM::ManagedPolicy") | self.resources("AWS::IAM::RolePolicy")).items():
+            for s in branches(policy["Properties"]["PolicyDocument"]["Statement"]):
+                yield name, s
         for name, policy in self.resources("AWS::S3::BucketPolicy").items():
             for s in policy["Properties"]["PolicyDocument"]["Statement"]:
                 yield name, s
@@ -85,7 +88,7 @@ def as_api(value):
     if isinstance(value, dict):
         if len(value) == 1 and next(iter(value)).startswith(("Fn::", "Ref")):
             only = next(iter(value.values()))
-            if "Fn::If" in value and isinstance(only[1], dict) and "Name" in only[1]:
+            if "Fn::If" in value and isinstance(only[1], dict) and {"Name", "SourceVolume"} & set(only[1]):
                 return as_api(only[1])
             return json.dumps(value)
         return {k if "awslogs" in k or k in ("mode", "max-buffer-size") else SPELLING.get(k, k[0].lower() + k[1:]): as_api(v)

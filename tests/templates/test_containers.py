@@ -122,6 +122,7 @@ def test_the_nodes_of_the_cluster_know_each_other_and_share_one_efs(project):
     assert len({s["environment"]["SNAPSHOT_OFFSET"] for s in services.values()}) == 3
     for name, s in services.items():
         assert s["command"][:2] == ["--uri", f"http://{name}:6335"]
+        # The first one's is put on by its start: tests/templates/test_founding.py.
         assert s["command"][2:] == ([] if name == "qdrant-0" else ["--bootstrap", "http://qdrant-0:6335"])
 
 
@@ -155,6 +156,7 @@ def test_the_single_node_of_compose_backs_up_and_has_all_back_after_it_lost_its_
     docker("volume", "rm", *(f"{project.name}_{v}" for v in ("storage", "snapshots")))
     project("--profile", "single", "up", "-d", "--no-build")
     wait_for(lambda: project("exec", "-T", "qdrant", "qdrant-entrypoint", "health", check=False).returncode == 0, 120)
+    wait_for(node.ready, 60)  # a restore that works is healthy, too, and lets nobody in yet
     assert node.points("c") == points and "Berlin" in str(points)
 
 
@@ -166,12 +168,13 @@ def test_each_node_of_the_cluster_backs_up_its_own_shards_and_all_three_restored
     names, node = [f"qdrant-{n}" for n in range(3)], Node(project.ports[0])
     project.env["IMAGE"] = image
 
-    def up():
+    def up(word):
+        project.env["CLUSTER_FOUND"] = word
         project("--profile", "cluster", "up", "-d", "--no-build")
         wait_for(node.ready, 60)
         wait_for(lambda: len(node.result("GET", "/cluster")["peers"]) == 3, 60)
 
-    up()
+    up("1")
     shape = {"vectors": {"size": 4, "distance": "Dot"}, "shard_number": 3, "replication_factor": 1}
     node.result("PUT", "/collections/c", shape)
     points = [{"id": n, "vector": [0.1, 0.2, 0.3, n / 1000]} for n in range(300)]
@@ -187,7 +190,7 @@ def test_each_node_of_the_cluster_backs_up_its_own_shards_and_all_three_restored
     had = sorted(node.points("c")["points"], key=lambda p: p["id"])
     project("--profile", "cluster", "rm", "-s", "-f", "-v")
     docker("volume", "rm", *(f"{project.name}_{v}-{n}" for v in ("storage", "snapshots") for n in range(3)))
-    up()
+    up("again")
     for name in names:  # the first makes the collection, which the others then have
         project("exec", "-T", name, "qdrant-efs", "restore", "--collection", "c", "--node", name, "--force")
     assert sorted(node.points("c")["points"], key=lambda p: p["id"]) == had and len(had) == 300
@@ -214,7 +217,8 @@ def test_what_the_task_definition_says_runs_as_user_1000_on_a_read_only_root(far
     # A volume of the task takes owner and mode from the image's VOLUME; so does one without a name here.
     mounts = {m["containerPath"]: [f"-v={efs}:/efs"] if m["sourceVolume"] == "efs" else [f"-v={m['containerPath']}"]
               for m in c["mountPoints"]}
-    env = {v["name"]: v["value"] for v in c["environment"] if v["name"] != "AK_ARN"} | {"QDRANT__SERVICE__API_KEY": KEY}
+    env = {v["name"]: v["value"] for v in c["environment"] if v["name"] != "AK_ARN"} | {
+        "QDRANT__SERVICE__API_KEY": KEY, "EFS_ALLOW_LOCAL": "1"}
     started = docker("run", "-d", f"--user={c['user']}", *(["--read-only"] if c["readonlyRootFilesystem"] else []),
                   *(f"--cap-drop={cap}" for cap in c["linuxParameters"]["capabilities"]["drop"]),
                   "--security-opt=no-new-privileges", "-p", "127.0.0.1::6333", *(m for v in mounts.values() for m in v),

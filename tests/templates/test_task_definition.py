@@ -37,9 +37,11 @@ def test_it_is_the_templates_but_for_what_a_parameter_says():
     ours, theirs = render(), as_api(Template(PRIMARY).task)
     mine, container = (d["containerDefinitions"][0] for d in (ours, theirs))
     for key in ("name", "essential", "user", "readonlyRootFilesystem", "linuxParameters", "stopTimeout", "restartPolicy",
-                "healthCheck", "portMappings", "ulimits", "mountPoints"):
+                "healthCheck", "portMappings", "ulimits"):
         assert mine[key] == container[key], key
-    assert [v["name"] for v in ours["volumes"]] == [v["name"] for v in theirs["volumes"]]
+    # But for what the parameter EnableExec adds.
+    assert mine["mountPoints"] == [m for m in container["mountPoints"] if not m["sourceVolume"].startswith("exec-")]
+    assert [v["name"] for v in ours["volumes"]] == [v["name"] for v in theirs["volumes"] if not v["name"].startswith("exec-")]
     assert mine["logConfiguration"]["options"]["mode"] == container["logConfiguration"]["options"]["mode"] == "non-blocking"
     env, fixed = ({v["name"]: v["value"] for v in c["environment"]} for c in (mine, container))
     assert all(env[n] == fixed[n] for n in env if n in fixed and not re.match(r"<|\{", fixed[n]) and env[n][0] != "<"), env

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <cmocka.h>
 #include "aws/digest.h"
-#include "aws/fault.h"
+#include "aws/error.h"
 #include "aws/region.h"
 #include "aws/secret.h"
 #include "aws/uri.h"
@@ -106,8 +106,44 @@ static void a_region_comes_from_the_arn_or_the_variables(void **st)
     assert_int_equal(unsetenv("AWS_DEFAULT_REGION"), 0);
     assert_int_equal(region_find(NULL, region, &e), -1);
     assert_non_null(strstr(e.text, "set AWS_REGION"));
-    assert_string_equal(region_domain("cn-north-1"), "amazonaws.com.cn");
-    assert_string_equal(region_domain("eu-west-1"), "amazonaws.com");
+}
+
+/* Sources: partitions.json of botocore, and the S3 User Guide on dual-stack addresses. */
+static void a_service_has_its_partitions_domain(void **st)
+{
+    static const struct {
+        const char *service, *region, *fips, *dual, *host;
+    } table[] = {
+        {"s3", "eu-west-1", NULL, NULL, "s3.eu-west-1.amazonaws.com"},
+        {"s3", "cn-north-1", NULL, NULL, "s3.cn-north-1.amazonaws.com.cn"},
+        {"s3", "us-gov-west-1", "true", NULL, "s3-fips.us-gov-west-1.amazonaws.com"},
+        {"s3", "us-iso-east-1", NULL, NULL, "s3.us-iso-east-1.c2s.ic.gov"},
+        {"s3", "us-isob-east-1", NULL, NULL, "s3.us-isob-east-1.sc2s.sgov.gov"},
+        {"s3", "us-isof-south-1", NULL, NULL, "s3.us-isof-south-1.csp.hci.ic.gov"},
+        {"s3", "eu-isoe-west-1", NULL, NULL, "s3.eu-isoe-west-1.cloud.adc-e.uk"},
+        {"s3", "eusc-de-east-1", NULL, NULL, "s3.eusc-de-east-1.amazonaws.eu"},
+        {"s3", "eu-west-1", NULL, "true", "s3.dualstack.eu-west-1.amazonaws.com"},
+        {"s3", "us-east-1", "True", "true", "s3-fips.dualstack.us-east-1.amazonaws.com"},
+        {"secretsmanager", "us-east-1", "true", NULL, "secretsmanager-fips.us-east-1.amazonaws.com"},
+        {"secretsmanager", "us-east-1", NULL, "true", "secretsmanager.us-east-1.api.aws"},
+        {"elasticfilesystem", "eusc-de-east-1", "false", "true",
+         "elasticfilesystem.eusc-de-east-1.api.amazonwebservices.eu"},
+        {"s3", "us-iso-east-1", NULL, "true", NULL},
+    };
+    struct err e;
+    char host[HOST_MAX];
+    (void)st;
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        assert_int_equal(setenv("AWS_USE_FIPS_ENDPOINT", table[i].fips ? table[i].fips : "", 1), 0);
+        assert_int_equal(setenv("AWS_USE_DUALSTACK_ENDPOINT", table[i].dual ? table[i].dual : "", 1), 0);
+        assert_int_equal(region_host(table[i].service, table[i].region, host, &e), table[i].host ? 0 : -1);
+        if (table[i].host)
+            assert_string_equal(host, table[i].host);
+        else
+            assert_non_null(strstr(e.text, "AWS_USE_DUALSTACK_ENDPOINT=true"));
+    }
+    assert_int_equal(unsetenv("AWS_USE_FIPS_ENDPOINT"), 0);
+    assert_int_equal(unsetenv("AWS_USE_DUALSTACK_ENDPOINT"), 0);
 }
 
 static void an_arn_that_is_no_secrets_is_told(void **st)
@@ -125,14 +161,14 @@ static void an_arn_that_is_no_secrets_is_told(void **st)
 
 static void a_code_loses_its_namespace_and_what_no_terminal_should_see(void **st)
 {
-    struct fault f = {0};
+    struct aws_error f = {0};
     char text[512];
     (void)st;
-    fault_code(&f, "com.amazon.coral#ThrottlingException:http://x");
-    fault_message(&f, "a\x1b[31mb");
-    assert_string_equal(fault_text(&f, text), "ThrottlingException: a?[31mb");
-    f = (struct fault){.status = 502};
-    assert_non_null(strstr(fault_text(&f, text), "502"));
+    aws_error_code(&f, "com.amazon.coral#ThrottlingException:http://x");
+    aws_error_message(&f, "a\x1b[31mb");
+    assert_string_equal(aws_error_text(&f, text), "ThrottlingException: a?[31mb");
+    f = (struct aws_error){.status = 502};
+    assert_non_null(strstr(aws_error_text(&f, text), "502"));
 }
 
 static void a_reply_with_a_document_type_is_no_xml_of_ours(void **st)
@@ -161,6 +197,7 @@ int main(void)
         cmocka_unit_test(an_address_says_where_it_leads),
         cmocka_unit_test(what_is_no_address_of_a_server_is_told_by_its_name),
         cmocka_unit_test(a_region_comes_from_the_arn_or_the_variables),
+        cmocka_unit_test(a_service_has_its_partitions_domain),
         cmocka_unit_test(an_arn_that_is_no_secrets_is_told),
         cmocka_unit_test(a_code_loses_its_namespace_and_what_no_terminal_should_see),
         cmocka_unit_test(a_reply_with_a_document_type_is_no_xml_of_ours),

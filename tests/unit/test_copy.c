@@ -12,7 +12,7 @@
 #include <openssl/sha.h>
 #include <sys/mman.h>
 #include <unistd.h>
-#include "efs/copy.h"
+#include "efs/repo/copy.h"
 
 static int file_of(const char *data, size_t n)
 {
@@ -52,7 +52,7 @@ static void round_trip(size_t n, int level, int threads)
     assert_int_equal(r.size, n);
     assert_int_equal(r.stored_size, lseek(out, 0, SEEK_END));
     assert_int_equal(lseek(out, 0, SEEK_SET), 0);
-    assert_int_equal(copy_check(out, "out", again, level > 0, NULL, &back, &e), 0);
+    assert_int_equal(copy_check(out, "out", again, level > 0, COPY_ANY, NULL, &back, &e), 0);
     assert_string_equal(back.sha256, r.sha256);
     assert_string_equal(back.stored_sha256, r.stored_sha256);
     assert_int_equal(back.size, n);
@@ -136,11 +136,33 @@ static void every_cut_of_the_stored_bytes_is_found(void **st)
     assert_true(n > 0);
     for (ssize_t i = 0; i < n; i += 97) {
         int part = file_of(cut, (size_t)i);
-        assert_int_equal(copy_check(part, "part", -1, true, NULL, &r, &e), -1);
+        assert_int_equal(copy_check(part, "part", -1, true, COPY_ANY, NULL, &r, &e), -1);
         (void)close(part);
     }
     free(data);
     free(cut);
+    (void)close(in);
+    (void)close(out);
+}
+
+/* 64 MiB of nothing in a few stored bytes. */
+static void a_bomb_is_read_no_further_than_its_manifest_says(void **st)
+{
+    enum { BOMB = 64 << 20, SAID = 100 };
+    struct copy_result r;
+    struct err e = {0};
+    char *data = calloc(1, BOMB);
+    int in = file_of(data, BOMB), out = file_of("", 0);
+    (void)st;
+    assert_int_equal(copy_store(in, "in", out, "out", &(struct copy_options){.level = 1}, &r, &e), 0);
+    assert_true(r.stored_size < BOMB / 1000);
+    for (uint64_t most = SAID; most <= BOMB; most += BOMB - SAID) {
+        assert_int_equal(lseek(out, 0, SEEK_SET), 0);
+        bool whole = most == BOMB;
+        assert_int_equal(copy_check(out, "out", -1, true, most, NULL, &r, &e), whole ? 0 : -1);
+        assert_true(whole || (r.size <= 2 << 20 && strstr(e.text, "more bytes than the manifest says")));
+    }
+    free(data);
     (void)close(in);
     (void)close(out);
 }
@@ -151,6 +173,7 @@ int main(void)
                                        cmocka_unit_test(a_full_disk_is_an_error_with_its_path),
                                        cmocka_unit_test(an_unreadable_source_is_an_error_with_its_path),
                                        cmocka_unit_test(a_stop_is_obeyed),
-                                       cmocka_unit_test(every_cut_of_the_stored_bytes_is_found)};
+                                       cmocka_unit_test(every_cut_of_the_stored_bytes_is_found),
+                                       cmocka_unit_test(a_bomb_is_read_no_further_than_its_manifest_says)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

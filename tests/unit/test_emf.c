@@ -12,8 +12,8 @@
 #include <time.h>
 #include <unistd.h>
 #include "memory.h"
-#include "common/clock.h"
-#include "replicator/emf.h"
+#include "common/base/clock.h"
+#include "replicator/status/emf.h"
 
 static const struct emf_options options = {"Qdrant/Backups", "prod", "x86_64"};
 

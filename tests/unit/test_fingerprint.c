@@ -11,6 +11,8 @@
 #include "qdrant/canonical.h"
 #include "qdrant/fingerprint.h"
 
+static const struct fingerprint_plan plan = {.made = true};
+
 static void digest(const char *json, char out[65])
 {
     cJSON *v = cJSON_Parse(json);
@@ -88,9 +90,9 @@ static void long_strings_are_hashed_whole(void **st)
     assert_string_not_equal(a, b);
 }
 
-static struct print print(int64_t points, const char *content)
+static struct content_digest print(int64_t points, const char *content)
 {
-    struct print p = {.points = points, .counted = true, .looked_at = 10, .all = true};
+    struct content_digest p = {.points = points, .counted = true, .looked_at = 10, .all = true};
     (void)snprintf(p.config, sizeof p.config, "config");
     (void)snprintf(p.content, sizeof p.content, "%s", content);
     return p;
@@ -120,12 +122,12 @@ static void what_fits_and_what_does_not(void **st)
     };
     (void)st;
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
-        struct print before = print(table[i].before, table[i].content_before),
-                     after = print(table[i].after, table[i].content_after),
-                     now = print(table[i].now, table[i].content);
+        struct content_digest before = print(table[i].before, table[i].content_before),
+                              after = print(table[i].after, table[i].content_after),
+                              now = print(table[i].now, table[i].content);
         struct fingerprint f;
         char why[FINGERPRINT_TEXT], note[FINGERPRINT_TEXT];
-        fingerprint_join(&f, 1, &before, &after);
+        fingerprint_join(&f, &plan, &before, &after);
         assert_true(f.known);
         assert_int_equal(f.exact, table[i].exact);
         if (fingerprint_fits(&f, &now, why, note) != table[i].fits)
@@ -136,12 +138,12 @@ static void what_fits_and_what_does_not(void **st)
 
 static void another_configuration_never_fits(void **st)
 {
-    struct print before = print(1, "a"), after = before, now = before;
+    struct content_digest before = print(1, "a"), after = before, now = before;
     struct fingerprint f;
     char why[FINGERPRINT_TEXT], note[FINGERPRINT_TEXT];
     (void)st;
     after.config[0] = 'C'; /* changed meanwhile: either is fine */
-    fingerprint_join(&f, 1, &before, &after);
+    fingerprint_join(&f, &plan, &before, &after);
     assert_false(f.exact);
     assert_true(fingerprint_fits(&f, &now, why, note));
     now.config[0] = 'C';
@@ -153,12 +155,12 @@ static void another_configuration_never_fits(void **st)
 
 static void an_estimate_may_be_off(void **st)
 {
-    struct print before = print(5000000, "a"), now = print(4600000, "a");
+    struct content_digest before = print(5000000, "a"), now = print(4600000, "a");
     struct fingerprint f;
     char why[FINGERPRINT_TEXT], note[FINGERPRINT_TEXT];
     (void)st;
     before.counted = now.counted = false;
-    fingerprint_join(&f, 1, &before, &before);
+    fingerprint_join(&f, &plan, &before, &before);
     assert_true(fingerprint_fits(&f, &now, why, note));
     now.points = 4000000;
     assert_false(fingerprint_fits(&f, &now, why, note));

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <cjson/cJSON.h>
 #include <cmocka.h>
-#include "efs/manifest.h"
+#include "efs/repo/manifest.h"
 
 static const char HASH[] = "53c234e5e8472b6ac51c1ae1cab3fe06fad053beb8ebfd8977b010655bfdd3c3";
 
@@ -16,12 +16,14 @@ static struct manifest sample(void)
     struct manifest m = {
         .source = {.kind = KIND_SHARD, .collection = "emoji 🎉", .shard = "3", .stem = "a\"b\\c", .peer = "7"},
         .node = "node-a",
-        .tier = TIER_DAILY,
+        .frequency = FREQUENCY_DAILY,
         .slot = 1795507200,
         .created = 1795507163,
         .data = "x.snapshot.zst",
         .codec = "zstd:3",
         .qdrant_checksum = true,
+        .upload = true,
+        .points_of_node = true,
         .qdrant_version = "1.18.2",
         .points = 5,
         .written_by = "qdrant-replicator@h",
@@ -53,12 +55,12 @@ static void what_is_printed_reads_the_same(void **st)
         assert_string_equal(back.content.sha256, HASH);
         assert_string_equal(back.content.stored_sha256, HASH);
         assert_int_equal(back.source.kind, m.source.kind);
-        assert_int_equal(back.tier, m.tier);
+        assert_int_equal(back.frequency, m.frequency);
         assert_int_equal(back.slot, m.slot);
         assert_int_equal(back.created, m.created);
         assert_int_equal(back.content.size, m.content.size);
         assert_int_equal(back.points, m.points);
-        assert_true(back.qdrant_checksum);
+        assert_true(back.qdrant_checksum && back.upload && back.points_of_node);
     }
 }
 
@@ -75,10 +77,11 @@ static void refused(cJSON *o)
 static struct manifest with_fingerprint(void)
 {
     struct manifest m = sample();
-    struct print p = {.points = 7, .counted = true, .looked_at = 7, .all = true};
+    struct content_digest p = {.points = 7, .counted = true, .looked_at = 7, .all = true};
     memcpy(p.config, HASH, sizeof HASH);
     memcpy(p.content, HASH, sizeof HASH);
-    fingerprint_join(&m.fingerprint, UINT64_MAX - 1, &p, &p);
+    fingerprint_join(&m.fingerprint, &(struct fingerprint_plan){.seeded = true, .seed = UINT64_MAX - 1}, &p,
+                     &p);
     m.fingerprint.after.points = 9;
     m.aliases = (struct aliases){.known = true, .left_out = 3};
     assert_true(aliases_add(&m.aliases, "prod"));
@@ -96,7 +99,7 @@ static void fingerprint_and_aliases_read_the_same(void **st)
     assert_int_equal(manifest_parse(text, "x", &back, &e), 0);
     free(text);
     assert_true(back.fingerprint.known && back.fingerprint.exact);
-    assert_true(back.fingerprint.seed == UINT64_MAX - 1);
+    assert_true(back.fingerprint.plan.seeded && back.fingerprint.plan.seed == UINT64_MAX - 1);
     assert_int_equal(back.fingerprint.before.points, 7);
     assert_int_equal(back.fingerprint.after.points, 9);
     assert_true(back.fingerprint.after.counted && back.fingerprint.after.all);
@@ -109,6 +112,30 @@ static void fingerprint_and_aliases_read_the_same(void **st)
     name = aliases_next(&back.aliases, NULL);
     assert_string_equal(name, "prod");
     assert_string_equal(aliases_next(&back.aliases, name), "\xc3\xa4lias");
+}
+
+static void places_read_the_same_and_nothing_else_is_one(void **st)
+{
+    struct manifest m = with_fingerprint(), back;
+    struct fingerprint_plan plan = {
+        .made = true,
+        .count = true,
+        .each = 40,
+        .n = 3,
+        .at = {"", "18446744073709551615", "01234567-89ab-cdef-0123-456789abcdef"}};
+    struct err e;
+    (void)st;
+    m.fingerprint.plan = plan;
+    char *text = manifest_print(&m), *number = strstr(text, "18446744073709551615");
+    assert_null(strstr(text, "seed")); /* older programs take it for none, in place of looking elsewhere */
+    assert_int_equal(manifest_parse(text, "x", &back, &e), 0);
+    assert_true(back.fingerprint.known);
+    assert_memory_equal(&back.fingerprint.plan, &plan, sizeof plan);
+    assert_non_null(number);
+    number[0] = '-';
+    assert_int_equal(manifest_parse(text, "x", &back, &e), 0);
+    assert_false(back.fingerprint.known);
+    free(text);
 }
 
 /* Those of before there were any: the members are not there, and the manifest is as good as ever. */
@@ -213,6 +240,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(what_is_printed_reads_the_same),
                                        cmocka_unit_test(fingerprint_and_aliases_read_the_same),
+                                       cmocka_unit_test(places_read_the_same_and_nothing_else_is_one),
+                                       cmocka_unit_test(places_read_the_same_and_nothing_else_is_one),
                                        cmocka_unit_test(an_old_manifest_has_neither),
                                        cmocka_unit_test(a_garbled_fingerprint_is_none_and_no_harm),
                                        cmocka_unit_test(each_field_that_a_restore_needs_is_required),

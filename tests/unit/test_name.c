@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <string.h>
 #include <cmocka.h>
-#include "efs/name.h"
+#include "efs/repo/name.h"
 
 static void sources_are_told_apart(void **st)
 {

@@ -4,7 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
-#include "efs/restore_s3.h"
+#include "efs/restore/s3.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -14,21 +14,22 @@ static void a_key_says_what_the_replicator_put_there(void **s)
         const char *key;
         enum kind kind;
         const char *collection, *shard, *peer;
-        enum tier tier;
+        enum frequency frequency;
     } good[] = {
         {"prod-x/daily/docs/docs-7-2026-11-24-08-00-00.snapshot", KIND_COLLECTION, "docs", "", "7",
-         TIER_DAILY},
+         FREQUENCY_DAILY},
         {"p-x/15min/%storage/full-snapshot-2026-11-24-08-00-00.snapshot", KIND_STORAGE, "", "", "",
-         TIER_15MIN},
+         FREQUENCY_15MIN},
         {"p-x/15min/%storage/%storage-7-2026-11-24-08-00-00.snapshot", KIND_COLLECTION, "%storage", "", "7",
-         TIER_15MIN},
+         FREQUENCY_15MIN},
         {"p-x/hourly/docs/%shard-3/docs-shard-3-2026-11-24-08-00-00.snapshot", KIND_SHARD, "docs", "3", "",
-         TIER_HOURLY},
+         FREQUENCY_HOURLY},
         {"p-x/hourly/%2Eh/%shard-3/.h-shard-3-2026-11-24-08-00-00.snapshot", KIND_SHARD, ".h", "3", "",
-         TIER_HOURLY},
-        {"p-x/monthly/.h/.h-7-2026-11-24-08-00-00.snapshot", KIND_COLLECTION, ".h", "", "7", TIER_MONTHLY},
+         FREQUENCY_HOURLY},
+        {"p-x/monthly/.h/.h-7-2026-11-24-08-00-00.snapshot", KIND_COLLECTION, ".h", "", "7",
+         FREQUENCY_MONTHLY},
         {"p-x/monthly/per%cent/per%cent-7-2026-11-24-08-00-00.snapshot", KIND_COLLECTION, "per%cent", "", "7",
-         TIER_MONTHLY},
+         FREQUENCY_MONTHLY},
     };
     struct backup b;
     (void)s;
@@ -38,8 +39,8 @@ static void a_key_says_what_the_replicator_put_there(void **s)
         assert_string_equal(b.m.source.collection, good[i].collection);
         assert_string_equal(b.m.source.shard, good[i].shard);
         assert_string_equal(b.m.source.peer, good[i].peer);
-        assert_int_equal(b.tier, good[i].tier);
-        assert_int_equal(restore_taken(&b), 1795507200);
+        assert_int_equal(b.frequency, good[i].frequency);
+        assert_int_equal(backup_time(&b), 1795507200);
         assert_int_equal(b.m.content.size, 5);
         assert_string_equal(b.data, strrchr(good[i].key, '/') + 1);
     }
@@ -89,7 +90,7 @@ static void a_name_without_a_time_has_that_of_its_object(void **s)
     struct backup b;
     (void)s;
     assert_true(restore_s3_name("p-x/daily/docs/uploaded.snapshot", 5, 1795507260, &b));
-    assert_int_equal(restore_taken(&b), 1795507260);
+    assert_int_equal(backup_time(&b), 1795507260);
     assert_int_equal(b.m.slot, 1795507200);
 }
 

@@ -12,7 +12,7 @@
 #include <cmocka.h>
 #include "aws/digest.h"
 #include "aws/sign.h"
-#include "common/files.h"
+#include "common/base/files.h"
 
 enum { SMALL = 1 << 20 };
 

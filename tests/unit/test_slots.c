@@ -1,6 +1,6 @@
 /* When the schedule makes a run: slots on the UTC clock, across steps of the clock, and each once. */
-#include "replicator/options.h"
-#include "replicator/slots.h"
+#include "replicator/core/options.h"
+#include "replicator/snapshot/slots.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -98,15 +98,55 @@ static void collections_are_chosen_by_patterns(void **state)
     assert_true(options_wanted("*", ".hidden"));
 }
 
+static void a_whole_name_that_is_not_there_is_most_likely_mistyped(void **state)
+{
+    static const char *const names[] = {"docs", "pics"};
+    static const struct {
+        const char *patterns, *missing; /* NULL: none */
+    } table[] = {{"*", NULL},       {"", NULL},
+                 {"docs", NULL},    {"docs, pics", NULL},
+                 {"dosc", "dosc"},  {"dosc*", NULL},
+                 {"!other", NULL},  {"d?cs,p[ix]cs", NULL},
+                 {" , ", NULL},     {"docs,Pics", "Pics"},
+                 {"!x, a , b", "a"}};
+    char out[256];
+    (void)state;
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        assert_int_equal(options_missing(table[i].patterns, names, 2, out), table[i].missing != NULL);
+        if (table[i].missing)
+            assert_string_equal(out, table[i].missing);
+    }
+    assert_true(options_missing("docs", NULL, 0, out));
+}
+
+static void the_first_seconds_of_a_slot_are_left_to_others(void **state)
+{
+    static const struct {
+        unsigned interval, offset;
+        time_t now;
+        bool early;
+    } table[] = {{900, 0, 900, true},  {900, 0, 902, true},   {900, 0, 903, false}, {900, 0, 899, false},
+                 {900, 60, 960, true}, {900, 60, 900, false}, {60, 0, 121, true},   {30, 0, 30, false},
+                 {86400, 0, 2, true},  {1, 0, 7, false}};
+    (void)state;
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        struct slots s = {.interval = table[i].interval, .offset = table[i].offset};
+        if (slots_early(&s, table[i].now) != table[i].early)
+            fail_msg("row %zu", i);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_slot_is_utc_time_cut_to_the_interval_and_shifted),
+        cmocka_unit_test(the_first_seconds_of_a_slot_are_left_to_others),
         cmocka_unit_test(each_slot_is_served_once),
         cmocka_unit_test(missed_slots_are_counted_but_not_before_the_first),
         cmocka_unit_test(a_small_step_back_serves_no_slot_twice),
         cmocka_unit_test(after_a_clock_that_ran_ahead_the_real_slots_are_served),
         cmocka_unit_test(collections_are_chosen_by_patterns),
+        cmocka_unit_test(a_whole_name_that_is_not_there_is_most_likely_mistyped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <string.h>
 #include <cmocka.h>
-#include "common/text.h"
+#include "common/base/text.h"
 
 static void utf8_is_told_from_other_bytes(void **st)
 {
@@ -37,9 +37,22 @@ static void nothing_that_moves_a_cursor_reaches_a_terminal(void **st)
     assert_string_equal(text_printable("abc", out, 1), "");
 }
 
+static void a_word_for_the_shell_is_one_word_and_closed_where_it_is_cut(void **st)
+{
+    char out[64], small[8];
+    (void)st;
+    assert_string_equal(text_shell("", out, sizeof out), "''");
+    assert_string_equal(text_shell("a b;$c", out, sizeof out), "'a b;$c'");
+    assert_string_equal(text_shell("it's", out, sizeof out), "'it'\\''s'");
+    assert_string_equal(text_shell("abcdefghi", small, sizeof small), "'abcde'");
+    assert_string_equal(text_shell("ab'c", small, sizeof small), "'ab'");
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(utf8_is_told_from_other_bytes),
-                                       cmocka_unit_test(nothing_that_moves_a_cursor_reaches_a_terminal)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(utf8_is_told_from_other_bytes),
+        cmocka_unit_test(nothing_that_moves_a_cursor_reaches_a_terminal),
+        cmocka_unit_test(a_word_for_the_shell_is_one_word_and_closed_where_it_is_cut)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,18 @@
+/* Text that came from outside: file names and replies may hold any bytes. */
+#ifndef COMMON_BASE_TEXT_H
+#define COMMON_BASE_TEXT_H
+#include <stdbool.h>
+#include <stddef.h>
+/* Length in bytes of the UTF-8 character at `s`, 0 when there is none or it is not well formed. */
+size_t text_char(const char *s);
+bool text_is_utf8(const char *s);
+/* Replace in place each byte that is not UTF-8 by '?': JSON may hold nothing else. */
+void text_make_utf8(char *s);
+/* Copy for a terminal: no control characters, no bytes that are not UTF-8. Cuts at `size`; returns `out`. */
+const char *text_printable(const char *s, char *out, size_t size);
+/* As one word of a shell's command: in single quotes. Returns `out`; cut where it does not fit, and closed
+ * all the same (3 bytes at least). */
+const char *text_shell(const char *s, char *out, size_t size);
+/* Columns that printable text takes on a terminal. */
+size_t text_width(const char *s);
+#endif

@@ -1,5 +1,0 @@
-/* The version that all three programs print. */
-#ifndef COMMON_VERSION_H
-#define COMMON_VERSION_H
-#define VERSION "0.1.0"
-#endif

@@ -1,0 +1,258 @@
+#include "common/base/cleanup.h"
+#include "common/base/files.h"
+#include "common/base/text.h"
+#include "common/base/utc.h"
+#include "efs/cli/cli.h"
+#include <cjson/cJSON.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+bool cmd_collection_wanted(const struct options *o, const char *collection)
+{
+    for (size_t i = 0; i < o->n_collections; i++)
+        if (strcmp(o->collections[i], collection) == 0)
+            return true;
+    return o->n_collections == 0;
+}
+
+static bool folder_wanted(const struct options *o, const char *folder)
+{
+    char first[NAME_MAX + 1], collection[NAME_MAX + 1];
+    (void)snprintf(first, sizeof first, "%.*s", (int)strcspn(folder, "/"), folder);
+    return cmd_collection_wanted(o, name_unescape(first, collection, sizeof collection) ? collection : first);
+}
+
+static char **unread; /* what was said of folders, until the program ends */
+static size_t n_unread;
+size_t cmd_unread(void) { return n_unread; }
+
+/* The folder of a collection is listed for its shards, too: said once. */
+static void tell_unread(const struct err *why, void *arg)
+{
+    (void)arg;
+    for (size_t i = 0; i < n_unread; i++)
+        if (unread[i] && strcmp(unread[i], why->text) == 0)
+            return;
+    cmd_complain("%s; its backups are left out", why->text);
+    char **v = realloc(unread, (n_unread + 1) * sizeof *v);
+    if (v)
+        unread = v;
+    if (v)
+        v[n_unread] = strdup(why->text);
+    n_unread += v != NULL;
+}
+static const struct backup_faults faults = {tell_unread, NULL};
+
+struct each_folder {
+    folder_visit *visit;
+    void *arg;
+};
+
+static int each_in(const struct options *o, const char *base, void *arg, struct err *e)
+{
+    const struct each_folder *each = arg;
+    char **folders;
+    size_t n;
+    int rc = backup_folders_found(base, &faults, &folders, &n, e);
+    for (size_t i = 0; rc == 0 && i < n; i++)
+        if (folder_wanted(o, folders[i]))
+            rc = each->visit(o, base, folders[i], each->arg, e);
+    backup_folders_free(folders, n);
+    return rc;
+}
+
+int cmd_each_folder(const struct options *o, folder_visit *visit, void *arg, struct err *e)
+{
+    struct each_folder each = {visit, arg};
+    return cmd_each_tree(o, each_in, &each, e);
+}
+
+/* With TIER or CPU_ARCH set only that tree, else every tree below the root. */
+int cmd_each_tree(const struct options *o, tree_visit *visit, void *arg, struct err *e)
+{
+    char base[PATH_MAX];
+    struct stat st;
+    const char *root = o->root;
+    cleanup_dir DIR *d = opendir(root);
+    if (!d)
+        return err_set(e, errno, "cannot list", root, "give the folder where EFS is mounted with --root");
+    if (getenv("TIER") || getenv("CPU_ARCH"))
+        return files_join(base, sizeof base, root, strrchr(o->settings.base, '/') + 1, e) != 0
+                   ? -1
+                   : visit(o, base, arg, e);
+    for (;;) {
+        errno = 0;
+        struct dirent *de = readdir(d);
+        if (!de)
+            return errno ? err_set(e, errno, "cannot list", root, NULL) : 0;
+        if (de->d_name[0] == '.' || !strchr(de->d_name, '-'))
+            continue;
+        if (files_join(base, sizeof base, root, de->d_name, e) != 0)
+            return -1;
+        if (stat(base, &st) == 0 && S_ISDIR(st.st_mode) && visit(o, base, arg, e) != 0)
+            return -1;
+    }
+}
+
+static bool is_name(const char *operand, const char *stem)
+{
+    size_t n = strlen(stem);
+    return strncmp(operand, stem, n) == 0 && (!operand[n] || strcmp(operand + n, ".snapshot") == 0 ||
+                                              strcmp(operand + n, ".snapshot.zst") == 0);
+}
+
+bool cmd_is_named(const struct backup *b, const char *name)
+{
+    return is_name(name, b->m.source.stem) || is_name(name, b->stem);
+}
+
+bool cmd_wanted(const struct options *o, const struct backup *b)
+{
+    return cmd_collection_wanted(o, b->m.source.collection) &&
+           (o->frequency < 0 || b->frequency == (enum frequency)o->frequency) &&
+           (!o->newer || b->m.slot >= o->newer) && (!o->older || b->m.slot <= o->older) &&
+           (!o->operand || cmd_is_named(b, o->operand));
+}
+
+static int add(const struct options *o, const char *base, const char *folder, void *arg, struct err *e)
+{
+    struct backup_list *list = arg;
+    size_t kept = list->n, from = list->n;
+    if (backup_list_found(base, folder, &faults, list, e) != 0)
+        return -1;
+    for (size_t i = from; i < list->n; i++) {
+        struct backup *b = &list->v[i];
+        if (cmd_wanted(o, b))
+            list->v[kept++] = *b;
+        else
+            free(b->reason);
+    }
+    list->n = kept;
+    for (size_t i = from; i < list->n; i++)
+        if (backup_read(&list->v[i], e) != 0)
+            return -1;
+    return 0;
+}
+
+int cmd_gather_quietly(const struct options *o, struct backup_list *list)
+{
+    struct err e = {0};
+    if (cmd_each_folder(o, add, list, &e) == 0)
+        return 0;
+    cmd_complain("%s", e.text);
+    return -1;
+}
+
+bool cmd_json_text(cJSON *o, const char *key, const char *value)
+{
+    char clean[PATH_MAX + NAME_MAX + 2];
+    (void)snprintf(clean, sizeof clean, "%s", value);
+    text_make_utf8(clean); /* someone may have put a file of any name there */
+    return cJSON_AddStringToObject(o, key, clean);
+}
+
+static bool add_size(cJSON *o, const char *key, bool known, uint64_t size)
+{
+    return known ? cJSON_AddNumberToObject(o, key, (double)size) != NULL
+                 : cJSON_AddNullToObject(o, key) != NULL;
+}
+
+struct cJSON *cmd_json(const struct backup *b)
+{
+    char slot[32], created[32], path[PATH_MAX + NAME_MAX + 2];
+    bool known = b->m.content.sha256[0] != 0;
+    utc_text(b->m.slot, slot);
+    utc_text(b->m.created, created);
+    (void)snprintf(path, sizeof path, "%s/%s", b->dir, *b->data ? b->data : b->stem);
+    cJSON *o = cJSON_CreateObject();
+    if (o && cmd_json_text(o, "collection", b->m.source.collection) &&
+        cmd_json_text(o, "kind", kind_text(b->m.source.kind)) &&
+        cmd_json_text(o, "shard", b->m.source.shard) &&
+        cmd_json_text(o, "frequency", frequency_text(b->frequency)) &&
+        cmd_json_text(o, "snapshot", b->m.source.stem) && cmd_json_text(o, "node", b->m.node) &&
+        (b->m.slot ? cmd_json_text(o, "slot", slot) : cJSON_AddNullToObject(o, "slot") != NULL) &&
+        (known ? cmd_json_text(o, "created", created) : cJSON_AddNullToObject(o, "created") != NULL) &&
+        add_size(o, "size", known, b->m.content.size) &&
+        add_size(o, "stored_size", known, b->m.content.stored_size) &&
+        cmd_json_text(o, "sha256", b->m.content.sha256) &&
+        cmd_json_text(o, "stored_sha256", b->m.content.stored_sha256) &&
+        cmd_json_text(o, "codec", b->m.codec) &&
+        add_size(o, "points", known && b->m.points >= 0, (uint64_t)b->m.points) &&
+        manifest_add_points_of(o, &b->m) && manifest_add_origin(o, &b->m) &&
+        cmd_json_text(o, "qdrant_version", b->m.qdrant_version) && manifest_add_content(o, &b->m) &&
+        cmd_json_text(o, "state", entry_state_text(b->state)) &&
+        cmd_json_text(o, "reason", b->reason ? b->reason : "") && cmd_json_text(o, "path", path))
+        return o;
+    cJSON_Delete(o);
+    return NULL;
+}
+
+int cmd_print_json(struct cJSON *json)
+{
+    char *text = json ? cJSON_Print(json) : NULL;
+    int rc = text && puts(text) >= 0 && fflush(stdout) == 0 ? 0 : EXIT_DEFECT;
+    if (rc != 0)
+        cmd_complain("cannot print: %s", strerror(errno ? errno : ENOMEM));
+    cJSON_free(text);
+    cJSON_Delete(json);
+    return rc;
+}
+
+int cmd_print_list(const struct backup_list *list)
+{
+    cJSON *array = cJSON_CreateArray();
+    for (size_t i = 0; array && i < list->n; i++) {
+        cJSON *o = cmd_json(&list->v[i]);
+        if (!o || !cJSON_AddItemToArray(array, o)) {
+            cJSON_Delete(o);
+            cJSON_Delete(array);
+            array = NULL;
+        }
+    }
+    return cmd_print_json(array);
+}
+
+const char *cmd_human(uint64_t n, char out[16])
+{
+    static const char *const unit[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+    double v = (double)n;
+    int u = 0;
+    while (v >= 1024 && u < 4) {
+        v /= 1024;
+        u++;
+    }
+    (void)snprintf(out, 16, u ? "%.1f %s" : "%.0f %s", v, unit[u]);
+    return out;
+}
+
+bool cmd_colour(void)
+{
+    const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
+    return isatty(STDOUT_FILENO) && !(no && *no) && !(term && strcmp(term, "dumb") == 0);
+}
+
+void cmd_complain(const char *fmt, ...)
+{
+    char raw[4096], clean[4096];
+    va_list ap;
+    va_start(ap, fmt);
+    (void)vsnprintf(raw, sizeof raw, fmt, ap);
+    va_end(ap);
+    (void)fprintf(stderr, "qdrant-efs: %s\n", text_printable(raw, clean, sizeof clean));
+}
+
+int cmd_check_shard(const struct options *o)
+{
+    const char *shard = o->restore.shard;
+    if (strspn(shard, "0123456789") != strlen(shard))
+        cmd_complain("--shard %.100s is not allowed; use a shard's number, as `qdrant-efs ls` shows it",
+                     shard);
+    else if (o->n_collections != 1)
+        cmd_complain("--shard %.20s of which collection? Give one --collection", shard);
+    else
+        return 0;
+    return EXIT_SETTING;
+}

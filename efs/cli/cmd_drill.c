@@ -1,0 +1,505 @@
+/* drill: choose, restore each into a second Qdrant, and report. */
+#include "common/base/cleanup.h"
+#include "common/base/text.h"
+#include "efs/cli/cmd_why_none.h"
+#include "common/base/utc.h"
+#include "efs/drill/drill.h"
+#include "efs/repo/history.h"
+#include "efs/drill/drill_sum.h"
+#include "efs/restore/restore.h"
+#include <cjson/cJSON.h>
+#include <curl/curl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+struct run {
+    const struct options *o;
+    const atomic_bool *stop; /* set by a signal */
+    struct drill *drill;
+    const struct backup_list
+        *others; /* all that --snapshot may leave out, for what a drill needs beside it */
+    struct progress *bar;
+    cJSON *report, *drills; /* the report, and its array */
+    struct drill_sum sum;
+    time_t begun;
+    int64_t timeout_ms;
+    uint64_t min_free;
+    char program[PATH_MAX], place[PATH_MAX], engine[32], node[128], base[PATH_MAX];
+};
+
+/* --- settings */
+
+const struct config_row drill_rows[DRILL_ROWS] = {
+    {"QDRANT_BIN", "Qdrant's program", "/qdrant/qdrant", NULL, false},
+    {"DRILL_DIR", "scratch folder, on a local disk", "", "qdrant-drill beside SNAPSHOTS_DIR, else in TMPDIR",
+     false},
+    {"DRILL_TIMEOUT", "how long one backup may take", "1h", NULL, false},
+    {"MIN_FREE", "stays free where the scratch folder is on the disk of SNAPSHOTS_DIR", "1g", NULL, false},
+};
+
+static const char *standard(const char *name) { return config_standard(drill_rows, DRILL_ROWS, name); }
+
+/* Beside Qdrant's snapshots, whose disk has room for such things; elsewhere than in a task there is none. */
+static int default_place(struct run *r, struct err *e)
+{
+    const char *dir = r->o->settings.snapshots_dir, *slash = strrchr(dir, '/'),
+               *temporary = config_env("TMPDIR", "/tmp");
+    (void)snprintf(r->place, sizeof r->place, "%.*s", (int)(slash - dir), dir);
+    if (slash == dir || access(r->place, W_OK | X_OK) != 0)
+        (void)snprintf(r->place, sizeof r->place, "%s", *temporary == '/' ? temporary : "/tmp");
+    size_t n = strlen(r->place);
+    return (size_t)snprintf(r->place + n, sizeof r->place - n, "/qdrant-drill") < sizeof r->place - n
+               ? 0
+               : config_wrong(e, "DRILL_DIR", "", "a folder on a local disk");
+}
+
+static int read_settings(struct run *r, struct err *e)
+{
+    unsigned seconds;
+    const char *program = config_env("QDRANT_BIN", standard("QDRANT_BIN")),
+               *place = config_env("DRILL_DIR", standard("DRILL_DIR"));
+    if (config_seconds("DRILL_TIMEOUT", standard("DRILL_TIMEOUT"), 1, 86400, &seconds, e) != 0 ||
+        config_bytes("MIN_FREE", standard("MIN_FREE"), &r->min_free, e) != 0 ||
+        config_path(r->program, sizeof r->program, "QDRANT_BIN", program, e) != 0 ||
+        config_path(r->place, sizeof r->place, "DRILL_DIR", place, e) != 0)
+        return -1;
+    r->timeout_ms = (int64_t)seconds * 1000;
+    return *r->place ? 0 : default_place(r, e);
+}
+
+/* --- the report */
+
+static bool add_print(cJSON *o, const struct backup *b, const struct drill_report *d)
+{
+    const struct fingerprint *f = &b->m.fingerprint;
+    bool found = d->found.points >= 0;
+    cJSON *points = found ? cJSON_AddNumberToObject(o, "points", (double)d->found.points)
+                          : cJSON_AddNullToObject(o, "points");
+    if (!points || !f->known)
+        return points;
+    return cJSON_AddNumberToObject(o, "points_before", (double)f->before.points) &&
+           cJSON_AddNumberToObject(o, "points_after", (double)f->after.points) &&
+           cJSON_AddBoolToObject(o, "exact", f->exact) &&
+           cJSON_AddNumberToObject(o, "looked_at", d->found.looked_at) &&
+           cJSON_AddBoolToObject(o, "all", d->found.all);
+}
+
+static void report_json(struct run *r, const struct backup *b, const struct drill_report *d)
+{
+    char slot[32];
+    cJSON *o = cJSON_CreateObject();
+    utc_text(b->m.slot, slot);
+    bool good =
+        o && cmd_json_text(o, "collection", b->m.source.collection) &&
+        cmd_json_text(o, "kind", kind_text(b->m.source.kind)) &&
+        cmd_json_text(o, "shard", b->m.source.shard) && cmd_json_text(o, "snapshot", b->m.source.stem) &&
+        cmd_json_text(o, "node", b->m.node) && cmd_json_text(o, "frequency", frequency_text(b->frequency)) &&
+        cmd_json_text(o, "slot", slot) && cmd_json_text(o, "verdict", drill_verdict_text(d->verdict)) &&
+        cmd_json_text(o, "why", d->why) && cmd_json_text(o, "note", d->note) &&
+        cJSON_AddNumberToObject(o, "seconds", d->seconds) &&
+        cJSON_AddNumberToObject(o, "restore_seconds", d->restore) &&
+        cJSON_AddNumberToObject(o, "size", (double)b->m.content.size) && add_print(o, b, d);
+    if (!good || !cJSON_AddItemToArray(r->drills, o))
+        cJSON_Delete(o); /* without memory it is missing in the report, not in the exit code */
+}
+
+static void say_proof(const struct backup *b, const struct drill_report *d, char out[300])
+{
+    const struct fingerprint *f = &b->m.fingerprint;
+    int n = snprintf(out, 300, "restored in %.1f s, %" PRId64 " point%s", d->restore, d->found.points,
+                     d->found.points == 1 ? "" : "s");
+    if (!f->known || n < 0 || n >= 300)
+        return;
+    (void)snprintf(out + n, 300 - (size_t)n,
+                   f->exact ? ", %s%u of them with payload and vectors as they were"
+                            : ", %s%u of them looked at",
+                   d->found.all ? "all " : "", d->found.looked_at);
+}
+
+static const char *shown(const struct backup *b)
+{
+    return b->m.source.kind == KIND_STORAGE ? "the whole storage" : b->m.source.collection;
+}
+
+static void report_text(const struct backup *b, const struct drill_report *d)
+{
+    static const char *const paint[] = {"\033[32m", "\033[33m", "\033[31m", "\033[33m"};
+    static const char *const word[] = {"proven", "partly proven", "FAILED", "refused"};
+    char proof[300], raw[4096], safe[4096];
+    bool colour = cmd_colour(), good = d->verdict == DRILL_PROVEN || d->verdict == DRILL_PARTLY;
+    say_proof(b, d, proof);
+    (void)snprintf(raw, sizeof raw, "%s, %s of %s: ", shown(b), b->m.source.stem,
+                   frequency_text(b->frequency));
+    (void)printf("%s", text_printable(raw, safe, sizeof safe));
+    (void)printf("%s%s%s", colour ? paint[d->verdict] : "", word[d->verdict], colour ? "\033[0m" : "");
+    (void)snprintf(raw, sizeof raw, ": %s%s%s%s", good ? proof : d->why, *d->note ? " (" : "", d->note,
+                   *d->note ? ")" : "");
+    (void)puts(text_printable(raw, safe, sizeof safe));
+    (void)fflush(stdout);
+}
+
+/* --- one backup */
+
+/* The tree that a backup is in: its folder without "/{frequency}/{collection}". */
+static void note_tree(struct run *r, const struct backup *b)
+{
+    char folder[NAME_MAX * 2 + 32];
+    size_t dir = strlen(b->dir), cut;
+    if (*r->base || !name_folder(&b->m.source, folder, sizeof folder))
+        return;
+    cut = strlen(folder) + strlen(frequency_text(b->frequency)) + 2;
+    (void)snprintf(r->base, sizeof r->base, "%.*s", cut < dir ? (int)(dir - cut) : 0, b->dir);
+}
+
+/* What a shard is restored into: the newest one of its collection and node, if there is one that is not
+ * younger. Without a NODE_NAME a shard's manifest does not tell its node. */
+static const struct backup *collection_of(const struct backup_list *list, const struct backup *shard,
+                                          time_t now)
+{
+    const struct backup *older = NULL, *newest = NULL;
+    for (size_t i = 0; i < list->n; i++) {
+        const struct backup *b = &list->v[i];
+        if (b->state != ENTRY_COMPLETE || b->m.source.kind != KIND_COLLECTION ||
+            strcmp(b->m.source.collection, shard->m.source.collection) != 0 ||
+            (*shard->m.node && strcmp(b->m.node, shard->m.node) != 0))
+            continue;
+        time_t when = restore_moment(b, now);
+        if (!newest || when > restore_moment(newest, now))
+            newest = b;
+        if (when <= restore_moment(shard, now) && (!older || when > restore_moment(older, now)))
+            older = b;
+    }
+    return older ? older : newest;
+}
+
+static void drill_one(struct run *r, const struct backup *b, struct drill_report *out)
+{
+    switch (b->m.source.kind) {
+    case KIND_COLLECTION: drill_run(r->drill, b, out); break;
+    case KIND_SHARD: drill_shard(r->drill, b, collection_of(r->others, b, r->begun), out); break;
+    case KIND_STORAGE: drill_storage(r->drill, b, r->others, out); break;
+    }
+}
+
+static void add_note(struct drill_report *d, const char *note)
+{
+    size_t n = strlen(d->note);
+    if (*note)
+        (void)snprintf(d->note + n, sizeof d->note - n, "%s%s", n ? "; " : "", note);
+}
+
+/* True when a restore would have to take the next older one. */
+static bool prove(struct run *r, const struct backup *b, const char *passed_over)
+{
+    struct drill_report d;
+    note_tree(r, b);
+    r->bar = progress_new(b->m.content.stored_size);
+    progress_name(r->bar, b->m.source.stem);
+    drill_one(r, b, &d);
+    progress_end(r->bar);
+    r->bar = NULL;
+    char clock[200];
+    restore_clock_note(b, r->begun, clock, sizeof clock);
+    add_note(&d, clock);
+    add_note(&d, passed_over);
+    r->sum.n++;
+    r->sum.proven += d.verdict == DRILL_PROVEN;
+    r->sum.partly += d.verdict == DRILL_PARTLY;
+    r->sum.refused += d.verdict == DRILL_REFUSED;
+    if (*d.engine)
+        (void)snprintf(r->engine, sizeof r->engine, "%s", d.engine);
+    if (!*r->node)
+        (void)snprintf(r->node, sizeof r->node, "%s", *b->m.node ? b->m.node : b->m.source.peer);
+    report_json(r, b, &d);
+    if (!r->o->json)
+        report_text(b, &d);
+    return d.verdict == DRILL_FAILED && d.defect;
+}
+
+static void sent(size_t n, void *run) { progress_bytes(n, ((struct run *)run)->bar); }
+
+/* What there is of it cannot be proven. */
+static void nothing(struct run *r, const struct restore_selector *w, const char *why)
+{
+    struct backup none = {.frequency = FREQUENCY_15MIN, .m.source.kind = w->kind};
+    const char *collection = w->collection;
+    struct drill_report d = {.verdict = DRILL_FAILED, .found = {.points = -1}};
+    (void)snprintf(none.m.source.collection, sizeof none.m.source.collection, "%s", collection);
+    (void)snprintf(d.why, sizeof d.why, "%s", why);
+    r->sum.n++;
+    report_json(r, &none, &d);
+    if (!r->o->json)
+        cmd_complain("%s: %s", shown(&none), why);
+}
+
+/* Nodes that live side by side are no reason to prove nothing: each backup is proven for itself, and the
+ * newest one comes first. */
+static const char *node_of_newest(const struct backup_list *list, const struct restore_selector *w)
+{
+    time_t now = w->now;
+    const struct backup *newest = NULL;
+    for (size_t i = 0; i < list->n; i++) {
+        const struct backup *b = &list->v[i];
+        if (b->state == ENTRY_COMPLETE && b->m.source.kind == w->kind &&
+            strcmp(b->m.source.collection, w->collection) == 0 &&
+            (!w->at || restore_moment(b, now) <= w->at) &&
+            (!newest || restore_moment(b, now) > restore_moment(newest, now)))
+            newest = b;
+    }
+    return !newest                  ? NULL
+           : *newest->m.node        ? newest->m.node
+           : *newest->m.source.peer ? newest->m.source.peer
+                                    : NULL;
+}
+
+/* Why there is nothing of `collection` to prove; NULL: of any. */
+static void explain(const struct run *r, const struct restore_selector *wish, const char *collection,
+                    struct err *e)
+{
+    struct options o = *r->o;
+    struct filters w = filters_of(wish, &o, &collection);
+    w.any_kind = !wish->shard && !o.restore.storage && (wish->snapshot || !collection);
+    if (!why_none_on_efs(&w, e))
+        (void)err_set(e, 0, "there is no good backup to restore below", o.root, "`qdrant-efs ls` lists them");
+}
+
+/* Those that are not whole are passed over: a manifest is no backup, and `ls` tells of it. One that fails for
+ * what it is has failed, and the next older one, which a restore would take, is tried, too. */
+static void prove_newest(struct run *r, const struct backup_list *list, const struct restore_selector *wish)
+{
+    struct err e = {0};
+    struct restore_selector one = *wish, *w = &one;
+    char passed[600] = "";
+    cleanup_free size_t *order = calloc(list->n + 1, sizeof *order);
+    if (!w->node)
+        w->node = node_of_newest(list, w);
+    size_t n = order ? restore_choose(list, w, order, &e) : 0, tried = 0;
+    for (size_t i = 0; i < n && !atomic_load(r->stop); i++) {
+        const struct backup *b = &list->v[order[i]];
+        bool whole = b->state == ENTRY_COMPLETE;
+        if (whole && (!prove(r, b, passed) || r->o->restore.strict))
+            return;
+        tried += whole;
+        if (!*passed)
+            (void)snprintf(passed, sizeof passed, "the newer %s was passed over: it %s%s", b->m.source.stem,
+                           whole ? "has failed" : "is ", whole ? "" : entry_state_text(b->state));
+    }
+    if (n == 0 && !*e.text)
+        explain(r, wish, w->collection, &e);
+    if (tried == 0)
+        nothing(r, w, *e.text ? e.text : "there is no good backup to restore");
+}
+
+/* --- all */
+
+static bool seen_before(const struct backup_list *list, size_t i, enum kind kind)
+{
+    for (size_t k = 0; k < i; k++)
+        if (list->v[k].m.source.kind == kind &&
+            strcmp(list->v[k].m.source.collection, list->v[i].m.source.collection) == 0)
+            return true;
+    return false;
+}
+
+/* All whole, and none of it ours: other nodes prove theirs. */
+static bool is_others(const struct run *r, const struct backup_list *list, const struct restore_selector *w)
+{
+    if (!w->node || r->o->restore.node)
+        return false;
+    for (size_t i = 0; i < list->n; i++) {
+        const struct manifest *m = &list->v[i].m;
+        if (m->source.kind == w->kind && strcmp(m->source.collection, w->collection) == 0 &&
+            (list->v[i].state != ENTRY_COMPLETE || strcmp(m->node, w->node) == 0 ||
+             strcmp(m->source.peer, w->node) == 0))
+            return false;
+    }
+    return true;
+}
+
+/* One of each collection that has any of the wish's kind; the storage has one name, "". */
+static void prove_each(struct run *r, const struct backup_list *list, struct restore_selector *w)
+{
+    for (size_t i = 0; i < list->n && !atomic_load(r->stop); i++) {
+        w->collection = list->v[i].m.source.collection;
+        if (list->v[i].m.source.kind == w->kind && !seen_before(list, i, w->kind) && !is_others(r, list, w))
+            prove_newest(r, list, w);
+    }
+}
+
+static void prove_named(struct run *r, const struct backup_list *list, struct restore_selector *w)
+{
+    for (size_t i = 0; i < r->o->n_collections && !atomic_load(r->stop); i++) {
+        w->collection = r->o->collections[i];
+        prove_newest(r, list, w);
+    }
+}
+
+/* Without a choice all collections, and then the storage; of single shards only those that are asked for. */
+static void prove_all(struct run *r, const struct backup_list *list)
+{
+    const struct options *o = r->o;
+    const struct restore_options *by = &o->restore;
+    bool any = !by->storage && !by->shard && !by->snapshot && o->n_collections == 0;
+    struct restore_selector w = {.kind = by->storage                   ? KIND_STORAGE
+                                         : by->shard                   ? KIND_SHARD
+                                         : by->snapshot && list->n > 0 ? list->v[0].m.source.kind
+                                                                       : KIND_COLLECTION,
+                                 .collection = "",
+                                 .shard = by->shard,
+                                 .node = by->node            ? by->node
+                                         : *o->settings.node ? o->settings.node
+                                                             : NULL,
+                                 .snapshot = by->snapshot,
+                                 .at = by->at,
+                                 .now = r->begun,
+                                 .frequency = o->frequency};
+    if (by->storage)
+        prove_newest(r, list, &w);
+    else if (o->n_collections > 0)
+        prove_named(r, list, &w);
+    else
+        prove_each(r, list, &w);
+    w.kind = KIND_STORAGE;
+    if (any)
+        prove_each(r, list, &w);
+    w.kind = by->storage ? KIND_STORAGE : by->shard ? KIND_SHARD : KIND_COLLECTION;
+    if (r->sum.n == 0 && !atomic_load(r->stop)) {
+        struct err e = {0};
+        explain(r, &w, NULL, &e);
+        cmd_complain("%s", e.text);
+    }
+}
+
+static bool finish_report(struct run *r)
+{
+    char begun[32];
+    utc_text(r->begun, begun);
+    return cmd_json_text(r->report, "time", begun) &&
+           cmd_json_text(r->report, "verdict", drill_sum_verdict(&r->sum)) &&
+           cmd_json_text(r->report, "node", r->node) && cmd_json_text(r->report, "engine", r->engine) &&
+           cJSON_AddNumberToObject(r->report, "proven", (double)r->sum.proven) &&
+           cJSON_AddNumberToObject(r->report, "partly_proven", (double)r->sum.partly) &&
+           cJSON_AddNumberToObject(r->report, "refused", (double)r->sum.refused) &&
+           cJSON_AddNumberToObject(r->report, "of", (double)r->sum.n);
+}
+
+static bool keep(struct run *r)
+{
+    struct err e = {0};
+    char *text = cJSON_Print(r->report);
+    const char *base = *r->base ? r->base : r->o->settings.base;
+    int rc =
+        text ? history_add(base, &history_drills, *r->node ? r->node : "unknown", r->begun, text, &e) : -1;
+    cJSON_free(text);
+    if (rc != 0)
+        cmd_complain("the report is not kept: %s", *e.text ? e.text : "no memory");
+    return rc == 0;
+}
+
+static void report_sum(const struct drill_sum *s)
+{
+    if (s->n == 0)
+        return;
+    (void)printf("%zu of %zu proven", s->proven, s->n);
+    if (s->partly > 0)
+        (void)printf(", %zu restored and partly proven", s->partly);
+    if (s->refused > 0)
+        (void)printf(", %zu not tried", s->refused);
+    (void)putchar('\n');
+}
+
+static int report(struct run *r, bool clean)
+{
+    r->sum.stopped = atomic_load(r->stop);
+    r->sum.left = !clean;
+    if (!finish_report(r))
+        return cmd_complain("no memory"), EXIT_DEFECT;
+    if (r->o->keep_report && !keep(r))
+        r->sum.left = true;
+    bool ok = drill_sum_good(&r->sum);
+    if (!r->o->json) {
+        report_sum(&r->sum);
+        return ok && fflush(stdout) == 0 ? 0 : EXIT_DEFECT;
+    }
+    cJSON *whole = r->report;
+    r->report = NULL;
+    int rc = cmd_print_json(whole);
+    return ok ? rc : EXIT_DEFECT;
+}
+
+/* Another drill, no folder: nothing was tried. */
+static int cannot(struct run *r, const struct err *e)
+{
+    (void)cJSON_AddStringToObject(r->report, "why", e->text); /* else only the line below says it */
+    cmd_complain("%s", e->text);
+    if (r->o->json) {
+        (void)cJSON_AddStringToObject(r->report, "verdict", "refused");
+        cJSON *whole = r->report;
+        r->report = NULL;
+        (void)cmd_print_json(whole);
+    }
+    return EXIT_DEFECT;
+}
+
+static int drill(struct run *r, const struct backup_list *list)
+{
+    struct err e = {0};
+    struct drill_options o = {.program = r->program,
+                              .place = r->place,
+                              .beside = r->o->settings.snapshots_dir,
+                              .min_free = r->min_free,
+                              .timeout_ms = (long)r->timeout_ms,
+                              .watch = {sent, r},
+                              .stop = r->stop};
+    r->drill = drill_open(&o, &e);
+    if (!r->drill)
+        return cannot(r, &e);
+    prove_all(r, list);
+    bool clean = drill_close(r->drill, &e) == 0;
+    if (!clean)
+        cmd_complain("%s", e.text);
+    return report(r, clean);
+}
+
+static int check_use(const struct options *o)
+{
+    if (o->restore.shard && o->restore.storage)
+        return cmd_complain("--shard or --storage-snapshot, not both; see qdrant-efs --help"), EXIT_SETTING;
+    if (!o->restore.storage || o->n_collections == 0)
+        return o->restore.shard ? cmd_check_shard(o) : 0;
+    cmd_complain("--storage-snapshot is of all collections: no --collection; see qdrant-efs --help");
+    return EXIT_SETTING;
+}
+
+static struct run r; /* the bar's callback has no more than a pointer to it, and a signal none at all */
+static void abandon(void) { drill_abandon(r.place); }
+
+int cmd_drill(const struct options *o)
+{
+    cleanup_backup_list struct backup_list list = {0}, others = {0};
+    struct err e = {0};
+    struct options all = *o;
+    r = (struct run){.o = o, .begun = time(NULL)};
+    if (read_settings(&r, &e) != 0) {
+        cmd_complain("%s; see qdrant-efs --help", e.text);
+        return EXIT_SETTING;
+    }
+    if (check_use(o) != 0)
+        return EXIT_SETTING;
+    if (*o->settings.node)
+        (void)snprintf(r.node, sizeof r.node, "%s", o->settings.node);
+    all.operand = o->restore.snapshot;
+    r.stop = cmd_catch_signals(true, abandon);
+    if (cmd_gather_quietly(&all, &list) != 0 || (all.operand && cmd_gather_quietly(o, &others) != 0) ||
+        curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+        return EXIT_DEFECT;
+    r.others = all.operand ? &others : &list;
+    r.report = cJSON_CreateObject();
+    r.drills = cJSON_AddArrayToObject(r.report, "drills");
+    int rc = r.drills ? drill(&r, &list) : EXIT_DEFECT;
+    r.others = NULL; /* they end here */
+    cJSON_Delete(r.report);
+    curl_global_cleanup();
+    return rc;
+}

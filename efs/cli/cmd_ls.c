@@ -1,0 +1,179 @@
+/* ls and show: views of what is there. */
+#include "common/base/cleanup.h"
+#include "common/base/text.h"
+#include "common/base/utc.h"
+#include "efs/cli/cli.h"
+#include <cjson/cJSON.h>
+#include <stdio.h>
+#include <string.h>
+
+static const char *collection_text(const struct backup *b, char *out, size_t size)
+{
+    char raw[NAME_MAX + 32];
+    if (b->m.source.kind == KIND_STORAGE)
+        return "(whole storage)";
+    if (b->m.source.kind == KIND_SHARD && *b->m.source.shard)
+        (void)snprintf(raw, sizeof raw, "%s, shard %s", b->m.source.collection, b->m.source.shard);
+    else
+        (void)snprintf(raw, sizeof raw, "%s", b->m.source.collection);
+    return text_printable(raw, out, size);
+}
+
+static void cell(const char *text, size_t width)
+{
+    size_t has = text_width(text);
+    (void)printf("%s%*s  ", text, has < width ? (int)(width - has) : 0, "");
+}
+
+struct table {
+    size_t collection, node; /* widths; node 0: without that column */
+    bool colour;
+    const struct deleted *deleted;
+};
+
+static const char *node_text(const struct backup *b, char *out, size_t size)
+{
+    return text_printable(b->m.node[0] ? b->m.node : b->m.source.peer, out, size);
+}
+
+static void print_row(const struct backup *b, const struct table *t)
+{
+    char safe[1200], slot[32], size[16] = "-", stored[16] = "-";
+    time_t deleted = deleted_when(t->deleted, b);
+    utc_text(b->m.slot, slot);
+    if (b->m.content.sha256[0]) {
+        (void)cmd_human(b->m.content.size, size);
+        (void)cmd_human(b->m.content.stored_size, stored);
+    }
+    cell(collection_text(b, safe, sizeof safe), t->collection);
+    if (t->node > 0)
+        cell(node_text(b, safe, sizeof safe), t->node);
+    const char *paint = !t->colour                   ? ""
+                        : b->state == ENTRY_COMPLETE ? "\033[32m"
+                        : b->state == ENTRY_CORRUPT  ? "\033[31m"
+                                                     : "\033[33m";
+    (void)printf("%-9s  %-20s  %10s  %10s  %s%-10s%s  %s", frequency_text(b->frequency),
+                 b->m.slot ? slot : "-", size, stored, paint, entry_state_text(b->state),
+                 t->colour ? "\033[0m" : "", text_printable(b->m.source.stem, safe, sizeof safe));
+    if (b->m.upload)
+        (void)printf(" (uploaded, without Qdrant's checksum)");
+    if (b->reason)
+        (void)printf(": %s", text_printable(b->reason, safe, sizeof safe));
+    utc_text(deleted, slot);
+    if (deleted)
+        (void)printf(" (collection deleted %s)", slot);
+    (void)putchar('\n');
+}
+
+static void widen(size_t *width, const char *text)
+{
+    size_t w = text_width(text);
+    *width = w > *width ? w : *width;
+}
+
+/* Only where several nodes are told apart. */
+static size_t node_width(const struct backup_list *list)
+{
+    char safe[600];
+    size_t width = strlen("NODE");
+    bool several = false;
+    const char *first = "";
+    for (size_t i = 0; i < list->n; i++) {
+        const char *node = list->v[i].m.node; /* of a shard or the whole storage it may be empty */
+        several = several || (*first && *node && strcmp(node, first) != 0);
+        first = *first ? first : node;
+        widen(&width, node_text(&list->v[i], safe, sizeof safe));
+    }
+    return several ? width : 0;
+}
+
+static int print_table(const struct backup_list *list, const struct deleted *deleted)
+{
+    struct table t = {.collection = strlen("COLLECTION"),
+                      .node = node_width(list),
+                      .colour = cmd_colour(),
+                      .deleted = deleted};
+    char safe[600];
+    for (size_t i = 0; i < list->n; i++)
+        widen(&t.collection, collection_text(&list->v[i], safe, sizeof safe));
+    if (list->n > 0) {
+        cell("COLLECTION", t.collection);
+        if (t.node > 0)
+            cell("NODE", t.node);
+        (void)printf("%-9s  %-20s  %10s  %10s  %-10s  %s\n", "FREQUENCY", "SLOT", "SIZE", "STORED", "STATE",
+                     "SNAPSHOT");
+    }
+    for (size_t i = 0; i < list->n; i++)
+        print_row(&list->v[i], &t);
+    return fflush(stdout) == 0 ? 0 : EXIT_DEFECT;
+}
+
+static bool add_deleted(cJSON *o, const struct deleted *deleted, const struct backup *b)
+{
+    char when[32];
+    time_t t = deleted_when(deleted, b);
+    utc_text(t, when);
+    return o && (!t || cJSON_AddStringToObject(o, "deleted", when));
+}
+
+static int print_array(const struct backup_list *list, const struct deleted *deleted)
+{
+    cJSON *array = cJSON_CreateArray();
+    for (size_t i = 0; array && i < list->n; i++) {
+        cJSON *o = cmd_json(&list->v[i]);
+        if (add_deleted(o, deleted, &list->v[i]) && cJSON_AddItemToArray(array, o))
+            continue;
+        cJSON_Delete(o);
+        cJSON_Delete(array);
+        array = NULL;
+    }
+    return cmd_print_json(array);
+}
+
+int cmd_ls(const struct options *o)
+{
+    cleanup_backup_list struct backup_list list = {0};
+    if (cmd_gather(o, &list) != 0)
+        return EXIT_DEFECT;
+    cmd_keep_node(o, &list);
+    struct deleted *deleted = deleted_load(o);
+    int rc = o->json ? print_array(&list, deleted) : print_table(&list, deleted);
+    deleted_free(deleted);
+    return rc == 0 && list.n == 0 && o->n_collections > 0 ? EXIT_DEFECT : rc; /* asked for by name */
+}
+
+/* "key: value" lines, in the manifest's order; the JSON is for programs. */
+static int print_one(const struct backup *b)
+{
+    cJSON *o = cmd_json(b);
+    char safe[PATH_MAX + NAME_MAX + 8];
+    for (const cJSON *f = o ? o->child : NULL; f; f = f->next) {
+        char *text = cJSON_IsString(f) ? NULL : cJSON_PrintUnformatted(f);
+        const char *value = cJSON_IsString(f) ? f->valuestring : cJSON_IsNull(f) ? "" : text ? text : "";
+        if (*value)
+            (void)printf("%-15s %s\n", f->string, text_printable(value, safe, sizeof safe));
+        cJSON_free(text);
+    }
+    int rc = o && fflush(stdout) == 0 ? 0 : EXIT_DEFECT;
+    cJSON_Delete(o);
+    return rc;
+}
+
+int cmd_show(const struct options *o)
+{
+    cleanup_backup_list struct backup_list list = {0};
+    if (cmd_gather(o, &list) != 0)
+        return EXIT_DEFECT;
+    cmd_keep_node(o, &list);
+    if (list.n == 0)
+        return EXIT_DEFECT;
+    if (o->json)
+        return list.n == 1 ? cmd_print_json(cmd_json(&list.v[0])) : cmd_print_list(&list);
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < list.n; i++) {
+        if (i > 0)
+            (void)putchar('\n');
+        rc = print_one(&list.v[i]);
+    }
+    return rc;
+}

@@ -1,0 +1,481 @@
+/* restore: choose, prove, and hand to Qdrant or to a file. */
+#include "common/base/cleanup.h"
+#include "common/base/clock.h"
+#include "common/base/files.h"
+#include "efs/cli/cmd_why_none.h"
+#include "efs/cli/cmd_restore.h"
+#include "qdrant/config_files.h"
+#include <cjson/cJSON.h>
+#include <curl/curl.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+static int wrong(const char *what)
+{
+    cmd_complain("%s; see qdrant-efs --help", what);
+    return EXIT_SETTING;
+}
+
+static int check_location(const struct options *o)
+{
+    const struct restore_options *r = &o->restore;
+    if (!strstr(r->location, "://"))
+        return wrong(
+            "--location must be s3://BUCKET/KEY, https://… or file:///PATH (a path on Qdrant's own machine)");
+    if (r->from_s3)
+        return wrong("--from-s3 chooses, --location names one object: not both");
+    if (r->snapshot || r->at || r->node || r->shard || r->storage)
+        return wrong("--location takes no choice of a backup");
+    if (!from_s3(o) && (r->to || r->to_stdout))
+        return wrong("--location restores into Qdrant alone, unless it is s3://BUCKET/KEY");
+    if (o->n_collections > 1 || (o->n_collections == 0 && !from_s3(o)))
+        return wrong("--location needs one --collection");
+    if (r->checksum && (strlen(r->checksum) != 64 || strspn(r->checksum, "0123456789abcdefABCDEF") != 64))
+        return wrong("--checksum is a SHA-256: 64 hexadecimal digits");
+    return 0;
+}
+
+/* Into a collection that is there. */
+static int check_ways(const struct options *o)
+{
+    const struct restore_options *r = &o->restore;
+    bool file = r->to || r->to_stdout, url = r->location && !from_s3(o);
+    if (r->recreate && r->swap)
+        return wrong("--recreate or --swap, not both");
+    if ((r->recreate || r->swap) && (file || r->shard || r->storage || url))
+        return wrong("--recreate and --swap are for collections whose backup is restored into Qdrant");
+    if (r->as_storage && (!r->to || r->shard || r->storage))
+        return wrong("--as-storage is for --to, and the backup of a collection");
+    return 0;
+}
+
+/* As Qdrant (1.18.2) has it: a longer name would be refused after all was read and proven. */
+static int check_name(const char *name)
+{
+    static const char never[] = "<>:\"/\\|?*\x1f";
+    size_t n = strlen(name);
+    if (n <= 255 && !strpbrk(name, never))
+        return 0;
+    cmd_complain(
+        "--rename %.100s%s is no name that Qdrant allows: at most 255 bytes, without < > : \" / \\ | ? *; "
+        "see qdrant-efs --help",
+        name, n > 100 ? "…" : "");
+    return EXIT_SETTING;
+}
+
+static int check_use(const struct options *o)
+{
+    const struct restore_options *r = &o->restore;
+    if (r->location && check_location(o) != 0)
+        return EXIT_SETTING;
+    if (check_ways(o) != 0)
+        return EXIT_SETTING;
+    if (r->checksum && !r->location)
+        return wrong("--checksum is for --location");
+    if (r->to && r->to_stdout)
+        return wrong("--to or --stdout, not both");
+    if (r->rename && (r->to || r->to_stdout))
+        return wrong("--rename is for a restore into Qdrant");
+    if (r->rename && o->n_collections > 1)
+        return wrong("--rename is for one collection");
+    if (r->rename && check_name(r->rename) != 0)
+        return EXIT_SETTING;
+    if (r->to_stdout && (o->json || o->dry_run))
+        return wrong("--stdout writes the snapshot alone: no --json, no --dry-run");
+    if (r->to_stdout && isatty(STDOUT_FILENO))
+        return wrong("--stdout is for a pipe or a file, not for a terminal");
+    if (r->storage && (r->shard || r->rename || o->n_collections > 0))
+        return wrong("--storage-snapshot is of all collections: no --collection, --shard or --rename");
+    return r->shard ? cmd_check_shard(o) : 0;
+}
+
+/* --- one attempt */
+
+static bool makes_file(const struct options *o) { return o->restore.to || o->restore.to_stdout; }
+
+/* A folder gets a file in it; a name of Qdrant's may be hidden, that of EFS is not. */
+static int file_of(struct job *j, const struct backup *b, struct err *e)
+{
+    struct stat st;
+    char name[NAME_STORED + 16];
+    if (stat(j->o->restore.to, &st) == 0 && S_ISDIR(st.st_mode)) {
+        (void)snprintf(name, sizeof name, "%s.snapshot", b->stem);
+        return files_join(j->file, sizeof j->file, j->o->restore.to, name, e);
+    }
+    return (size_t)snprintf(j->file, sizeof j->file, "%s", j->o->restore.to) < sizeof j->file
+               ? 0
+               : err_set(e, ENAMETOOLONG, "cannot write", j->o->restore.to, NULL);
+}
+
+static struct restore_reading reading(const struct job *j, const struct copy_watch *watch)
+{
+    return (struct restore_reading){
+        .origin = j->s3 ? restore_s3_origin(j->s3) : NULL, .watch = *watch, .stop = j->stop};
+}
+
+static enum restore_outcome to_stdout(struct job *j, struct backup *b, const struct copy_watch *watch,
+                                      struct err *e)
+{
+    struct restore_reading how = reading(j, watch);
+    enum restore_outcome outcome = restore_to_fd(b, STDOUT_FILENO, "standard output", &how, e);
+    /* Too late for another one. */
+    return outcome == RESTORE_DEFECT ? RESTORE_FAILED : outcome;
+}
+
+static enum restore_outcome to_file(struct job *j, struct backup *b, const struct copy_watch *watch,
+                                    struct err *e)
+{
+    struct restore_reading how = reading(j, watch);
+    if (file_of(j, b, e) != 0)
+        return RESTORE_FAILED;
+    if (!j->o->dry_run)
+        return (j->o->restore.as_storage ? restore_to_storage
+                                         : restore_to_file)(b, j->file, j->o->restore.force, &how, e);
+    if (restore_file_free(j->file, j->o->restore.force, e) != RESTORE_DONE)
+        return RESTORE_REFUSED;
+    return restore_prove(b, &how, e);
+}
+
+static struct restore into(const struct job *j, const struct copy_watch *watch)
+{
+    return (struct restore){.qdrant = j->qdrant,
+                            .target = j->target,
+                            .force = j->o->restore.force,
+                            .recreate = j->o->restore.recreate,
+                            .aliases = !j->o->restore.rename && !j->renamed,
+                            .green_ms = (long)j->o->restore.wait * 1000,
+                            .watch = watch ? *watch : (struct copy_watch){0},
+                            .stop = j->stop,
+                            .origin = j->s3 ? restore_s3_origin(j->s3) : NULL};
+}
+
+/* An address that nobody answers at is mostly a wrong one, or a Qdrant that is not started yet. */
+static enum restore_outcome say_where(const struct job *j, enum restore_outcome outcome, struct err *e)
+{
+    size_t n = strlen(e->text);
+    if (outcome == RESTORE_FAILED && e->code == ECONNREFUSED && !j->s3)
+        (void)snprintf(e->text + n, sizeof e->text - n,
+                       "; does Qdrant run there? Its address is that of --url or QDRANT_URL");
+    return outcome;
+}
+
+static enum restore_outcome to_qdrant(struct job *j, struct backup *b, const struct copy_watch *watch,
+                                      struct err *e)
+{
+    struct restore r = into(j, watch);
+    *j->into = 0;
+    if (j->o->dry_run) { /* proven, too: only then it is known which one would be taken */
+        r.recreate = r.recreate || j->o->restore.swap;
+        r.whole = j->o->restore.swap;
+        return say_where(j, restore_rehearse(&r, b, &j->report, e), e);
+    }
+    return say_where(j,
+                     j->o->restore.swap ? restore_swap(&r, b, j->into, &j->report, e)
+                                        : restore_run(&r, b, &j->report, e),
+                     e);
+}
+
+static void note(struct restore_report *report, const char *text)
+{
+    size_t n = strlen(report->note);
+    (void)snprintf(report->note + n, sizeof report->note - n, "%s%s", n ? "; " : "", text);
+}
+
+/* A name in the future, and what else is to be known of the one that was taken. */
+static void note_backup(struct job *j, const struct backup *b)
+{
+    char text[200];
+    restore_clock_note(b, j->wish.now, text, sizeof text);
+    if (*text)
+        note(&j->report, text);
+    if (j->unproven)
+        note(&j->report, "the object does not say its SHA-256: nothing proves that it is what Qdrant made");
+}
+
+static enum restore_outcome attempt(struct backup *b, void *arg, struct err *e)
+{
+    struct job *j = arg;
+    struct progress *bar = NULL;
+    enum restore_outcome outcome = j->s3 ? s3_look(j, b, &bar, e) : RESTORE_DONE;
+    if (!bar && outcome == RESTORE_DONE) {
+        bar = progress_new(b->m.content.stored_size);
+        progress_name(bar, b->m.source.stem);
+    }
+    struct copy_watch watch = {progress_bytes, bar};
+    if (outcome == RESTORE_DONE)
+        outcome = j->o->restore.to_stdout ? to_stdout(j, b, &watch, e)
+                  : j->o->restore.to      ? to_file(j, b, &watch, e)
+                                          : to_qdrant(j, b, &watch, e);
+    progress_end(bar);
+    if (outcome == RESTORE_DONE)
+        note_backup(j, b);
+    return outcome;
+}
+
+/* --- one collection */
+
+static bool has_alias(const struct backup *b, const char *name)
+{
+    const char *alias = NULL;
+    while ((alias = aliases_next(&b->m.aliases, alias)))
+        if (strcmp(alias, name) == 0)
+            return true;
+    return false;
+}
+
+/* "live is an alias of docs", by the newest backup on EFS that says so. */
+static bool is_alias(const struct job *j, const char *name, struct err *e)
+{
+    cleanup_backup_list struct backup_list list = {0};
+    const struct backup *newest = NULL;
+    struct options o = *j->o;
+    char what[600], advice[300];
+    o.n_collections = 0;
+    if (j->s3 || cmd_gather_quietly(&o, &list) != 0)
+        return false;
+    for (size_t i = 0; i < list.n; i++)
+        if (has_alias(&list.v[i], name) && (!newest || newest->m.slot < list.v[i].m.slot))
+            newest = &list.v[i];
+    if (!newest)
+        return false;
+    (void)snprintf(what, sizeof what, "%.255s is an alias of %.255s", name, newest->m.source.collection);
+    (void)snprintf(advice, sizeof advice, "--collection %.255s", newest->m.source.collection);
+    (void)err_set(e, 0, what, NULL, advice);
+    return true;
+}
+
+/* Why there is none of `collection`; NULL: of any. */
+static void explain(struct job *j, const char *collection, struct err *e)
+{
+    const struct restore_selector *wish = &j->wish;
+    struct options o = *j->o;
+    struct filters w = filters_of(wish, &o, &collection);
+    w.any_kind = wish->snapshot && !o.restore.storage && !wish->shard;
+    w.in_s3 = j->s3;
+    if (!(j->s3 ? s3_why_none(j, &w, e) : why_none_on_efs(&w, e)))
+        (void)err_set(e, 0, "no backup that fits below", j->place,
+                      j->s3 ? NULL : "`qdrant-efs ls` lists them");
+}
+
+static bool none(struct job *j, const struct err *why)
+{
+    struct err e = {0};
+    if (why->text[0])
+        e = *why;
+    else if (!is_alias(j, j->wish.collection, &e))
+        explain(j, j->wish.collection, &e);
+    return say_end(j, NULL, RESTORE_FAILED, &e, 0);
+}
+
+static bool restore_one(struct job *j, struct backup_list *list)
+{
+    struct err e = {0};
+    int64_t begin = clock_ms();
+    cleanup_free size_t *order = calloc(list->n + 1, sizeof *order);
+    size_t which = 0;
+    struct restore_attempt a = {.with = attempt,
+                                .skipped = say_skipped,
+                                .arg = j,
+                                .strict = j->o->restore.strict || j->o->restore.location};
+    j->target = j->o->restore.rename ? j->o->restore.rename : j->wish.collection;
+    j->file[0] = 0;
+    say_begin(j);
+    size_t n = order ? restore_choose(list, &j->wish, order, &e) : 0;
+    if (n == 0)
+        return none(j, &e);
+    enum restore_outcome outcome = restore_first_good(list, order, n, &a, &which, &e);
+    return say_end(j, &list->v[which], outcome, &e, (double)(clock_ms() - begin) / 1000);
+}
+
+/* Names of the collections that have something of that kind; each once. They belong to the list. */
+static size_t collections_of(const struct backup_list *list, enum kind kind, const char **names)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < list->n; i++) {
+        const char *name = list->v[i].m.source.collection;
+        size_t k = 0;
+        while (k < n && strcmp(names[k], name) != 0)
+            k++;
+        if (k == n && list->v[i].m.source.kind == kind)
+            names[n++] = name;
+    }
+    return n;
+}
+
+static bool is_folder(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+static int check_several(const struct options *o)
+{
+    if (o->restore.rename)
+        return wrong("--rename is for one collection, and there are several: give --collection");
+    if (o->restore.to_stdout)
+        return wrong("--stdout is for one collection, and there are several: give --collection");
+    if (o->restore.to && !is_folder(o->restore.to))
+        return wrong("--to must be a folder that is there, for several collections");
+    return 0;
+}
+
+/* False: one failed, or all of them are left out. */
+static bool restore_each(struct job *j, struct backup_list *list, const char *const *names, size_t n,
+                         const struct leaving *leaving)
+{
+    bool good = true;
+    size_t left = 0;
+    char why[700];
+    for (size_t i = 0; i < n && !atomic_load(j->stop); i++) {
+        j->wish.collection = names[i];
+        if (leaving_is(leaving, i, why, sizeof why))
+            say_left_out(j, why), left++;
+        else
+            good = restore_one(j, list) && good;
+    }
+    if (left > 0 && left == n)
+        cmd_complain("nothing was restored: all collections are left out; --collection NAME restores one");
+    return good && (left == 0 || left < n);
+}
+
+/* What --collection names, also when there is nothing of it, else all. */
+static int restore_all(struct job *j, struct backup_list *list)
+{
+    const struct options *o = j->o;
+    cleanup_free const char **names = calloc(list->n + 1, sizeof *names);
+    const char **wanted = o->n_collections > 0 ? o->collections : names;
+    size_t n = names ? collections_of(list, j->wish.kind, names) : 0;
+    int rc = 0;
+    if (o->n_collections > 0)
+        n = o->n_collections;
+    struct err memory = {0};
+    if (!j->s3 && restore_inherit_aliases(list, j->wish.now, &memory) != 0)
+        return cmd_complain("%s", memory.text), EXIT_DEFECT;
+    if (n > 1 && (rc = check_several(o)) != 0)
+        return rc;
+    if (n == 1 && o->restore.rename && strcmp(o->restore.rename, wanted[0]) == 0)
+        return wrong(
+            "--rename gives the name that the collection has already; leave it out, or give another");
+    if (n == 0) {
+        struct err e = {0};
+        explain(j, NULL, &e);
+        cmd_complain("%s", e.text);
+        rc = EXIT_DEFECT;
+    }
+    bool every = o->n_collections == 0 && j->qdrant && !j->s3 && j->wish.kind == KIND_COLLECTION &&
+                 !o->restore.snapshot;
+    struct leaving *leaving = every ? leaving_new(j, list, names, n) : NULL;
+    rc = restore_each(j, list, wanted, n, leaving) ? rc : EXIT_DEFECT;
+    leaving_free(leaving);
+    return atomic_load(j->stop) ? EXIT_DEFECT : rc;
+}
+
+/* --- all of it */
+
+static enum kind kind_of(const struct options *o, const struct backup_list *list)
+{
+    if (o->restore.storage || o->restore.shard)
+        return o->restore.storage ? KIND_STORAGE : KIND_SHARD;
+    return (o->restore.snapshot || o->restore.location) && list->n > 0 ? list->v[0].m.source.kind
+                                                                       : KIND_COLLECTION;
+}
+
+/* On EFS; *node is whose is meant. An exit code. */
+static int gather(struct job *j, struct backup_list *list, const char **node)
+{
+    struct options o = *j->o;
+    o.operand = o.restore.snapshot;
+    *node = o.restore.node ? o.restore.node : o.settings.node[0] ? j->o->settings.node : NULL;
+    (void)snprintf(j->place, sizeof j->place, "%s", o.root);
+    return cmd_gather_quietly(&o, list) == 0 ? 0 : EXIT_DEFECT; /* restore_all says that there are none */
+}
+
+static int choose_and_restore(struct job *j)
+{
+    cleanup_backup_list struct backup_list list = {0};
+    const struct restore_options *r = &j->o->restore;
+    const char *node = NULL;
+    int rc = j->s3 ? s3_gather(j, &list, &node) : gather(j, &list, &node);
+    if (rc != 0)
+        return rc;
+    j->wish = (struct restore_selector){.kind = kind_of(j->o, &list),
+                                        .collection = "",
+                                        .shard = r->shard,
+                                        .node = node,
+                                        .snapshot = r->snapshot,
+                                        .at = r->at,
+                                        .now = time(NULL),
+                                        .frequency = r->location ? -1 : j->o->frequency};
+    if (j->wish.kind == KIND_STORAGE && !makes_file(j->o))
+        return wrong(
+            "a snapshot of the whole storage can be restored at Qdrant's start alone: write it with --to");
+    return restore_all(j, &list);
+}
+
+static int from_location(struct job *j)
+{
+    struct err e = {0};
+    struct restore r;
+    int64_t begin = clock_ms();
+    j->wish = (struct restore_selector){
+        .kind = KIND_COLLECTION, .collection = j->o->collections[0], .now = time(NULL)};
+    j->target = j->o->restore.rename ? j->o->restore.rename : j->wish.collection;
+    say_begin(j);
+    r = into(j, NULL);
+    enum restore_outcome outcome =
+        j->o->dry_run ? restore_look(&r, NULL, &j->report, &e)
+                      : restore_from(&r, j->o->restore.location, j->o->restore.checksum, &j->report, &e);
+    return say_end(j, NULL, outcome, &e, (double)(clock_ms() - begin) / 1000) ? 0 : EXIT_DEFECT;
+}
+
+static int run(struct job *j)
+{
+    int rc = j->o->restore.location && !j->s3 ? from_location(j) : choose_and_restore(j);
+    if (!j->array)
+        return rc;
+    if (rc == EXIT_SETTING)
+        return cJSON_Delete(j->array), rc;
+    int printed = cmd_print_json(j->array);
+    return rc ? rc : printed;
+}
+
+static int with_qdrant(struct job *j)
+{
+    struct qdrant_settings settings;
+    struct err e = {0};
+    if (config_files_apply(&e) != 0 || qdrant_settings_read(&settings, &e) != 0 ||
+        qdrant_ca_check(&settings, &e) != 0)
+        return wrong(e.text);
+    if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+        return cmd_complain("cannot start libcurl"), EXIT_DEFECT;
+    struct key *key = key_new(&settings, j->stop);
+    j->qdrant = key ? qdrant_new(&settings, key, j->stop) : NULL;
+    int rc = EXIT_DEFECT;
+    if (j->qdrant)
+        rc = run(j);
+    else
+        cmd_complain("no memory");
+    qdrant_free(j->qdrant);
+    key_free(key);
+    explicit_bzero(&settings, sizeof settings);
+    curl_global_cleanup();
+    return rc;
+}
+
+int cmd_restore(const struct options *o)
+{
+    struct job j = {.o = o};
+    int rc = check_use(o);
+    if (rc != 0)
+        return rc;
+    j.stop = cmd_catch_signals(false, NULL); /* a half upload goes with its connection */
+    if (from_s3(o) && (rc = s3_open(&j)) != 0)
+        return rc;
+    j.array = o->json ? cJSON_CreateArray() : NULL;
+    rc = makes_file(o) ? run(&j) : with_qdrant(&j);
+    restore_s3_free(j.s3);
+    if (j.s3)
+        curl_global_cleanup(); /* of s3_open */
+    return rc;
+}

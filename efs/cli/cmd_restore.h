@@ -1,0 +1,57 @@
+/* The parts of `qdrant-efs restore`: one collection (or shard, or the whole storage) at a time, and what is
+ * told about it, to a person or as JSON. */
+#ifndef EFS_CLI_CMD_RESTORE_H
+#define EFS_CLI_CMD_RESTORE_H
+#include "efs/cli/cli.h"
+#include "efs/restore/restore.h"
+#include "efs/restore/s3.h"
+
+struct job {
+    const struct options *o;
+    struct qdrant *qdrant; /* NULL: only a file is written */
+    const atomic_bool *stop;
+    struct restore_s3 *s3; /* NULL: from EFS */
+    char place[PATH_MAX];  /* where backups are looked for: the root on EFS, or s3://bucket */
+    struct cJSON *array;   /* with --json: all jobs */
+    /* of the one at hand: */
+    struct restore_selector wish;
+    const char *target;  /* collection in Qdrant */
+    bool renamed;        /* --collection gives a name that its key does not have */
+    bool unproven;       /* nothing said what its bytes have to be */
+    char file[PATH_MAX]; /* with --to */
+    char into[256];      /* with --swap: the collection that it was restored into */
+    struct restore_report report;
+    struct cJSON *json; /* its member of `array` */
+};
+/* Is it --from-s3, or --location s3://bucket/key? */
+bool from_s3(const struct options *o);
+/* Fill j->s3. 0, or an exit code after an error that it printed. */
+int s3_open(struct job *j);
+/* What passes the filters, read, as cmd_gather; for --location that object. *node is the one that is meant.
+ */
+int s3_gather(struct job *j, struct backup_list *list, const char **node);
+/* why_none of what is in the bucket. */
+struct filters;
+bool s3_why_none(struct job *j, const struct filters *w, struct err *e);
+/* Ask for the object of an entry, and for what its bytes have to be. The bar is told of what is read. */
+enum restore_outcome s3_look(struct job *j, struct backup *b, struct progress **bar, struct err *e);
+
+/* Nobody has named a collection: those that a restore of everything leaves out, as that of an empty disk
+ * does. */
+struct leaving;
+struct leaving *leaving_new(const struct job *j, const struct backup_list *list, const char *const *names,
+                            size_t n);
+void leaving_free(struct leaving *l); /* NULL is fine */
+/* Is the name number `i` left out? Then `why` says why. */
+bool leaving_is(const struct leaving *l, size_t i, char *why, size_t size);
+/* Tell of it. */
+void say_left_out(struct job *j, const char *why);
+
+/* Begin to tell of a job. */
+void say_begin(struct job *j);
+/* A backup that was passed over. */
+void say_skipped(struct backup *b, const char *why, void *job);
+/* How it ended; `b` NULL: there was none. Returns whether that is a success. */
+bool say_end(struct job *j, const struct backup *b, enum restore_outcome outcome, const struct err *e,
+             double seconds);
+#endif

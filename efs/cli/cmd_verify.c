@@ -1,0 +1,64 @@
+/* verify: read every byte, recompute every hash, name each defect; with --deep also what the tars hold. */
+#include "common/base/cleanup.h"
+#include "efs/cli/cli.h"
+#include "efs/verify/archive.h"
+#include <cjson/cJSON.h>
+#include <stdio.h>
+#include <string.h>
+
+static uint64_t total_of(const struct backup_list *list)
+{
+    uint64_t total = 0;
+    for (size_t i = 0; i < list->n; i++)
+        if (list->v[i].state == ENTRY_COMPLETE)
+            total += list->v[i].m.content.stored_size;
+    return total;
+}
+
+static void verify_all(const struct options *o, struct backup_list *list)
+{
+    struct progress *bar = progress_new(total_of(list));
+    struct copy_watch watch = {progress_bytes, bar};
+    for (size_t i = 0; i < list->n; i++) {
+        progress_name(bar, list->v[i].stem);
+        if (o->deep)
+            archive_verify(&list->v[i], &watch, NULL);
+        else
+            backup_verify(&list->v[i], &watch);
+    }
+    progress_end(bar);
+}
+
+/* The reason has a line for each defect. */
+static void complain(const struct backup *b)
+{
+    const char *line = b->reason ? b->reason : "";
+    do {
+        size_t n = strcspn(line, "\n");
+        cmd_complain("%s: %s/%s: %.*s", entry_state_text(b->state), b->dir, *b->data ? b->data : b->stem,
+                     (int)n, line);
+        line += n + (line[n] != 0);
+    } while (*line);
+}
+
+int cmd_verify(const struct options *o)
+{
+    cleanup_backup_list struct backup_list list = {0};
+    size_t bad = 0;
+    if (cmd_gather(o, &list) != 0)
+        return EXIT_DEFECT;
+    cmd_keep_node(o, &list);
+    verify_all(o, &list);
+    for (size_t i = 0; i < list.n; i++) {
+        const struct backup *b = &list.v[i];
+        if (b->state == ENTRY_COMPLETE)
+            continue;
+        bad++;
+        complain(b);
+    }
+    int rc = o->json ? cmd_print_list(&list)
+             : printf("%zu verified, %zu defective\n", list.n - bad, bad) > 0 && fflush(stdout) == 0
+                 ? 0
+                 : EXIT_DEFECT;
+    return bad > 0 || list.n == 0 ? EXIT_DEFECT : rc; /* nothing verified proves nothing */
+}

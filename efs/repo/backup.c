@@ -1,0 +1,446 @@
+/* Listing what is on EFS. A reader trusts only a manifest whose data is as long as it says: EFS
+ * replication keeps no order between files and ships parts of files. */
+#include "efs/repo/backup.h"
+#include "common/base/cleanup.h"
+#include "common/base/files.h"
+#include "common/base/string_list.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+const char *entry_state_text(enum entry_state s)
+{
+    static const char *const text[] = {"unread", "complete", "incomplete", "corrupt", "unreadable"};
+    return text[s];
+}
+
+void backup_list_free(struct backup_list *list)
+{
+    for (size_t i = 0; i < list->n; i++)
+        free(list->v[i].reason);
+    string_list_free(list->dirs, list->n_dirs);
+    free(list->v);
+    *list = (struct backup_list){0};
+}
+
+static struct backup *append(struct backup_list *list)
+{
+    if (list->n == list->size) {
+        size_t size = list->size ? list->size * 2 : 64;
+        struct backup *v = realloc(list->v, size * sizeof *v);
+        if (!v)
+            return NULL;
+        list->v = v;
+        list->size = size;
+    }
+    return memset(&list->v[list->n++], 0, sizeof(struct backup));
+}
+
+static const char *keep_dir(struct backup_list *list, const char *dir)
+{
+    return string_list_add(&list->dirs, &list->n_dirs, dir) ? list->dirs[list->n_dirs - 1] : NULL;
+}
+
+static bool ends(const char *name, const char *suffix, size_t *stem)
+{
+    size_t n = strlen(name), s = strlen(suffix);
+    *stem = n > s ? n - s : 0;
+    return n > s && strcmp(name + n - s, suffix) == 0;
+}
+
+static void mark(struct backup *b, enum entry_state state, const char *reason)
+{
+    b->state = state;
+    free(b->reason);
+    b->reason = reason ? strdup(reason) : NULL; /* without memory the state must do */
+}
+
+static int path_of(const struct backup *b, const char *name, const char *suffix, char path[PATH_MAX],
+                   struct err *e)
+{
+    char full[NAME_MAX + 32];
+    (void)snprintf(full, sizeof full, "%s%s", name, suffix);
+    return files_join(path, PATH_MAX, b->dir, full, e);
+}
+
+static int look_at_data(struct backup *b, struct err *e)
+{
+    char path[PATH_MAX];
+    struct stat st;
+    if (path_of(b, b->data, "", path, e) != 0)
+        return -1;
+    if (stat(path, &st) != 0) {
+        if (errno != ENOENT)
+            return err_set(e, errno, "cannot look at", path, NULL);
+        mark(b, ENTRY_INCOMPLETE, "data is not there");
+    } else if (!S_ISREG(st.st_mode)) {
+        mark(b, ENTRY_CORRUPT, "data is not a file");
+    } else if ((uint64_t)st.st_size < b->m.content.stored_size) {
+        mark(b, ENTRY_INCOMPLETE, "data is shorter than the manifest says");
+    } else if ((uint64_t)st.st_size > b->m.content.stored_size) {
+        mark(b, ENTRY_CORRUPT, "data is longer than the manifest says");
+    } else {
+        mark(b, ENTRY_COMPLETE, NULL);
+    }
+    return 0;
+}
+
+/* A manifest that speaks of another place, or of another backup's data, must not make anyone delete that. */
+static bool belongs(const struct backup *b, const struct manifest *m)
+{
+    char stored[NAME_STORED], data[NAME_STORED + 16], folder[NAME_MAX * 2 + 2] = "/";
+    name_stored(m->source.stem, stored);
+    (void)snprintf(data, sizeof data, "%s.snapshot", stored);
+    size_t n = strlen(data), dir = strlen(b->dir);
+    if (!name_folder(&m->source, folder + 1, sizeof folder - 1) || dir < strlen(folder))
+        return false;
+    return m->frequency == b->frequency && strcmp(stored, b->stem) == 0 && strncmp(m->data, data, n) == 0 &&
+           (!m->data[n] || strcmp(m->data + n, ".zst") == 0) &&
+           strcmp(b->dir + dir - strlen(folder), folder) == 0;
+}
+
+int backup_load(struct backup *b, struct err *e)
+{
+    char path[PATH_MAX];
+    struct err why = {0};
+    struct stat st;
+    struct manifest m;
+    if (b->state != ENTRY_UNREAD)
+        return 0;
+    if (path_of(b, b->stem, ".json", path, e) != 0)
+        return -1;
+    if (manifest_load(path, &m, &why) != 0) {
+        if (why.code == ENOENT) {
+            b->has_manifest = false;
+            return mark(b, ENTRY_INCOMPLETE, "no manifest yet"), 0;
+        }
+        b->has_manifest = true;
+        if (why.code != 0 && why.code != EFBIG && why.code != EINVAL && why.code != EBADMSG)
+            return e ? (*e = why, -1) : -1;
+        /* Cut short: on a replica it may still be on its way. */
+        return mark(b, why.code == EBADMSG ? ENTRY_INCOMPLETE : ENTRY_CORRUPT, why.text), 0;
+    }
+    b->has_manifest = true;
+    b->written = stat(path, &st) == 0 ? st.st_mtime : 0;
+    if (!belongs(b, &m))
+        return mark(b, ENTRY_CORRUPT, "the manifest is of another backup"), 0;
+    b->m = m;
+    memcpy(b->data, m.data, sizeof b->data);
+    return look_at_data(b, e);
+}
+
+bool stamp_is(const struct stamp *s, const struct stat *st)
+{
+    return s->ino == st->st_ino && s->size == st->st_size && s->mtime.tv_sec == st->st_mtim.tv_sec &&
+           s->mtime.tv_nsec == st->st_mtim.tv_nsec;
+}
+
+bool backup_broken(const struct backup *b)
+{
+    return b->state == ENTRY_CORRUPT || b->state == ENTRY_UNREADABLE ||
+           (b->has_manifest && !b->m.content.sha256[0]);
+}
+
+void backup_items(const struct backup_list *list, struct frequency_item *items)
+{
+    for (size_t i = 0; i < list->n; i++) {
+        const struct backup *b = &list->v[i];
+        items[i] = (struct frequency_item){.frequency = b->frequency,
+                                           .slot = b->m.slot,
+                                           .good = b->state == ENTRY_COMPLETE ||
+                                                   (b->state == ENTRY_UNREAD && b->has_manifest),
+                                           .future = b->written && b->m.slot > b->written + BACKUP_AHEAD};
+    }
+}
+
+static struct backup *seen(struct backup_list *list, size_t from, const char *stem)
+{
+    for (size_t i = list->n; i > from; i--) /* the files of one backup often come together */
+        if (strcmp(list->v[i - 1].stem, stem) == 0)
+            return &list->v[i - 1];
+    return NULL;
+}
+
+/* What folder and name tell before the manifest is read. */
+static void name_tells(struct backup *b, const char *folder)
+{
+    char rel[NAME_MAX * 2 + 32], first[NAME_MAX + 1];
+    (void)snprintf(rel, sizeof rel, "x/%s.snapshot", b->stem);
+    if (name_source(rel, &b->m.source) == NAME_SOURCE && b->m.source.taken)
+        b->m.slot = frequency_slot(b->m.source.taken);
+    name_from_stored(b->stem, b->m.source.stem);
+    (void)snprintf(first, sizeof first, "%.*s", (int)strcspn(folder, "/"), folder);
+    if (!name_unescape(first, b->m.source.collection, sizeof b->m.source.collection))
+        (void)snprintf(b->m.source.collection, sizeof b->m.source.collection, "%s", first);
+    if (name_is_storage(folder)) {
+        b->m.source.kind = KIND_STORAGE;
+        b->m.source.collection[0] = 0;
+    } else if (strchr(folder, '/')) {
+        b->m.source.kind = KIND_SHARD;
+        b->m.source.peer[0] = 0;
+    }
+}
+
+/* "{data}.s3" is the receipt of a second target for that data; `name` becomes that of the data. */
+static bool cut_receipt(char *name)
+{
+    size_t n = 0;
+    if (!ends(name, ".s3", &n))
+        return false;
+    name[n] = 0;
+    return true;
+}
+
+static int add_name(struct backup_list *list, size_t from, enum frequency t, const char *dir,
+                    const char *folder, const char *file, struct err *e)
+{
+    size_t n = 0;
+    char name[NAME_MAX + 1];
+    (void)snprintf(name, sizeof name, "%s", file);
+    bool receipt = cut_receipt(name), manifest = !receipt && ends(name, ".json", &n);
+    if (name[0] == '.' || (!manifest && !ends(name, ".snapshot.zst", &n) && !ends(name, ".snapshot", &n)))
+        return 0;
+    char stem[NAME_MAX + 1];
+    (void)snprintf(stem, sizeof stem, "%.*s", (int)n, name);
+    struct backup *b = seen(list, from, stem);
+    if (!b) {
+        b = append(list);
+        if (!b)
+            return err_set(e, ENOMEM, "cannot list", dir, NULL);
+        b->frequency = t;
+        b->dir = dir;
+        memcpy(b->stem, stem, n + 1);
+        name_tells(b, folder);
+    }
+    if (manifest)
+        b->has_manifest = true;
+    else if (receipt)
+        b->has_receipt = true;
+    else
+        (void)snprintf(b->data, sizeof b->data, "%s", name);
+    return 0;
+}
+
+static int list_tier(const char *base, const char *folder, enum frequency t, struct backup_list *list,
+                     struct err *e)
+{
+    char rel[NAME_MAX * 2 + 32], dir[PATH_MAX];
+    (void)snprintf(rel, sizeof rel, "%s/%s", frequency_text(t), folder);
+    if (files_join(dir, sizeof dir, base, rel, e) != 0)
+        return -1;
+    files_refresh(base, rel);
+    cleanup_dir DIR *d = opendir(dir);
+    if (!d)
+        return errno == ENOENT ? 0 : err_set(e, errno, "cannot list", dir, "check who owns it");
+    const char *kept = keep_dir(list, dir);
+    if (!kept)
+        return err_set(e, ENOMEM, "cannot list", dir, NULL);
+    size_t from = list->n;
+    for (;;) {
+        errno = 0;
+        struct dirent *de = readdir(d);
+        if (!de)
+            return errno ? err_set(e, errno, "cannot list", dir, NULL) : 0;
+        if (add_name(list, from, t, kept, folder, de->d_name, e) != 0)
+            return -1;
+    }
+}
+
+static int by_slot(const void *a, const void *b)
+{
+    const struct backup *x = a, *y = b;
+    if (x->m.slot != y->m.slot)
+        return x->m.slot < y->m.slot ? -1 : 1;
+    int c = strcmp(x->stem, y->stem);
+    return c ? c : (int)x->frequency - (int)y->frequency;
+}
+
+/* A receipt alone, which somebody left when he moved the rest away, is no backup. */
+static void drop_lone_receipts(struct backup_list *list, size_t from)
+{
+    size_t kept = from;
+    for (size_t i = from; i < list->n; i++)
+        if (list->v[i].has_manifest || list->v[i].data[0])
+            list->v[kept++] = list->v[i];
+    list->n = kept;
+}
+
+/* 0 to go on without what `why` says; with `faults` NULL, or without memory, -1 with `e`. */
+static int fault(const struct backup_faults *faults, const struct err *why, struct err *e)
+{
+    if (faults && why->code != ENOMEM) {
+        faults->tell(why, faults->arg);
+        return 0;
+    }
+    if (e)
+        *e = *why;
+    return -1;
+}
+
+int backup_read(struct backup *b, struct err *e)
+{
+    struct err why = {0};
+    if (backup_load(b, &why) == 0)
+        return 0;
+    if (why.code == ENOMEM)
+        return fault(NULL, &why, e);
+    mark(b, ENTRY_UNREADABLE, why.text);
+    return 0;
+}
+
+static int list_folder(const char *base, const char *folder, const struct backup_faults *faults,
+                       struct backup_list *list, struct err *e)
+{
+    size_t from = list->n;
+    struct err why = {0};
+    for (int t = 0; t < FREQUENCY_COUNT; t++)
+        if (list_tier(base, folder, (enum frequency)t, list, &why) != 0 && fault(faults, &why, e) != 0)
+            return -1;
+    drop_lone_receipts(list, from);
+    for (size_t i = from; i < list->n; i++)
+        if (!list->v[i].m.slot && (faults ? backup_read : backup_load)(&list->v[i], e) != 0)
+            return -1;
+    if (list->n > from)
+        qsort(list->v + from, list->n - from, sizeof *list->v, by_slot);
+    return 0;
+}
+
+int backup_list_folder(const char *base, const char *folder, struct backup_list *list, struct err *e)
+{
+    return list_folder(base, folder, NULL, list, e);
+}
+
+int backup_list_found(const char *base, const char *folder, const struct backup_faults *faults,
+                      struct backup_list *list, struct err *e)
+{
+    return list_folder(base, folder, faults, list, e);
+}
+
+static int add_folder(char ***v, size_t *n, const char *name, struct err *e)
+{
+    return string_list_add(v, n, name) ? 0 : err_set(e, ENOMEM, "cannot list folders", NULL, NULL);
+}
+
+static int cannot_list(const char *dir, const struct backup_faults *faults, struct err *e)
+{
+    struct err why = {0};
+    (void)err_set(&why, errno, "cannot list", dir, "check who owns it");
+    return fault(faults, &why, e);
+}
+
+/* Folders of `dir`, and of each the shard folders inside. */
+static int walk(const char *dir, const char *prefix, const struct backup_faults *faults, char ***v, size_t *n,
+                struct err *e)
+{
+    files_refresh(dir, ".");
+    cleanup_dir DIR *d = opendir(dir);
+    if (!d)
+        return errno == ENOENT || errno == ENOTDIR ? 0 : cannot_list(dir, faults, e);
+    for (;;) {
+        char name[NAME_MAX * 2 + 8], sub[PATH_MAX];
+        struct stat st;
+        errno = 0;
+        struct dirent *de = readdir(d);
+        if (!de)
+            return errno ? cannot_list(dir, faults, e) : 0;
+        if (de->d_name[0] == '.' || (prefix && !name_is_shard(de->d_name)))
+            continue;
+        if (files_join(sub, sizeof sub, dir, de->d_name, e) != 0)
+            return -1;
+        /* A listing without attributes is cheap on EFS; a type that it gives spares a round trip. */
+        if (de->d_type != DT_DIR && (de->d_type != DT_UNKNOWN || stat(sub, &st) != 0 || !S_ISDIR(st.st_mode)))
+            continue;
+        (void)snprintf(name, sizeof name, "%s%s%s", prefix ? prefix : "", prefix ? "/" : "", de->d_name);
+        if (add_folder(v, n, name, e) != 0 || (!prefix && walk(sub, de->d_name, faults, v, n, e) != 0))
+            return -1;
+    }
+}
+
+static int by_name(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+
+/* The same folder is there in each tier. */
+static void sort_unique(char **v, size_t *n)
+{
+    size_t kept = 0;
+    if (*n > 0)
+        qsort(v, *n, sizeof *v, by_name);
+    for (size_t i = 0; i < *n; i++) {
+        if (kept > 0 && strcmp(v[kept - 1], v[i]) == 0)
+            free(v[i]);
+        else
+            v[kept++] = v[i];
+    }
+    *n = kept;
+}
+
+int backup_folders(const char *base, char ***folders, size_t *n, struct err *e)
+{
+    return backup_folders_found(base, NULL, folders, n, e);
+}
+
+int backup_folders_found(const char *base, const struct backup_faults *faults, char ***folders, size_t *n,
+                         struct err *e)
+{
+    *folders = NULL;
+    *n = 0;
+    files_refresh(base, ".");
+    for (int t = 0; t < FREQUENCY_COUNT; t++) {
+        char dir[PATH_MAX];
+        if (files_join(dir, sizeof dir, base, frequency_text((enum frequency)t), e) != 0 ||
+            walk(dir, NULL, faults, folders, n, e) != 0) {
+            backup_folders_free(*folders, *n);
+            *folders = NULL;
+            *n = 0;
+            return -1;
+        }
+    }
+    sort_unique(*folders, n);
+    return 0;
+}
+
+void backup_folders_free(char **folders, size_t n) { string_list_free(folders, n); }
+
+enum entry_state backup_sums(const struct backup *b, struct err *e)
+{
+    char path[PATH_MAX], want[NAME_MAX * 2 + 80];
+    struct err why = {0};
+    cleanup_free char *line =
+        path_of(b, b->data, ".sha256", path, &why) == 0 ? files_get(path, 4096, &why) : NULL;
+    if (line && name_sum_line(b->m.content.stored_sha256, b->data, want, sizeof want) &&
+        strcmp(line, want) == 0)
+        return ENTRY_COMPLETE;
+    if (line)
+        (void)err_set(&why, 0, "the .sha256 file differs from the manifest", NULL, NULL);
+    if (e)
+        *e = why;
+    return why.code == ENOENT ? ENTRY_INCOMPLETE : ENTRY_CORRUPT;
+}
+
+void backup_verify(struct backup *b, const struct copy_watch *watch)
+{
+    char path[PATH_MAX];
+    struct copy_result r;
+    struct err e = {0};
+    if (b->state == ENTRY_UNREAD && backup_load(b, &e) != 0)
+        return mark(b, ENTRY_CORRUPT, e.text);
+    if (b->state != ENTRY_COMPLETE)
+        return;
+    if (path_of(b, b->data, "", path, &e) != 0)
+        return mark(b, ENTRY_CORRUPT, e.text);
+    cleanup_close int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        (void)err_set(&e, errno, "cannot open", path, NULL);
+        return mark(b, ENTRY_CORRUPT, e.text);
+    }
+    if (copy_check(fd, path, -1, strcmp(b->m.codec, "none") != 0, b->m.content.size, watch, &r, &e) != 0)
+        return mark(b, ENTRY_CORRUPT, e.text);
+    if (strcmp(r.stored_sha256, b->m.content.stored_sha256) != 0)
+        return mark(b, ENTRY_CORRUPT, "stored bytes differ from the manifest's SHA-256");
+    if (r.size != b->m.content.size || strcmp(r.sha256, b->m.content.sha256) != 0)
+        return mark(b, ENTRY_CORRUPT, "the snapshot inside differs from the manifest's SHA-256");
+    enum entry_state sums = backup_sums(b, &e);
+    if (sums != ENTRY_COMPLETE)
+        mark(b, sums, e.text);
+}

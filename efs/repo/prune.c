@@ -1,0 +1,166 @@
+/* Pruning: never the last good one, manifest first, then the data. */
+#include "common/base/cleanup.h"
+#include "common/base/files.h"
+#include "efs/repo/remove.h"
+#include "efs/repo/backup.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum {
+    RESTARTED = 600,   /* a live writer of this host has touched its file in that time */
+    ABANDONED = 86400, /* a writer that has not touched its file for a day is gone */
+};
+
+static int refuse_broken(const struct backup *b, struct err *e)
+{
+    char where[PATH_MAX + NAME_MAX];
+    if (b->state == ENTRY_UNREAD || !backup_broken(b))
+        return 0;
+    (void)snprintf(where, sizeof where, "%s/%s (%s)", b->dir, b->stem, b->reason ? b->reason : "no memory");
+    return err_set(e, 0, "corrupt backup", where, "nothing is pruned in this folder until it is moved away");
+}
+
+static int load(struct backup *b, bool *changed, struct err *e)
+{
+    if (b->state != ENTRY_UNREAD)
+        return 0;
+    *changed = true;
+    return backup_load(b, e);
+}
+
+/* Decide by name, then read just what the decision rests on: those to go, and the newest of each tier and
+ * node that are to stay in their place. What that shows may change the decision: repeat until nothing is new.
+ */
+static int decide(struct backup_list *list, const struct retention *r, struct frequency_item *items,
+                  struct err *e)
+{
+    for (bool changed = true; changed;) {
+        changed = false;
+        backup_items(list, items);
+        if (backup_nodes(list, NULL, items, &changed, e) != 0)
+            return -1;
+        for (size_t i = 0; i < list->n; i++)
+            if (refuse_broken(&list->v[i], e) != 0)
+                return -1;
+        if (changed)
+            continue; /* what was read may have other times than its name */
+        retention_select(r, items, list->n);
+        for (size_t i = 0; i < list->n; i++)
+            if ((items[i].drop || items[i].newest) && load(&list->v[i], &changed, e) != 0)
+                return -1;
+    }
+    return 0;
+}
+
+/* The clock of EFS's server, by which files have their times: ours may run ahead, and another task's file,
+ * which it has just begun, would look abandoned. */
+struct clock {
+    bool known, ask; /* nothing is written to ask it in a dry run */
+    time_t now;
+};
+
+static bool older(const struct stat *st, time_t limit, const char *dir, struct clock *c)
+{
+    struct err ignored;
+    time_t now = time(NULL);
+    if (now - st->st_mtime <= limit)
+        return false;
+    if (c->ask && !c->known)
+        c->known = files_server_time(dir, &c->now, &ignored) == 0;
+    return c->known ? c->now - st->st_mtime > limit : !c->ask;
+}
+
+/* Data without a manifest: it may be another task's, about to be finished, or have lost its manifest on the
+ * way to a second Region. It goes after a day, if a newer good backup is there. */
+static bool leftover(const struct backup *b, const struct frequency_item *own,
+                     const struct frequency_item *items, size_t n, struct clock *c)
+{
+    char path[PATH_MAX];
+    struct stat st;
+    size_t i = 0;
+    if (b->state != ENTRY_INCOMPLETE || b->has_manifest || !*b->data)
+        return false;
+    while (i < n && !(items[i].newest && items[i].frequency == own->frequency && items[i].node == own->node))
+        i++;
+    return i < n && items[i].slot > b->m.slot && files_join(path, sizeof path, b->dir, b->data, NULL) == 0 &&
+           stat(path, &st) == 0 && older(&st, ABANDONED, b->dir, c);
+}
+
+static int load_without_manifest(struct backup_list *list, struct err *e)
+{
+    for (size_t i = 0; i < list->n; i++)
+        if (!list->v[i].has_manifest && backup_load(&list->v[i], e) != 0)
+            return -1;
+    return 0;
+}
+
+static bool abandoned(int dirfd, const char *dir, const char *name, struct clock *c)
+{
+    struct stat st;
+    if (files_partial_orphan(name))
+        return true;
+    time_t limit = files_partial_before_restart(name) ? RESTARTED : ABANDONED;
+    return fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && older(&st, limit, dir, c);
+}
+
+/* The receipt of a second target whose backup was pruned or moved away. */
+static bool lone_receipt(int dirfd, const char *dir, const char *name, struct clock *c)
+{
+    char data[NAME_MAX + 1];
+    struct stat st;
+    size_t n = strlen(name);
+    if (n < 4 || strcmp(name + n - 3, ".s3") != 0 || name[0] == '.')
+        return false;
+    (void)snprintf(data, sizeof data, "%.*s", (int)(n - 3), name);
+    return fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && older(&st, ABANDONED, dir, c) &&
+           fstatat(dirfd, data, &st, AT_SYMLINK_NOFOLLOW) != 0 && errno == ENOENT;
+}
+
+static int sweep(const char *base, const char *folder, enum frequency t, struct clock *c, struct err *e)
+{
+    char rel[NAME_MAX * 2 + 32], dir[PATH_MAX];
+    (void)snprintf(rel, sizeof rel, "%s/%s", frequency_text(t), folder);
+    if (files_join(dir, sizeof dir, base, rel, e) != 0)
+        return -1;
+    cleanup_dir DIR *d = opendir(dir);
+    if (!d)
+        return errno == ENOENT ? 0 : err_set(e, errno, "cannot list", dir, NULL);
+    for (struct dirent *de; (de = readdir(d));) {
+        bool partial = strncmp(de->d_name, FILES_PARTIAL, strlen(FILES_PARTIAL)) == 0;
+        if ((partial ? abandoned(dirfd(d), dir, de->d_name, c)
+                     : lone_receipt(dirfd(d), dir, de->d_name, c)) &&
+            remove_file(dir, de->d_name, "", e) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+int backup_prune(const char *base, const char *folder, const struct prune *p, struct err *e)
+{
+    cleanup_backup_list struct backup_list list = {0};
+    struct clock clock = {.ask = !p->dry_run};
+    for (int t = 0; !p->dry_run && t < FREQUENCY_COUNT; t++)
+        if (sweep(base, folder, (enum frequency)t, &clock, e) != 0)
+            return -1;
+    if (backup_list_folder(base, folder, &list, e) != 0 || load_without_manifest(&list, e) != 0)
+        return -1;
+    cleanup_free struct frequency_item *items = calloc(list.n + 1, sizeof *items);
+    if (!items)
+        return err_set(e, ENOMEM, "cannot prune", base, NULL);
+    if (decide(&list, p->retention, items, e) != 0)
+        return -1;
+    for (size_t i = 0; i < list.n; i++) {
+        const struct backup *b = &list.v[i];
+        if (!(b->has_manifest ? items[i].drop : leftover(b, &items[i], items, list.n, &clock)) ||
+            (p->may && !p->may(b, p->arg)))
+            continue;
+        if (!p->dry_run && remove_backup(b, e) != 0)
+            return -1;
+        if (p->gone)
+            p->gone(b, p->arg);
+    }
+    return 0;
+}

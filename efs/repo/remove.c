@@ -1,0 +1,28 @@
+#include "efs/repo/remove.h"
+#include "common/base/files.h"
+#include <errno.h>
+#include <stdio.h>
+#include <unistd.h>
+
+int remove_file(const char *dir, const char *name, const char *suffix, struct err *e)
+{
+    char full[NAME_MAX + 32], path[PATH_MAX];
+    (void)snprintf(full, sizeof full, "%s%s", name, suffix);
+    if (files_join(path, sizeof path, dir, full, e) != 0)
+        return -1;
+    /* ENOENT: done already, maybe by our own retried RPC (no reply cache on EFS). */
+    if (unlink(path) != 0 && errno != ENOENT)
+        return err_set(e, errno, "cannot delete", path, "check who may write to EFS");
+    return 0;
+}
+
+int remove_backup(const struct backup *b, struct err *e)
+{
+    if (remove_file(b->dir, b->stem, ".json", e) != 0 || files_sync_dir(b->dir, e) != 0)
+        return -1;
+    return *b->data && (remove_file(b->dir, b->data, ".s3", e) != 0 ||
+                        remove_file(b->dir, b->data, ".sha256", e) != 0 ||
+                        remove_file(b->dir, b->data, "", e) != 0)
+               ? -1
+               : 0;
+}

@@ -1,0 +1,9 @@
+/* Deleting one backup: its manifest first, which makes it no backup, then the rest. */
+#ifndef EFS_REPO_REMOVE_H
+#define EFS_REPO_REMOVE_H
+#include "efs/repo/backup.h"
+/* One that is half gone is deleted as well. */
+int remove_backup(const struct backup *b, struct err *e);
+/* {dir}/{name}{suffix}; none there is no error. */
+int remove_file(const char *dir, const char *name, const char *suffix, struct err *e);
+#endif

@@ -1,0 +1,33 @@
+/* Settings: from the environment, or from flags of the same names (EFS_ROOT is --efs-root), checked as a
+ * whole before anything starts. */
+#ifndef EFS_REPO_SETTINGS_H
+#define EFS_REPO_SETTINGS_H
+#include "common/config.h"
+#include "common/base/err.h"
+#include "common/log.h"
+#include "efs/repo/retention.h"
+#include <limits.h>
+#include <stdio.h>
+struct settings {
+    char efs_root[PATH_MAX];      /* EFS_ROOT without a trailing slash, may be empty */
+    bool allow_local;             /* EFS_ALLOW_LOCAL: it may be on a local disk */
+    char tier[72], cpu_arch[72];  /* TIER, CPU_ARCH */
+    char base[PATH_MAX];          /* {EFS_ROOT}/{TIER}-{CPU_ARCH} */
+    char snapshots_dir[PATH_MAX]; /* SNAPSHOTS_DIR without a trailing slash */
+    char node[128];               /* NODE_NAME: a name that outlives the task; may be empty */
+    struct retention retention;
+    int level, threads;  /* COMPRESSION, COMPRESSION_THREADS */
+    unsigned local_keep; /* LOCAL_KEEP */
+    char written_by[128];
+    enum log_level log_level;
+    bool log_text;
+};
+/* Is `flag` ("--efs-root", "--efs-root=/efs") one of ours? Then puts its value, `next` when there is no '=',
+ * into the environment, and *took_next says whether `next` was used. -1: ours, but without a value. 0: not
+ * ours. Secrets have no flag, since everyone can read a process's arguments. */
+int settings_flag(const char *flag, const char *next, bool *took_next);
+/* The table for `--help`. */
+void settings_help(FILE *to);
+/* On a wrong value -1: `e` names the variable, the value (never a secret) and what is allowed. */
+int settings_read(struct settings *s, struct err *e);
+#endif

@@ -1,0 +1,145 @@
+#include "qdrant/cluster.h"
+#include "common/json.h"
+#include <stdio.h>
+#include <string.h>
+
+enum { FAILURES_MIN = 5 };
+
+bool cluster_is_active(const char *state)
+{
+    return strcmp(state, "Active") == 0 || strcmp(state, "Listener") == 0 ||
+           strcmp(state, "ReshardingScaleDown") == 0;
+}
+
+static bool has_shard(const cJSON *list, double id)
+{
+    const cJSON *s;
+    cJSON_ArrayForEach(s, list)
+    {
+        double other = cJSON_GetNumberValue(json_member(s, "shard_id"));
+        if (!(other < id) && !(other > id))
+            return true;
+    }
+    return false;
+}
+
+static void add_local(struct cluster_shards *out, const cJSON *shard)
+{
+    const cJSON *points = json_member(shard, "points_count");
+    const char *state = json_text(shard, "state");
+    out->local++;
+    if (!cJSON_IsNumber(points))
+        out->points = -1;
+    else if (out->points >= 0)
+        out->points += (int64_t)points->valuedouble;
+    if (!cluster_is_active(state) && !out->trouble[0])
+        (void)snprintf(out->trouble, sizeof out->trouble, "the replica of shard %.0f on this node is %.30s",
+                       cJSON_GetNumberValue(json_member(shard, "shard_id")),
+                       *state ? state : "in no known state");
+}
+
+static cJSON *ask(struct qdrant *q, const char *collection, struct err *e)
+{
+    struct qdrant_ask what = {.method = "GET", .collection = collection, .path = "/cluster"};
+    return qdrant_ask(q, &what, e);
+}
+
+static int odd(const char *what, struct err *e)
+{
+    (void)err_set(e, 0, "Qdrant's answer has another shape than that of 1.18:", what, NULL);
+    e->code = QDRANT_GARBLED;
+    return -1;
+}
+
+int cluster_shards(struct qdrant *q, const char *collection, struct cluster_shards *out, struct err *e)
+{
+    *out = (struct cluster_shards){0};
+    cleanup_json cJSON *whole = ask(q, collection, e);
+    const cJSON *result = json_member(whole, "result"), *local = json_member(result, "local_shards"),
+                *remote = json_member(result, "remote_shards"), *s;
+    if (!whole)
+        return -1;
+    if (!cJSON_IsArray(local) || !cJSON_IsArray(remote))
+        return odd("GET /collections/{collection}/cluster", e);
+    cJSON_ArrayForEach(s, local) { add_local(out, s); }
+    for (s = remote->child; s; s = s->next) {
+        double id = cJSON_GetNumberValue(json_member(s, "shard_id"));
+        bool seen = has_shard(local, id);
+        for (const cJSON *t = remote->child; t != s && !seen; t = t->next) {
+            double other = cJSON_GetNumberValue(json_member(t, "shard_id"));
+            seen = !(other < id) && !(other > id);
+        }
+        out->elsewhere += !seen;
+    }
+    return 0;
+}
+
+int cluster_shard_points(struct qdrant *q, const char *collection, const char *shard, int64_t *out,
+                         struct err *e)
+{
+    char id[32];
+    *out = -1;
+    cleanup_json cJSON *whole = ask(q, collection, e);
+    const cJSON *s;
+    if (!whole)
+        return -1;
+    cJSON_ArrayForEach(s, json_member(json_member(whole, "result"), "local_shards"))
+    {
+        const cJSON *points = json_member(s, "points_count");
+        (void)snprintf(id, sizeof id, "%.0f", cJSON_GetNumberValue(json_member(s, "shard_id")));
+        if (strcmp(id, shard) == 0 && cJSON_IsNumber(points))
+            *out = (int64_t)points->valuedouble;
+    }
+    return 0;
+}
+
+static const char *id_of(const cJSON *result, const char *uri)
+{
+    const cJSON *p;
+    cJSON_ArrayForEach(p, json_member(result, "peers"))
+    {
+        if (strcmp(json_text(p, "uri"), uri) == 0)
+            return p->string;
+    }
+    return NULL;
+}
+
+/* One message that got lost is no dead peer; the entry goes away with the first that arrives
+ * (consensus_manager.rs). */
+static void add_failures(struct cluster_state *out, const cJSON *result)
+{
+    const cJSON *f;
+    size_t n = 0;
+    cJSON_ArrayForEach(f, json_member(result, "message_send_failures"))
+    {
+        const char *id = id_of(result, f->string);
+        if (!id || !(cJSON_GetNumberValue(json_member(f, "count")) >= FAILURES_MIN))
+            continue; /* of a peer that was removed, or too few */
+        if (out->unreachable++ < 3 && n < sizeof out->peers)
+            n += (size_t)snprintf(out->peers + n, sizeof out->peers - n, "%s%.24s (%.80s, last tried %.20s)",
+                                  n ? ", " : "", id, f->string, json_text(f, "latest_error_timestamp"));
+    }
+}
+
+int cluster_state(struct qdrant *q, struct cluster_state *out, struct err *e)
+{
+    struct qdrant_ask what = {.method = "GET", .path = "/cluster"};
+    *out = (struct cluster_state){0};
+    cleanup_json cJSON *whole = qdrant_ask(q, &what, e);
+    const cJSON *result = json_member(whole, "result"),
+                *thread = json_member(result, "consensus_thread_status"),
+                *peer = json_member(result, "peer_id");
+    if (!whole)
+        return -1;
+    out->enabled = strcmp(json_text(result, "status"), "enabled") == 0;
+    if (!out->enabled)
+        return 0;
+    if (cJSON_IsNumber(peer))
+        (void)snprintf(out->peer_id, sizeof out->peer_id, "%.0f", peer->valuedouble);
+    const char *status = json_text(thread, "consensus_thread_status");
+    if (*status && strcmp(status, "working") != 0)
+        (void)snprintf(out->consensus, sizeof out->consensus, "%.30s%s%.200s", status,
+                       *json_text(thread, "err") ? ": " : "", json_text(thread, "err"));
+    add_failures(out, result);
+    return 0;
+}

@@ -1,0 +1,31 @@
+/* What Qdrant tells of a cluster (1.18.2): which shards of a collection this node has, and how the cluster
+ * is.
+ */
+#ifndef QDRANT_CLUSTER_H
+#define QDRANT_CLUSTER_H
+#include "qdrant/client.h"
+
+struct cluster_shards { /* of one collection */
+    unsigned local;     /* on this node ... */
+    unsigned elsewhere; /* ... and on other nodes alone, so that no snapshot of this node has them */
+    int64_t points;     /* of the local ones; -1: it does not tell */
+    char trouble[200];  /* the first local replica that is no backup of its shard, or empty */
+};
+/* QDRANT_MISSING: there is no such collection, or this Qdrant does not tell. */
+int cluster_shards(struct qdrant *q, const char *collection, struct cluster_shards *out, struct err *e);
+/* Points of one shard on this node, -1 when it does not tell. */
+int cluster_shard_points(struct qdrant *q, const char *collection, const char *shard, int64_t *out,
+                         struct err *e);
+/* Is a replica in this state a backup of its shard? Active and Listener are, and ReshardingScaleDown, which
+ * Qdrant takes for active; any other lacks points, or may (replica_set_state.rs). */
+bool cluster_is_active(const char *state);
+
+struct cluster_state {
+    bool enabled;
+    char peer_id[24];
+    char consensus[300];  /* why consensus has stopped on this node; empty: it works */
+    unsigned unreachable; /* peers that this node's last message did not reach */
+    char peers[400];      /* the first of these, each with its id, address, and since when */
+};
+int cluster_state(struct qdrant *q, struct cluster_state *out, struct err *e);
+#endif

@@ -1,0 +1,27 @@
+/* Is a snapshot a backup of its collection? Of one that Qdrant has made (its checksum says so) the replicas
+ * on this node must be Active: one taken in the middle of a transfer looks whole and is not. Whatever else
+ * lies in the folder may be anything, also a snapshot of another collection that Qdrant refused: it is read
+ * to the last byte, and its shape must be that of the collection that Qdrant has now. And what was forgotten
+ * (qdrant-efs forget) is not made again. Reads the local file; asks Qdrant and EFS, and may hang with EFS. */
+#ifndef REPLICATOR_PUBLISH_PROOF_H
+#define REPLICATOR_PUBLISH_PROOF_H
+#include "efs/repo/backup.h"
+#include "replicator/core/context.h"
+
+struct proof {
+    struct context *context;
+    const char *path;
+    bool made; /* by Qdrant: its checksum is there */
+    const atomic_bool *stop;
+};
+/* PUBLISHED: it is one. REFUSED, WAITS (Qdrant cannot be asked), NOTHING (no shard of it is on this node, or
+ * it was forgotten), VANISHED or FAILED with `e`. Sets m->points and m->points_of_node as far as the file
+ * tells.
+ */
+enum publish_outcome proof_of(const struct proof *p, struct manifest *m, struct err *e);
+/* Was it forgotten? False as well when that cannot be read, which is said. */
+bool proof_forgotten(const struct context *x, const struct manifest *m, struct err *e);
+/* For the manifest: how many points it holds, as Qdrant counts them now; -1 where nobody can say. An upload's
+ * are not asked for: they are not what Qdrant has. */
+void proof_count(const struct context *x, struct manifest *m);
+#endif

@@ -1,0 +1,175 @@
+"""The page's hands, as somebody tired has them: blocks are pasted into a shell that goes on after an error, whose `aws` prints tables, whose
+keys run out while something takes its hour, and who pastes a block again. Only AWS is there, and slow; the nodes are in test_runbook."""
+import collections
+import os
+import pathlib
+import subprocess
+import sys
+import types
+
+import pytest
+from runbook_aws import Account
+from runbook_cli import Cli
+from runbook_page import blocks
+from runbook_scenes import FIRST, NETWORK, SECOND, SLEEP, STACK, Scene
+
+ALWAYS = "".join(b.text for b in blocks() if b.what == "always")
+BACK = f"{STACK}-back"
+
+
+class Hands:
+    def __init__(self, tmp):
+        self.aws, self.tmp, self.failing = Account(None), tmp, ""
+        for name, text in {"sleep": SLEEP, **{n: f'#!/bin/sh\n[ "$FAILING" != {n} ]\n' for n in ("qdrant-replicator", "qdrant-efs")}}.items():
+            (tmp / name).write_text(text)
+            (tmp / name).chmod(0o755)
+        (tmp / "config").write_text("[default]\noutput = table\n")
+        self.cli = Cli(tmp)
+
+    def deploy(self, as_json=False, count="1"):
+        arn = {r: Scene.arn(r) for r in (FIRST, SECOND)}
+        self.second = self.aws.deploy(SECOND, STACK, "second-region.yaml", as_json, **NETWORK, ApiKeySecretArn=arn[SECOND], DesiredCount=count)
+        self.first = self.aws.deploy(FIRST, STACK, "primary.yaml", as_json, **NETWORK, ApiKeySecretArn=arn[FIRST], ReplicaRegion=SECOND,
+                                     ReplicaFileSystemId=self.second.id("ReplicaFileSystem"))
+        return self
+
+    def paste(self, text):
+        here = pathlib.Path(sys.executable).parent
+        env = {"HOME": self.tmp, "LANG": "C.UTF-8", "PATH": f"{self.tmp}:{here}:{os.environ['PATH']}", "STACK": STACK, "FIRST": FIRST, "SECOND": SECOND,
+               "LEFT": self.first.id("FileSystem"), "REPLICA_ROOT": self.tmp, "FAILING": self.failing, "JSON_KEY": ""} | \
+            Scene.aws_env(types.SimpleNamespace(aws=self.aws)) | {"AWS_CONFIG_FILE": self.tmp / "config"}
+        done = subprocess.run(["bash", "-c", ALWAYS + text], cwd=self.tmp, env={k: str(v) for k, v in env.items()}, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True, timeout=180)
+        return done.returncode, done.stdout
+
+    def refused(self, text, nth):
+        """Paste it until it is over, each operation's nth call being refused once. How often it said that it failed, how often it was refused."""
+        counted, refused, failed = collections.Counter(), [], 0
+
+        def refuses(operation):
+            counted[operation] += 1
+            if counted[operation] != nth:
+                return False
+            refused.append(operation)
+            return True
+        self.aws.refuses = refuses
+        while self.paste(text)[0] != 0:
+            failed += 1
+            assert failed <= len(refused), (text, self.paste(text))
+        self.aws.refuses = lambda _: False
+        return failed, len(refused)
+
+
+@pytest.fixture
+def hands(tmp_path):
+    made = Hands(tmp_path)
+    yield made
+    made.cli.close()
+    made.aws.close()
+
+
+def of(scene):
+    """Its blocks that talk to AWS."""
+    found = [b.text for b in blocks() if b.scene == scene and any(w in b.text for w in ("aws ", "change ", "synced ", "ended "))]
+    assert found
+    return found
+
+
+def is_back(hands):
+    first, back, second = (hands.aws.stacks[k] for k in ((FIRST, STACK), (FIRST, BACK), (SECOND, STACK)))
+    assert [s.parameters["DesiredCount"] for s in (first, back, second)] == ["0", "1", "0"]
+    own = {s: r["to"] for s, r in hands.aws.replications.items()}
+    assert own == {second.id("FileSystem"): back.id("ReplicaFileSystem"), back.id("FileSystem"): second.id("ReplicaFileSystem")}
+
+
+@pytest.mark.parametrize("nth, cut", [(1, False), (2, True)], ids=["the first of each", "the second, after a cut"])
+def test_the_way_back_stops_at_each_refusal_and_goes_on_when_it_is_pasted_again(hands, nth, cut):
+    hands.deploy(as_json=cut)
+    if cut:
+        hands.aws.end_replication(hands.first.id("FileSystem"), SECOND, "LOCAL_CONFIGURATION_ONLY")
+        hands.aws.advance(3600)
+    for text in of("way-back"):
+        failed, refused = hands.refused(text, nth)
+        assert failed == refused, text
+    is_back(hands)
+    for text in of("way-back"):  # and once more by a colleague
+        if "snapshot" not in text:
+            assert hands.paste(text)[0] == 0, text
+    is_back(hands)
+
+
+@pytest.mark.parametrize("nth", [1, 2])
+def test_the_second_region_is_started_and_cut_off_whatever_is_refused(hands, nth):
+    hands.deploy(count="0")
+    for text in of("lost-region"):
+        failed, refused = hands.refused(text, nth)
+        assert failed == refused, text
+    replica = hands.second.id("ReplicaFileSystem")
+    assert [hands.second.parameters["DesiredCount"], hands.first.parameters["DesiredCount"]] == ["1", "0"]
+    assert hands.aws.protection[replica] == "ENABLED"  # it can be written to: the page has waited for that
+    assert hands.paste(of("lost-region")[-1])[0] == 0
+
+
+@pytest.mark.parametrize("nth", [1, 2])
+def test_what_a_failed_deployment_left_is_taken_away_whatever_is_refused(hands, nth):
+    hands.deploy()
+    clean = of("failed-create")[-1]
+    failed, refused = hands.refused(clean, nth)
+    assert failed == refused
+    assert hands.first.id("FileSystem") not in hands.aws.files and hands.aws.replications == {}
+    assert hands.aws.protection[hands.second.id("ReplicaFileSystem")] == "DISABLED"
+
+
+def the_last_state():
+    text, = (b for b in of("way-back") if "qdrant-replicator snapshot" in b)
+    return text
+
+
+def test_what_was_never_backed_up_has_not_arrived(hands):
+    hands.deploy()
+    for text in of("way-back")[:2]:
+        assert hands.paste(text)[0] == 0
+    hands.failing = "qdrant-replicator"
+    code, said = hands.paste(the_last_state())
+    assert code != 0 and "arrived" not in said
+
+
+def test_before_the_first_sync_nothing_has_arrived(hands):
+    hands.deploy()
+    assert hands.paste(of("way-back")[0])[0] == 0
+    begin, _, _ = of("way-back")[1].partition("&&\n")  # and nobody waits
+    assert hands.paste(begin)[0] == 0
+    code, said = hands.paste(the_last_state())
+    assert code == 0 and "arrived: None" not in said and hands.aws.clock - hands.aws.replications[hands.second.id("FileSystem")]["since"] >= 240
+
+
+@pytest.mark.parametrize("status", ["PAUSED", "ERROR"])
+def test_nobody_waits_for_a_replication_that_does_not_go_on(hands, status):
+    hands.deploy()
+    for text in of("way-back")[:2]:
+        assert hands.paste(text)[0] == 0
+    hands.aws.replications[hands.second.id("FileSystem")]["status"] = status
+    code, said = hands.paste(the_last_state())
+    assert code != 0 and status in said and "arrived" not in said
+
+
+def test_a_stack_that_was_rolled_back_to_what_is_wanted_is_no_failure(hands):
+    hands.deploy(count="0")
+    hands.second.status = "UPDATE_ROLLBACK_COMPLETE"
+    code, said = hands.paste('change "$SECOND" "$STACK" DesiredCount=0')
+    assert code == 0 and "already" in said
+
+
+def test_two_people_change_one_stack_and_the_second_change_waits_for_the_first(hands):
+    hands.deploy(count="0")
+    hands.second.status = "UPDATE_IN_PROGRESS"
+    hands.aws.later(120, lambda: hands.aws.put(hands.second, hands.second.parameters | {"SnapshotInterval": "5m"}))
+    code, said = hands.paste('change "$SECOND" "$STACK" DesiredCount=1')
+    assert code == 0, said
+    assert hands.second.parameters["DesiredCount"] == "1" and hands.second.parameters["SnapshotInterval"] == "5m"
+
+
+def test_a_change_that_cloudformation_refuses_is_told(hands):
+    hands.deploy(count="0")
+    code, said = hands.paste('change "$SECOND" "$STACK" ReplicaRegion=eu-west-1')
+    assert code != 0 and "go together" in said
