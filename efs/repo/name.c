@@ -1,6 +1,7 @@
 #include "efs/repo/name.h"
 #include "common/base/text.h"
 #include <ctype.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -176,7 +177,7 @@ bool name_escape(const char *raw, char *out, size_t size)
         n += need;
     }
     out[n] = 0;
-    return n > 0 && n <= 255;
+    return n > 0 && n <= NAME_MAX;
 }
 
 bool name_unescape(const char *escaped, char *out, size_t size)
@@ -200,7 +201,7 @@ bool name_unescape(const char *escaped, char *out, size_t size)
         out[n++] = (char)c;
     }
     out[n] = 0;
-    return n > 0;
+    return n > 0 && strlen(escaped) <= NAME_MAX;
 }
 
 bool name_folder(const struct source *s, char *out, size_t size)

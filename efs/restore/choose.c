@@ -153,14 +153,14 @@ static int by_age(const void *pa, const void *pb, void *now)
 int restore_inherit_aliases(struct backup_list *list, time_t now, struct err *e)
 {
     size_t n = 0;
-    cleanup_free struct backup **v = calloc(list->n + 1, sizeof *v);
+    cleanup_free struct backup **v = calloc(list->n + 1, sizeof(struct backup *));
     const struct backup *from = NULL;
     if (!v)
         return err_set(e, ENOMEM, "cannot tell the aliases of", "backups", NULL);
     for (size_t i = 0; i < list->n; i++)
         if (list->v[i].m.source.kind == KIND_COLLECTION)
             v[n++] = &list->v[i];
-    qsort_r(v, n, sizeof *v, by_age, &now);
+    qsort_r(v, n, sizeof(struct backup *), by_age, &now);
     for (size_t i = 0; i < n; i++) {
         struct backup *b = v[i];
         if (from && (strcmp(from->m.source.collection, b->m.source.collection) != 0 || !same_tree(from, b)))

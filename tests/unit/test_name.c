@@ -1,4 +1,5 @@
 /* Names of Qdrant's files, and collection names that must not climb out of the root. */
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -111,6 +112,20 @@ static void escaping_is_reversible_and_stays_inside(void **st)
     assert_false(name_unescape("%41", back, sizeof back));
 }
 
+static void what_no_folder_can_be_called_is_no_escaped_name(void **st)
+{
+    char escaped[NAME_MAX + 2], raw[NAME_MAX + 2], e[NAME_MAX + 2];
+    (void)st;
+    memset(escaped, 'a', NAME_MAX + 1);
+    memcpy(escaped, "%2F", 3); /* so that the raw name is two bytes shorter */
+    escaped[NAME_MAX + 1] = 0;
+    assert_false(name_unescape(escaped, raw, sizeof raw));
+    escaped[NAME_MAX] = 0;
+    assert_true(name_unescape(escaped, raw, sizeof raw));
+    assert_true(name_escape(raw, e, sizeof e));
+    assert_string_equal(e, escaped);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(sources_are_told_apart),
@@ -118,6 +133,7 @@ int main(void)
                                        cmocka_unit_test(what_cannot_be_stored_is_told_apart),
                                        cmocka_unit_test(a_leading_dot_hides_nothing_on_efs),
                                        cmocka_unit_test(sums_are_in_the_form_of_coreutils),
-                                       cmocka_unit_test(escaping_is_reversible_and_stays_inside)};
+                                       cmocka_unit_test(escaping_is_reversible_and_stays_inside),
+                                       cmocka_unit_test(what_no_folder_can_be_called_is_no_escaped_name)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
