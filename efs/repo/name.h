@@ -29,8 +29,8 @@ enum name_class {
 /* Classify a path relative to SNAPSHOTS_DIR that ends in ".snapshot". `out` is filled for NAME_SOURCE. */
 enum name_class name_source(const char *relative, struct source *out);
 /* Escape bytes that a path or a sha256sum line cannot carry as %XX: control bytes, '/', '\\', '%',
- * and a leading '.' or '-'. False when the result would not fit `size`, is empty, or is longer than a file's name
- * may be (NAME_MAX). */
+ * and a leading '.' or '-'. False when the result would not fit `size`, is empty, or is longer than NAME_MAX,
+ * which no file's name may be. */
 bool name_escape(const char *raw, char *out, size_t size);
 /* Undo name_escape. False on text that name_escape does not produce. */
 bool name_unescape(const char *escaped, char *out, size_t size);
