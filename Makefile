@@ -46,7 +46,7 @@ REP_OBJ  = $(call objects,$(call in,replicator))
 EP_OBJ   = $(call objects,$(call in,entrypoint) common/base/storage.c common/base/listens.c common/base/fds.c)
 # What unit tests may link: everything but the three mains.
 TEST_OBJ = $(filter-out %/main.o,$(LIB_OBJ) $(EFS_OBJ) $(REP_OBJ)) $(addprefix $(BUILD)/entrypoint/,supervise_policy.o health_policy.o address.o http_probe.o)
-UNIT     = $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
+UNIT     = $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(sort $(shell find tests/unit -name 'test_*.c')))
 PROGS    = $(BUILD)/qdrant-entrypoint $(BUILD)/qdrant-replicator $(BUILD)/qdrant-efs
 MAN      = $(wildcard */*.8 */*/*.8)
 PYTHON   = $(VENV)/bin/python
@@ -75,8 +75,8 @@ $(BUILD)/unit/%: tests/unit/%.c $(BUILD)/libtested.a
 	@echo "  CC $<"
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -MMD -MP $< $(BUILD)/libtested.a -o $@ $(LIBS) -lcmocka
 
-# What tests/aws asks the library by.
-$(BUILD)/aws_driver: $(BUILD)/tests/aws/aws_driver.o $(filter $(BUILD)/common/%.o $(BUILD)/aws/%.o,$(LIB_OBJ))
+# What tests/product/aws asks the library by.
+$(BUILD)/aws_driver: $(BUILD)/tests/product/aws/aws_driver.o $(filter $(BUILD)/common/%.o $(BUILD)/aws/%.o,$(LIB_OBJ))
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) $^ -o $@ $(LIBS)
 
 $(VENV)/ok: tests/requirements.txt
@@ -85,7 +85,7 @@ $(VENV)/ok: tests/requirements.txt
 	@touch $@
 
 tests: all $(UNIT) $(BUILD)/aws_driver $(VENV)/ok ## build all that `check` runs
-check: ## every suite; the last line sums them up (TESTS=tests/system for one, ARGS="-k name" for pytest)
+check: ## every suite; the last line sums them up (TESTS=tests/product/system for one, ARGS="-k name" for pytest)
 	$(Q)sh tests/need.sh
 	$(Q)$(MAKE) --no-print-directory tests
 	SANITIZED=$(SAN) BUILD_DIR=$(abspath $(BUILD)) $(PYTHON) tests/run.py $(TESTS) $(ARGS)
@@ -94,7 +94,7 @@ check-fast: ## the unit tests and the quickest suites, for the inner loop
 unit: $(UNIT) ## the unit tests alone
 	$(Q)for t in $(UNIT); do $$t || exit 1; done
 lint: ## compilers' and other static analysis, manual pages
-	$(Q)sh tests/lint.sh
+	$(Q)sh tests/lint/lint.sh
 fuzz: ## each fuzzer for FUZZ_SECONDS (60)
 	$(Q)sh tests/fuzz/run.sh $(abspath $(BUILD))
 bench: all $(VENV)/ok ## how fast, beside cp, sha256sum and zstd
@@ -106,7 +106,7 @@ image: ## build the container image (IMAGE=name QDRANT_IMAGE=base BUILD_IMAGE=bu
 	    -f docker/Dockerfile $(if $(PLATFORM),--platform $(PLATFORM)) \
 	    $(foreach a,QDRANT_IMAGE BUILD_IMAGE REVISION SOURCE SOURCE_DATE_EPOCH,$(if $($(a)),--build-arg $(a)=$($(a)))) -
 demo: ## install what it needs, build, and show a backup's way from Qdrant to EFS
-	$(Q)bash tests/demo/demo.sh
+	$(Q)bash tests/image/demo/demo.sh
 install: all ## install programs and manual pages under PREFIX (DESTDIR)
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man8
 	install $(PROGS) $(DESTDIR)$(PREFIX)/bin
@@ -120,4 +120,4 @@ clean: ## remove the build folder
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
--include $(TEST_OBJ:.o=.d) $(EFS_OBJ:.o=.d) $(REP_OBJ:.o=.d) $(EP_OBJ:.o=.d) $(UNIT:=.d) $(BUILD)/tests/aws/aws_driver.d
+-include $(TEST_OBJ:.o=.d) $(EFS_OBJ:.o=.d) $(REP_OBJ:.o=.d) $(EP_OBJ:.o=.d) $(UNIT:=.d) $(BUILD)/tests/product/aws/aws_driver.d

@@ -2,7 +2,7 @@
 """Runs every suite and prints `N passed, N failed, N skipped` as the last line.
 
 run.py [FOLDER OR FILE...] [-k NAME and other pytest flags]. Without arguments: the unit tests, and each folder of
-tests, or file of a large one (SUITES="system e2e": these; FAST=1: the quick ones), a few of them side by side (JOBS;
+tests below product/, image/ and environment/, or file of a large one (SUITES="system e2e": these; FAST=1: the quick ones), a few of them side by side (JOBS;
 much of a test is waiting). Each suite's output is printed when it is done.
 """
 import concurrent.futures
@@ -17,7 +17,8 @@ import xml.etree.ElementTree as ET
 build = pathlib.Path(os.environ["BUILD_DIR"])
 here = pathlib.Path(__file__).resolve().parent
 LONGEST = ("docker", "arm64", "runbook", "templates", "schedule", "system", "boot", "aws")
-FAST = ("status", "replica", "contract/test_life.py", "system/test_settings.py", "system/test_efs_facts.py")  # what FAST=1 runs, beside the unit tests
+FAST = ("product/status", "product/replica", "product/contract/test_life.py", "product/system/test_settings.py",
+        "product/system/test_efs_facts.py")  # what FAST=1 runs, beside the unit tests
 SPLIT = ("schedule", "system", "boot", "drill", "offsite", "runbook")  # a job for each file
 total = {"passed": 0, "failed": 0, "skipped": 0}
 failures = []  # "suite: test", said once more at the end: a long log's end is what people see
@@ -74,9 +75,9 @@ args = sys.argv[1:]
 if args:
     show(suite("chosen", args if any(not a.startswith("-") and pathlib.Path(a).exists() for a in args) else [*args, here]))
 else:
-    units = sorted(p for p in (build / "unit").glob("test_*") if not p.suffix)
+    units = sorted(p for p in (build / "unit").rglob("test_*") if not p.suffix)
     only = os.environ.get("SUITES", "").split()
-    folders = sorted((p for p in {f.parent for f in here.glob("*/test_*.py")} if not only or p.name in only),
+    folders = sorted((p for p in {f.parent for f in here.glob("*/*/test_*.py")} if not only or p.name in only),
                      key=lambda p: (LONGEST.index(p.name) if p.name in LONGEST else len(LONGEST), p.name))  # the longest first
     jobs = [(f"{p.parent.name}.{p.stem[5:]}" if p.is_file() else p.name, p)
             for f in folders for p in (sorted(f.glob("test_*.py")) if f.name in SPLIT else [f])]

@@ -16,8 +16,7 @@ import tempfile
 import threading
 import time
 
-here = pathlib.Path(__file__).resolve().parent
-sys.path[:0] = [str(here.parent), *(str(here.parent / d) for d in ("e2e", "restore", "boot"))]
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 from booting import Efs, Task  # noqa: E402
 from harness import wait_for  # noqa: E402
 from server import Server  # noqa: E402

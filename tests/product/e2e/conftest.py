@@ -1,0 +1,2 @@
+"""A file system that hangs is the entrypoint's suite's."""
+
