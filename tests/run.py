@@ -17,10 +17,13 @@ import xml.etree.ElementTree as ET
 
 build = pathlib.Path(os.environ["BUILD_DIR"])
 here = pathlib.Path(__file__).resolve().parent
-LONGEST = ("docker", "arm64", "runbook", "templates", "schedule", "system", "boot", "aws")
+# They begin first, so that none of them is what all wait for at the end.
+LONGEST = ("runbook.hands", "runbook.bare_host", "docker", "arm64", "schedule.bad_input", "runbook.bad_day", "schedule", "templates",
+           "restore", "entrypoint", "system", "boot", "contract", "aws", "nfs", "drill")
+PARTS = {"runbook.hands": 3, "schedule.bad_input": 2}  # as many jobs for a file
 FAST = ("product/status", "product/replica", "product/contract/test_life.py", "product/system/test_settings.py",
         "product/system/test_efs_facts.py")  # what FAST=1 runs, beside the unit tests
-SPLIT = ("schedule", "system", "boot", "drill", "offsite", "runbook")  # a job for each file
+SPLIT = ("schedule", "system", "boot", "drill", "offsite", "runbook", "restore", "entrypoint", "contract", "e2e", "templates")  # a job for each file
 total = {"passed": 0, "failed": 0, "skipped": 0}
 failures = []  # "suite: test", said once more at the end: a long log's end is what people see
 
@@ -41,13 +44,13 @@ def unit(test):
     return test.name, shown, {"passed": passed, "failed": failed, "skipped": len(skipped)}
 
 
-def suite(name, args):
+def suite(name, args, part=""):
     report = build / f"report-{name}.xml"
     report.unlink(missing_ok=True)
     begin = time.monotonic()
     with tempfile.TemporaryFile("w+", errors="replace") as out:
         run = subprocess.Popen([sys.executable, "-m", "pytest", "-c", here / "pytest.ini", f"--junitxml={report}", *args],
-                               stdout=out, stderr=subprocess.STDOUT)
+                               stdout=out, stderr=subprocess.STDOUT, env={**os.environ, "PART": part})
         _, status, used = os.wait4(run.pid, 0)
         run.returncode = os.waitstatus_to_exitcode(status)
         out.seek(0)
@@ -78,20 +81,27 @@ def show(result):
         total[what] += n
 
 
+def order(job):
+    """The longest first: by the job's name, or by its folder's."""
+    name = job[0]
+    return next((i for i, long in enumerate(LONGEST) if name == long or name.split(".")[0] == long), len(LONGEST)), name
+
+
 args = sys.argv[1:]
 if args:
     show(suite("chosen", args if any(not a.startswith("-") and pathlib.Path(a).exists() for a in args) else [*args, here]))
 else:
     units = sorted(p for p in (build / "unit").rglob("test_*") if not p.suffix)
     only = os.environ.get("SUITES", "").split()
-    folders = sorted((p for p in {f.parent for f in here.glob("*/*/test_*.py")} if not only or p.name in only),
-                     key=lambda p: (LONGEST.index(p.name) if p.name in LONGEST else len(LONGEST), p.name))  # the longest first
+    folders = sorted(p for p in {f.parent for f in here.glob("*/*/test_*.py")} if not only or p.name in only)
     jobs = [(f"{p.parent.name}.{p.stem[5:]}" if p.is_file() else p.name, p)
             for f in folders for p in (sorted(f.glob("test_*.py")) if f.name in SPLIT else [f])]
     if os.environ.get("FAST"):
         jobs = [(p.stem if p.is_file() else p.name, p) for p in (here / name for name in FAST)]
+    jobs = [(name, p, "") if parts == 1 else (f"{name}.{i + 1}", p, f"{i}/{parts}")
+            for name, p in sorted(jobs, key=order) for parts in [PARTS.get(name, 1)] for i in range(parts)]
     with concurrent.futures.ThreadPoolExecutor(int(os.environ.get("JOBS", 4))) as pool:
-        begun = [pool.submit(suite, name, [p]) for name, p in jobs] + [pool.submit(unit, test) for test in units]
+        begun = [pool.submit(suite, name, [p], part) for name, p, part in jobs] + [pool.submit(unit, test) for test in units]
         for done in concurrent.futures.as_completed(begun):
             show(done.result())
 for failure in failures:

@@ -264,7 +264,7 @@ def test_ten_thousand_collections(bad, tree):
     tree.snapshot("collection-00007", "collection-00007-1-2026-01-01-08-00-00", tar_of("x"))
     begin = time.monotonic()
     p = tree.start(**from_now(300), SNAPSHOT_PARALLEL="2", LOG_LEVEL="info")
-    wait_for(lambda: tree.logged("run_finished"), 150)
+    wait_for(lambda: tree.logged("run_finished"), 500)
     run, = tree.logged("run_finished")
     assert (run["collections"], run["made"], run["failed"], run["skipped"]) == (10000, 10000, 0, 0)
     assert sorted(bad.order()) == sorted(bad.names) and "collection-00007" in bad.order()[-2:]
