@@ -100,7 +100,7 @@ else:
         jobs = [(p.stem if p.is_file() else p.name, p) for p in (here / name for name in FAST)]
     jobs = [(name, p, "") if parts == 1 else (f"{name}.{i + 1}", p, f"{i}/{parts}")
             for name, p in sorted(jobs, key=order) for parts in [PARTS.get(name, 1)] for i in range(parts)]
-    with concurrent.futures.ThreadPoolExecutor(int(os.environ.get("JOBS", 4))) as pool:
+    with concurrent.futures.ThreadPoolExecutor(int(os.environ.get("JOBS", 3 * os.cpu_count()))) as pool:
         begun = [pool.submit(suite, name, [p], part) for name, p, part in jobs] + [pool.submit(unit, test) for test in units]
         for done in concurrent.futures.as_completed(begun):
             show(done.result())
