@@ -22,9 +22,6 @@ enum { STALE_SECONDS = 3600, DELETE_MS = 120000, PIECE = 1 << 20 };
  * it for one. The same for the same bytes: a second try overwrites what a first one left. */
 static const char UPLOAD[] = ".restore_", SUFFIX[] = ".snapshot";
 
-static void inside_freep(struct inside **i) { inside_free(*i); }
-#define cleanup_inside __attribute__((cleanup(inside_freep)))
-
 enum restore_outcome restore_fail(struct err *e, const char *what, const char *advice)
 {
     (void)err_set(e, 0, what, NULL, advice);
