@@ -142,7 +142,9 @@ static bool is_common(const char *variable)
                                          "MALLOC_",
                                          "_RJEM_MALLOC_CONF=",
                                          "RUST_BACKTRACE=",
-                                         "RUST_MIN_STACK="};
+                                         "RUST_MIN_STACK=",
+                                         "SSL_CERT_FILE=",
+                                         "SSL_CERT_DIR="};
     for (size_t i = 0; i < sizeof prefix / sizeof *prefix; i++)
         if (strncmp(variable, prefix[i], strlen(prefix[i])) == 0)
             return true;
@@ -206,7 +208,8 @@ static bool make_arguments(struct start *t)
 /* --- what it may open */
 
 /* What a program reads of its system before it does anything: libraries, time zone, names, the kernel's
- * tables. Of /etc nothing that is secret. */
+ * tables; and the certificates of authorities, without which Qdrant (1.18.2) does not start. Of /etc nothing
+ * that is secret. */
 static int allow_system(int list)
 {
     static const char *const read[] = {"/usr",
@@ -231,6 +234,12 @@ static int allow_system(int list)
                                        "/etc/nsswitch.conf",
                                        "/etc/passwd",
                                        "/etc/qdrant",
+                                       "/etc/ca-certificates",
+                                       "/etc/pki/ca-trust",
+                                       "/etc/pki/tls/cert.pem",
+                                       "/etc/pki/tls/certs",
+                                       "/etc/ssl/cert.pem",
+                                       "/etc/ssl/certs",
                                        "/etc/ssl/openssl.cnf",
                                        "/etc/timezone"};
     static const char *const write[] = {"/dev/full", "/dev/null", "/dev/random", "/dev/urandom", "/dev/zero"};
@@ -264,7 +273,8 @@ static int allow_path(int list, const char *path)
 static int allow_all(int list, const struct scratch_qdrant_options *o)
 {
     return allow_system(list) || allow_path(list, getenv("PATH")) ||
-                   allow_path(list, getenv("LD_LIBRARY_PATH")) ||
+                   allow_path(list, getenv("LD_LIBRARY_PATH")) || allow_path(list, getenv("SSL_CERT_FILE")) ||
+                   allow_path(list, getenv("SSL_CERT_DIR")) ||
                    confine_allow(list, o->program, CONFINE_READ) ||
                    confine_allow(list, o->dir, CONFINE_WRITE) ||
                    (o->storage && confine_allow(list, o->storage, CONFINE_WRITE)) ||
@@ -331,8 +341,11 @@ static bool random_key(char out[2 * KEY_BYTES + 1])
 static void step_behind(bool alone)
 {
     struct rlimit none = {0, 0};
+    /* What is hidden from others belongs to root in /proc, and another user could not write there. */
+    bool good = prctl(PR_SET_DUMPABLE, 1) == 0;
     int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
-    bool good = fd >= 0 && write(fd, "1000", 4) == 4;
+    good = prctl(PR_SET_DUMPABLE, 0) == 0 && good;
+    good = fd >= 0 && write(fd, "1000", 4) == 4;
     good = (alone || setpriority(PRIO_PROCESS, 0, NICEST) == 0) && good;
     good = (alone || syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, IDLE) == 0) && good;
     (void)(setrlimit(RLIMIT_CORE, &none) == 0 && good); /* no key in a core dump */

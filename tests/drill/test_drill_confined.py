@@ -96,6 +96,6 @@ def test_where_the_kernel_has_no_landlock_it_says_so_and_drills_without_capabili
     assert int(status["CapEff"], 16) == int(status["CapPrm"], 16) == 0 and status["NoNewPrivs"] == "1"
     names = {line.split("=", 1)[0] for line in attacker.said("environment").splitlines()}
     strange = {n for n in names if not n.startswith(("QDRANT", "LC_")) and n not in
-               {"PATH", "LANG", "TZ", "TMPDIR", "RUN_MODE", "PWD", "OLDPWD", "SHLVL", "_", "LD_LIBRARY_PATH", "RUST_BACKTRACE"}}
+               {"PATH", "LANG", "TZ", "TMPDIR", "RUN_MODE", "PWD", "OLDPWD", "SHLVL", "_", "LD_LIBRARY_PATH", "RUST_BACKTRACE", "SSL_CERT_FILE", "SSL_CERT_DIR"}}
     assert "LC_ALL" in names and strange == set()
     assert os.environ.get("HOME") is None or "HOME" not in names
