@@ -55,9 +55,14 @@ pid_t spawn_qdrant(char **argv, bool recovery, bool confine, int runs)
  * replicator can start again, Qdrant would lose what it holds in memory. Raising it needs no privilege. */
 static int offer_to_oom_killer(void)
 {
+    /* What is hidden from others belongs to root in /proc, and another user could not write there. */
+    int hidden = prctl(PR_GET_DUMPABLE) == 0 && prctl(PR_SET_DUMPABLE, 1) == 0;
     int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+    int why = errno;
+    if (hidden && prctl(PR_SET_DUMPABLE, 0) != 0)
+        why = errno;
     if (fd < 0)
-        return -1;
+        return errno = why, -1;
     ssize_t n = write(fd, "1000", 4);
     int error = errno;
     (void)close(fd); /* procfs takes the value in write */
