@@ -1,6 +1,7 @@
 #include "aws/secret.h"
 #include "aws/region.h"
 #include "common/base/cleanup.h"
+#include "common/base/listens.h"
 #include "common/json.h"
 #include <ctype.h>
 #include <errno.h>
@@ -88,6 +89,11 @@ static int ask(struct aws_client *c, const char *arn, struct http_reply *reply, 
     if (secret_check_arn(arn, e) != 0 || !region_of(arn, region) ||
         region_address("SECRETS_MANAGER", "secretsmanager", region, endpoint, e) != 0)
         return -1;
+    if (strncmp(endpoint, "http://", 7) == 0 && !listens_on_loopback(endpoint) &&
+        getenv("AWS_ENDPOINT_URL_SECRETS_MANAGER") && *getenv("AWS_ENDPOINT_URL_SECRETS_MANAGER"))
+        return aws_error_report(e, EINVAL, "use https",
+                                "AWS_ENDPOINT_URL_SECRETS_MANAGER=%.200s would send the secret as it is",
+                                endpoint);
     cleanup_free char *body = request_body(arn);
     if (!body)
         return err_set(e, ENOMEM, "asking for a secret", NULL, NULL);

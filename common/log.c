@@ -76,10 +76,16 @@ static char *as_text(const char *when, enum log_level level, const char *event, 
     cJSON_free(more);
     if (n < 0)
         return NULL;
-    for (char *p = line; *p; p++) /* a name may hold a newline or an escape sequence */
-        if (((unsigned char)*p < 0x20 && p[1]) || *p == 0x7f)
-            *p = '?';
-    return line;
+    /* A name may hold a newline or an escape sequence, or turn around what is read. */
+    size_t size = 4 * (size_t)n + 2;
+    char *plain = malloc(size);
+    line[n - 1] = 0;
+    if (plain) {
+        (void)text_printable(line, plain, size - 1);
+        strcat(plain, "\n");
+    }
+    free(line);
+    return plain;
 }
 
 static char *as_json(const char *when, enum log_level level, const char *event, const char *message,
@@ -95,10 +101,10 @@ static char *as_json(const char *when, enum log_level level, const char *event, 
             if (!cJSON_AddItemToObject(o, f->string, f))
                 cJSON_Delete(f);
         }
-        char *json = cJSON_PrintUnformatted(o);
-        if (json && asprintf(&line, "%s\n", json) < 0)
+        cleanup_json_text char *json = cJSON_PrintUnformatted(o);
+        cleanup_free char *plain = json ? text_json(json) : NULL;
+        if (plain && asprintf(&line, "%s\n", plain) < 0)
             line = NULL;
-        cJSON_free(json);
     }
     cJSON_Delete(o);
     return line;

@@ -31,6 +31,7 @@ static const struct row {
     {"QDRANT_ALLOW_RECOVERY_MODE", "true: a Qdrant killed at its start is started once more in recovery mode",
      "false", NULL},
     {"QDRANT_INIT_FILE_PATH", "Qdrant's mark of a finished start", ".qdrant-initialized", NULL},
+    {"CONFINE", "all: Qdrant cannot reach EFS_ROOT (with Landlock)", "second", NULL},
     {"LOG_LEVEL", "debug, info, warn or error", "info", NULL},
     {"LOG_FORMAT", "json or text", "json", NULL},
 };
@@ -159,5 +160,6 @@ void settings_read(struct settings *s, int argc, char **argv)
         strcmp(env("QDRANT_ALLOW_RECOVERY_MODE", standard("QDRANT_ALLOW_RECOVERY_MODE")), "true") == 0;
     s->init_file = env("QDRANT_INIT_FILE_PATH", standard("QDRANT_INIT_FILE_PATH"));
     s->grace_seconds = read_grace();
+    s->confine = s->backups_wanted && strcmp(env("CONFINE", standard("CONFINE")), "all") == 0;
     s->snapshot_on_stop = s->backups_wanted && read_snapshot_on_stop();
 }

@@ -16,6 +16,7 @@ struct settings {
     bool recovery_allowed;
     const char *init_file; /* Qdrant's mark of a finished start */
     unsigned grace_seconds;
+    bool confine;          /* CONFINE=all: EFS is out of Qdrant's reach */
     bool snapshot_on_stop; /* SNAPSHOT_ON_STOP, or on ECS */
 };
 /* The program to run as the replicator. */

@@ -1,6 +1,7 @@
 #include "entrypoint/spawn.h"
 #include "common/base/fds.h"
 #include "entrypoint/log.h"
+#include "entrypoint/out_of_reach.h"
 #include "entrypoint/qdrant_files.h"
 #include "entrypoint/signals.h"
 #include <errno.h>
@@ -37,7 +38,7 @@ static _Noreturn void become(char **argv, int runs)
 
 _Noreturn void spawn_become(char **argv) { become(argv, -1); }
 
-pid_t spawn_qdrant(char **argv, bool recovery, int runs)
+pid_t spawn_qdrant(char **argv, bool recovery, bool confine, int runs)
 {
     pid_t pid = fork();
     if (pid != 0)
@@ -45,6 +46,8 @@ pid_t spawn_qdrant(char **argv, bool recovery, int runs)
     say_in_child();
     if (recovery && setenv("QDRANT__STORAGE__RECOVERY_MODE", recovery_message, 1) != 0)
         say(SAY_ERROR, "failed", "cannot set QDRANT__STORAGE__RECOVERY_MODE: %s", strerror(errno));
+    if (confine)
+        out_of_reach();
     become(argv, runs);
 }
 
@@ -52,9 +55,14 @@ pid_t spawn_qdrant(char **argv, bool recovery, int runs)
  * replicator can start again, Qdrant would lose what it holds in memory. Raising it needs no privilege. */
 static int offer_to_oom_killer(void)
 {
+    /* What is hidden from others belongs to root in /proc, and another user could not write there. */
+    int hidden = prctl(PR_GET_DUMPABLE) == 0 && prctl(PR_SET_DUMPABLE, 1) == 0;
     int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+    int why = errno;
+    if (hidden && prctl(PR_SET_DUMPABLE, 0) != 0)
+        why = errno;
     if (fd < 0)
-        return -1;
+        return errno = why, -1;
     ssize_t n = write(fd, "1000", 4);
     int error = errno;
     (void)close(fd); /* procfs takes the value in write */

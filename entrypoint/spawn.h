@@ -15,8 +15,8 @@ _Noreturn void spawn_become(char **argv);
  * and has one when it cannot be run. Not waited for, since a program on a hung mount never gets there. */
 /* `runs` (-1: none) is the pipe's end to write to. Qdrant, with everything as the entrypoint was given it:
  * environment, descriptors, folder, process group (so that it stays in the foreground of a terminal). With
- * `recovery`, in recovery mode. Its pid, or -1. */
-pid_t spawn_qdrant(char **argv, bool recovery, int runs);
+ * `recovery`, in recovery mode; with `confine`, without a way to EFS. Its pid, or -1. */
+pid_t spawn_qdrant(char **argv, bool recovery, bool confine, int runs);
 /* What the replicator is given to speak to us, and is told in its environment. */
 struct spawn_words {
     int gate;        /* to say that Qdrant may start, QDRANT_RESTORE_GATE; -1: Qdrant runs */

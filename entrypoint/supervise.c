@@ -229,7 +229,7 @@ static bool initialized(const char *file)
 static pid_t fork_qdrant(struct supervisor *sv, bool recovery)
 {
     int runs = open_runs(&sv->qdrant_runs);
-    pid_t pid = spawn_qdrant(sv->settings->qdrant_argv, recovery, runs);
+    pid_t pid = spawn_qdrant(sv->settings->qdrant_argv, recovery, sv->settings->confine, runs);
     int why = errno;
     close_end(&runs);
     if (pid < 0)

@@ -70,6 +70,12 @@ static int authorities(struct qdrant_settings *s, struct err *e)
     return config_path(s->ca_file, sizeof s->ca_file, "QDRANT_CA_FILE", config_env("QDRANT_CA_FILE", ""), e);
 }
 
+bool qdrant_key_in_clear(const struct qdrant_settings *s)
+{
+    return strncmp(s->url, "http://", 7) == 0 && !listens_on_loopback(s->url) &&
+           (s->key[0] || s->key_file[0] || s->secret_arn[0]);
+}
+
 int qdrant_ca_check(const struct qdrant_settings *s, struct err *e)
 {
     struct stat st;

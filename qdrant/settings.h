@@ -16,6 +16,8 @@ struct qdrant_settings {
 extern const struct config_row qdrant_rows[];
 extern const size_t qdrant_row_count;
 int qdrant_settings_read(struct qdrant_settings *s, struct err *e);
+/* Does the key go over a network as it is: is the address http://, and not of this machine? */
+bool qdrant_key_in_clear(const struct qdrant_settings *s);
 /* Is QDRANT_CA_FILE, if it is set, a file with something in it? One that is not would show at the first
  * request only, as one of many errors. It may be there a moment later: whoever runs on can ask again. */
 int qdrant_ca_check(const struct qdrant_settings *s, struct err *e);

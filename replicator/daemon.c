@@ -1,5 +1,6 @@
 #include "replicator/daemon.h"
 #include "common/base/clock.h"
+#include "common/base/confine.h"
 #include "common/log.h"
 #include "common/base/thread.h"
 #include "replicator/restore/restore_on_empty.h"
@@ -377,6 +378,16 @@ int daemon_run(struct context *x, bool once, const sigset_t *stops)
         log_close();
         _exit(1); /* some threads may run already */
     }
+    if (x->options.confine && (x->options.restore || x->options.drills.period > 0) && confine_version() == 0)
+        log_line(LOG_INFO, "not_confined",
+                 "this kernel has no Landlock: the second Qdrant of a drill or a restore may open what the "
+                 "replicator may");
+    if (qdrant_key_in_clear(&x->qdrant_settings))
+        log_line(
+            LOG_WARN, "key_in_clear",
+            "%s is another machine, and is sent Qdrant's key as it is: whoever listens on the way has it; "
+            "use https",
+            x->qdrant_settings.url);
     log_line(LOG_INFO, "started", "watching %s, publishing to %s", x->settings.snapshots_dir,
              x->settings.base);
     while (sigwait(stops, &sig) != 0)

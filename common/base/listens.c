@@ -47,3 +47,13 @@ void listens_read(struct listens *l, listens_lookup *get)
                           .port = value(get, "QDRANT__SERVICE__HTTP_PORT", "6333"),
                           .tls = listens_true(value(get, "QDRANT__SERVICE__ENABLE_TLS", "false"))};
 }
+
+bool listens_on_loopback(const char *url)
+{
+    const char *host = strstr(url, "://") ? strstr(url, "://") + 3 : url;
+    size_t n = *host == '[' ? strcspn(host, "]") + 1 : strcspn(host, ":/");
+    if ((n == 9 && strncasecmp(host, "localhost", n) == 0) || (n == 5 && strncmp(host, "[::1]", n) == 0))
+        return true;
+    /* 127.0.0.0/8 as numbers: "127.example.org" is a name. */
+    return n >= 9 && strncmp(host, "127.", 4) == 0 && strspn(host, "0123456789.") == n;
+}

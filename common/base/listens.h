@@ -19,6 +19,8 @@ unsigned listens_port(const char *text);
  * where the port begins. "localhost" is 127.0.0.1, not what a resolver says, which may wait for DNS. False:
  * it is no such text; whether host and port are numbers is the caller's to ask. */
 bool listens_split(const char *text, char *host, size_t size, const char **port);
+/* Is the host of an http:// or https:// address this machine, by its name or its number? */
+bool listens_on_loopback(const char *url);
 /* What Qdrant takes for true (config-rs, Value::into_bool). Anything else that it takes is false, and with
  * what it does not take it does not start. */
 bool listens_true(const char *value);

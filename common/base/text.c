@@ -1,4 +1,6 @@
 #include "common/base/text.h"
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <wchar.h>
 
@@ -48,24 +50,56 @@ static wchar_t code_of(const char *s, size_t n)
     return (wchar_t)c;
 }
 
+/* What is seen of a text is not what it says: marks that turn its direction, have no width, or end a line.
+ * The status page has the same list. */
+static bool misleads(wchar_t c)
+{
+    return (c >= 0x200b && c <= 0x200f && c != 0x200c && c != 0x200d) || (c >= 0x2028 && c <= 0x202e) ||
+           (c >= 0x2060 && c <= 0x2069) || c == 0xfeff;
+}
+
 const char *text_printable(const char *s, char *out, size_t size)
 {
     size_t at = 0;
     while (*s) {
-        size_t n = text_char(s);
+        char seen[16];
+        size_t n = text_char(s), more = n;
         wchar_t c = n ? code_of(s, n) : 0;
-        bool bad = n == 0 || c < 0x20 || (c >= 0x7f && c < 0xa0);
-        if (at + (bad ? 1 : n) >= size)
-            break;
-        if (bad)
-            out[at++] = '?';
-        else {
-            memcpy(out + at, s, n);
-            at += n;
+        const char *from = s;
+        if (n == 0 || c < 0x20 || (c >= 0x7f && c < 0xa0)) {
+            from = "?";
+            more = 1;
+        } else if (misleads(c)) {
+            more = (size_t)snprintf(seen, sizeof seen, "\xe2\x80\xb9U+%04X\xe2\x80\xba", (unsigned)c);
+            from = seen;
         }
+        if (at + more >= size)
+            break;
+        memcpy(out + at, from, more);
+        at += more;
         s += n ? n : 1;
     }
     out[at] = 0;
+    return out;
+}
+
+char *text_json(const char *json)
+{
+    size_t at = 0, size = 2 * strlen(json) + 1; /* a character of three bytes becomes six */
+    char *out = malloc(size);
+    while (out && *json) {
+        size_t n = text_char(json);
+        wchar_t c = n ? code_of(json, n) : 0;
+        if (n && misleads(c)) {
+            at += (size_t)snprintf(out + at, size - at, "\\u%04x", (unsigned)c);
+        } else {
+            memcpy(out + at, json, n ? n : 1);
+            at += n ? n : 1;
+        }
+        json += n ? n : 1;
+    }
+    if (out)
+        out[at] = 0;
     return out;
 }
 

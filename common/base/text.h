@@ -8,8 +8,12 @@ size_t text_char(const char *s);
 bool text_is_utf8(const char *s);
 /* Replace in place each byte that is not UTF-8 by '?': JSON may hold nothing else. */
 void text_make_utf8(char *s);
-/* Copy for a terminal: no control characters, no bytes that are not UTF-8. Cuts at `size`; returns `out`. */
+/* Copy for a terminal: no control characters, no bytes that are not UTF-8; what turns a text's direction or
+ * has no width is shown by its number, as the status page shows it. Cuts at `size`; returns `out`. */
 const char *text_printable(const char *s, char *out, size_t size);
+/* The same JSON with those characters as \uXXXX, for who reads it with bare eyes. From malloc; NULL without
+ * memory. */
+char *text_json(const char *json);
 /* As one word of a shell's command: in single quotes. Returns `out`; cut where it does not fit, and closed
  * all the same (3 bytes at least). */
 const char *text_shell(const char *s, char *out, size_t size);

@@ -39,7 +39,7 @@ int cmd_restore(const struct options *o);
 enum { S3_ROWS = 2 };
 extern const struct config_row s3_rows[S3_ROWS];
 /* Settings of `drill` and of `replica`, which have no flag. */
-enum { DRILL_ROWS = 4, REPLICA_ROWS = 1 };
+enum { DRILL_ROWS = 5, REPLICA_ROWS = 1 };
 extern const struct config_row drill_rows[DRILL_ROWS], replica_rows[REPLICA_ROWS];
 int cmd_drill(const struct options *o);
 int cmd_replica(const struct options *o);

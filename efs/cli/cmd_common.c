@@ -2,8 +2,8 @@
 #include "common/base/files.h"
 #include "common/base/text.h"
 #include "common/base/utc.h"
+#include "common/json.h"
 #include "efs/cli/cli.h"
-#include <cjson/cJSON.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -79,7 +79,7 @@ int cmd_each_tree(const struct options *o, tree_visit *visit, void *arg, struct 
     cleanup_dir DIR *d = opendir(root);
     if (!d)
         return err_set(e, errno, "cannot list", root, "give the folder where EFS is mounted with --root");
-    if (getenv("TIER") || getenv("CPU_ARCH"))
+    if (settings_name_tree())
         return files_join(base, sizeof base, root, strrchr(o->settings.base, '/') + 1, e) != 0
                    ? -1
                    : visit(o, base, arg, e);
@@ -192,11 +192,11 @@ struct cJSON *cmd_json(const struct backup *b)
 
 int cmd_print_json(struct cJSON *json)
 {
-    char *text = json ? cJSON_Print(json) : NULL;
+    cleanup_json_text char *raw = json ? cJSON_Print(json) : NULL;
+    cleanup_free char *text = raw ? text_json(raw) : NULL;
     int rc = text && puts(text) >= 0 && fflush(stdout) == 0 ? 0 : EXIT_DEFECT;
     if (rc != 0)
         cmd_complain("cannot print: %s", strerror(errno ? errno : ENOMEM));
-    cJSON_free(text);
     cJSON_Delete(json);
     return rc;
 }

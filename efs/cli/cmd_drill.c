@@ -1,5 +1,6 @@
 /* drill: choose, restore each into a second Qdrant, and report. */
 #include "common/base/cleanup.h"
+#include "common/base/confine.h"
 #include "common/base/text.h"
 #include "efs/cli/cmd_why_none.h"
 #include "common/base/utc.h"
@@ -25,6 +26,7 @@ struct run {
     time_t begun;
     int64_t timeout_ms;
     uint64_t min_free;
+    bool confine;
     char program[PATH_MAX], place[PATH_MAX], engine[32], node[128], base[PATH_MAX];
 };
 
@@ -35,6 +37,7 @@ const struct config_row drill_rows[DRILL_ROWS] = {
     {"DRILL_DIR", "scratch folder, on a local disk", "", "qdrant-drill beside SNAPSHOTS_DIR, else in TMPDIR",
      false},
     {"DRILL_TIMEOUT", "how long one backup may take", "1h", NULL, false},
+    {"CONFINE", "off: the second Qdrant may open what its user may", "second", NULL, false},
     {"MIN_FREE", "stays free where the scratch folder is on the disk of SNAPSHOTS_DIR", "1g", NULL, false},
 };
 
@@ -56,15 +59,18 @@ static int default_place(struct run *r, struct err *e)
 
 static int read_settings(struct run *r, struct err *e)
 {
-    unsigned seconds;
+    static const char *const confine[] = {"off", "second", "all", NULL};
+    unsigned seconds, which;
     const char *program = config_env("QDRANT_BIN", standard("QDRANT_BIN")),
                *place = config_env("DRILL_DIR", standard("DRILL_DIR"));
     if (config_seconds("DRILL_TIMEOUT", standard("DRILL_TIMEOUT"), 1, 86400, &seconds, e) != 0 ||
         config_bytes("MIN_FREE", standard("MIN_FREE"), &r->min_free, e) != 0 ||
+        config_choice("CONFINE", standard("CONFINE"), confine, &which, e) != 0 ||
         config_path(r->program, sizeof r->program, "QDRANT_BIN", program, e) != 0 ||
         config_path(r->place, sizeof r->place, "DRILL_DIR", place, e) != 0)
         return -1;
     r->timeout_ms = (int64_t)seconds * 1000;
+    r->confine = which > 0;
     return *r->place ? 0 : default_place(r, e);
 }
 
@@ -448,6 +454,7 @@ static int drill(struct run *r, const struct backup_list *list)
     struct drill_options o = {.program = r->program,
                               .place = r->place,
                               .beside = r->o->settings.snapshots_dir,
+                              .unconfined = !r->confine,
                               .min_free = r->min_free,
                               .timeout_ms = (long)r->timeout_ms,
                               .watch = {sent, r},
@@ -455,6 +462,8 @@ static int drill(struct run *r, const struct backup_list *list)
     r->drill = drill_open(&o, &e);
     if (!r->drill)
         return cannot(r, &e);
+    if (r->confine && confine_version() == 0 && !r->o->json)
+        cmd_complain("this kernel has no Landlock: the second Qdrant may open what this user may");
     prove_all(r, list);
     bool clean = drill_close(r->drill, &e) == 0;
     if (!clean)

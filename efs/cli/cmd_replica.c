@@ -236,7 +236,7 @@ static int find_trees(struct run *r, const char *root, struct err *e)
     cleanup_dir DIR *d = opendir(root);
     if (!d)
         return err_set(e, errno, "cannot list", root, "give the folder where EFS is mounted");
-    if (getenv("TIER") || getenv("CPU_ARCH"))
+    if (settings_name_tree())
         return add_tree(r, strrchr(r->report.o->settings.base, '/') + 1, e);
     for (;;) {
         errno = 0;

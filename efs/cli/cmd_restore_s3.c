@@ -81,14 +81,13 @@ static int gather_all(struct job *j, struct backup_list *list, const char **node
     struct err e = {0};
     bool labelled;
     o.operand = o.restore.snapshot;
-    struct restore_s3_wish w = {
-        .tree = getenv("TIER") || getenv("CPU_ARCH") ? strrchr(o.settings.base, '/') + 1 : NULL,
-        .frequency = o.frequency,
-        .collections = o.collections,
-        .n_collections = o.n_collections,
-        .wanted = wanted,
-        .arg = &o,
-        .nodes = o.restore.node || o.settings.node[0]};
+    struct restore_s3_wish w = {.tree = settings_name_tree() ? strrchr(o.settings.base, '/') + 1 : NULL,
+                                .frequency = o.frequency,
+                                .collections = o.collections,
+                                .n_collections = o.n_collections,
+                                .wanted = wanted,
+                                .arg = &o,
+                                .nodes = o.restore.node || o.settings.node[0]};
     if (restore_s3_list(j->s3, &w, list, &labelled, &e) != 0)
         return cmd_complain("%s", e.text), EXIT_DEFECT;
     /* Objects may be from before they said whose they are: then our own name chooses none of them. */
@@ -128,12 +127,11 @@ static bool list_anything(struct job *j, const char *snapshot, bool nodes, struc
     struct err ignored;
     bool labelled;
     (void)snprintf(raw, sizeof raw, "%s", snapshot ? snapshot : "");
-    struct restore_s3_wish w = {
-        .tree = getenv("TIER") || getenv("CPU_ARCH") ? strrchr(j->o->settings.base, '/') + 1 : NULL,
-        .frequency = -1,
-        .wanted = anything,
-        .arg = snapshot ? raw : NULL,
-        .nodes = nodes};
+    struct restore_s3_wish w = {.tree = settings_name_tree() ? strrchr(j->o->settings.base, '/') + 1 : NULL,
+                                .frequency = -1,
+                                .wanted = anything,
+                                .arg = snapshot ? raw : NULL,
+                                .nodes = nodes};
     return restore_s3_list(j->s3, &w, list, &labelled, &ignored) == 0;
 }
 

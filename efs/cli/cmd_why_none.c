@@ -251,7 +251,7 @@ bool why_no_tree(const struct options *o, struct err *e)
     const char *wanted = strrchr(o->settings.base, '/') + 1;
     struct names names = {.text = ""};
     char what[300], advice[TEXT + 40];
-    cleanup_dir DIR *d = getenv("TIER") || getenv("CPU_ARCH") ? opendir(o->root) : NULL;
+    cleanup_dir DIR *d = settings_name_tree() ? opendir(o->root) : NULL;
     if (!d || is_tree(o->root, wanted))
         return false;
     for (struct dirent *de; (de = readdir(d));)

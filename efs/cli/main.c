@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 enum {
@@ -377,6 +378,10 @@ static int run(const struct command *c, struct options *o)
 int main(int argc, char **argv)
 {
     static struct options o = {.frequency = -1, .restore.wait = 600};
+#ifndef __SANITIZE_ADDRESS__            /* the leak checker must be able to look */
+    if (prctl(PR_SET_DUMPABLE, 0) != 0) /* no key in a core dump, nor in /proc/PID/environ for others */
+        perror("prctl");
+#endif
     (void)setlocale(LC_CTYPE, "C.UTF-8"); /* for column widths; without it they may be a little off */
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)

@@ -104,6 +104,7 @@ bool drill_start(struct drill *d, const char *all, struct drill_report *out)
                                        .all = all,
                                        .start_ms =
                                            d->o.timeout_ms < START_MS || all ? d->o.timeout_ms : START_MS,
+                                       .unconfined = d->o.unconfined,
                                        .stop = d->o.stop};
     if (!d->second && (all || scratch_empty(&d->scratch, &e) == 0))
         d->second = scratch_qdrant_start(&o, &e);

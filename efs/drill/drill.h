@@ -20,6 +20,7 @@ struct drill_options {
     const char *program;     /* QDRANT_BIN */
     const char *place;       /* DRILL_DIR */
     const char *beside;      /* Qdrant's snapshots; where `place` is on the same disk ... */
+    bool unconfined;         /* CONFINE=off */
     uint64_t min_free;       /* ... so much of it stays free (MIN_FREE) */
     long timeout_ms;         /* for one backup */
     struct copy_watch watch; /* stored bytes that were sent */

@@ -5,6 +5,7 @@
 #include "common/json.h"
 #include "efs/drill/internal.h"
 #include "efs/restore/restore.h"
+#include "efs/restore/storage_tar.h"
 #include "efs/restore/verdict.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -13,7 +14,7 @@
 #include <string.h>
 
 /* The file, the snapshots in it once they are unpacked, and what is unpacked of those are there at once. */
-enum { TRIES = 2, DISK_PERCENT = 400, CHUNK = 1 << 17, POLL_MS = 250, CONFIG_MAX = 16 << 20 };
+enum { TRIES = 2, DISK_PERCENT = 400, CHUNK = 1 << 17, POLL_MS = 250 };
 
 /* --- its file */
 
@@ -36,27 +37,16 @@ static int copy(struct drill *d, const struct backup *b, const char *path, struc
     return n == 0 ? 0 : -1;
 }
 
-/* Its config.json: {collections_mapping: {collection: file}}. */
+/* Its config.json; NULL with `e`: there is none, or it names what the second Qdrant, which takes it as it is,
+ * must not be told. */
 static cJSON *read_config(const char *path, struct err *e)
 {
     cleanup_archive struct archive *a = archive_read_new();
-    struct archive_entry *entry;
     cJSON *o = NULL;
     if (!a || archive_read_support_format_tar(a) != ARCHIVE_OK ||
         archive_read_open_filename(a, path, CHUNK) != ARCHIVE_OK)
         return (void)err_set(e, 0, "no tar:", path, NULL), NULL;
-    while (!o && archive_read_next_header(a, &entry) == ARCHIVE_OK) {
-        const char *name = archive_entry_pathname(entry);
-        la_int64_t size = archive_entry_size(entry);
-        while (name && strncmp(name, "./", 2) == 0)
-            name += 2;
-        if (!name || strcmp(name, "config.json") != 0 || size <= 0 || size > CONFIG_MAX)
-            continue;
-        cleanup_free char *text = calloc(1, (size_t)size + 1);
-        if (text && archive_read_data(a, text, (size_t)size) == size)
-            o = cJSON_Parse(text);
-    }
-    if (!o)
+    if (storage_tar_judge(a, &o, e) == 0 && !o)
         (void)err_set(e, 0, "it has no config.json that says which collections are in it", NULL, NULL);
     return o;
 }
@@ -165,8 +155,8 @@ static void run(struct drill *d, const struct backup *b, const struct backup_lis
         return e.code == ENOSPC ? drill_add(out->why, sizeof out->why, e.text) : drill_fail(d, out, e.text);
     cleanup_json cJSON *config = read_config(path, &e);
     const cJSON *mapping = json_member(config, "collections_mapping");
-    if (!cJSON_IsObject(mapping))
-        return drill_fail(d, out, *e.text ? e.text : "its config.json has no collections_mapping");
+    if (!config)
+        return drill_fail(d, out, e.text);
     int64_t begin = clock_ms();
     bool started = drill_start(d, path, out);
     out->restore = (double)(clock_ms() - begin) / 1000;

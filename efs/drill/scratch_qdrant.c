@@ -1,6 +1,7 @@
 #include "efs/drill/scratch_qdrant.h"
 #include "common/base/cleanup.h"
 #include "common/base/clock.h"
+#include "common/base/confine.h"
 #include "common/base/fds.h"
 #include "common/base/text.h"
 #include <errno.h>
@@ -51,6 +52,7 @@ struct start { /* made before fork: the child of a program with threads may only
     size_t n;
     char **environment, **argv;
     int failed; /* the child's end of a pipe */
+    int list;   /* of what it may open; -1: everything */
 };
 
 static _Atomic pid_t running; /* for scratch_qdrant_abandon alone; 0: none. A process has one at a time. */
@@ -113,7 +115,8 @@ static bool tell_all(struct start *t, const char *key, const unsigned ports[2])
                 tell_port(t, "QDRANT__SERVICE__GRPC_PORT", ports[1]) &&
                 (o->storage ? tell(t, "QDRANT__STORAGE__STORAGE_PATH", o->storage)
                             : tell_path(t, "QDRANT__STORAGE__STORAGE_PATH", "storage")) &&
-                tell_path(t, "QDRANT__STORAGE__SNAPSHOTS_PATH", "snapshots") && TELL(t, always);
+                tell_path(t, "QDRANT__STORAGE__SNAPSHOTS_PATH", "snapshots") && tell(t, "TMPDIR", o->dir) &&
+                TELL(t, always);
     /* Its mark of a finished start must not be taken for that of the Qdrant that will serve. What it unpacks
      * goes to a folder that can be emptied: beside the collections it would be in the way of the next try,
      * and a collection of the name "x.tmp" would be in its way (1.18.2, src/snapshots.rs). */
@@ -125,10 +128,23 @@ static bool tell_all(struct start *t, const char *key, const unsigned ports[2])
     return good && (o->all || tell_path(t, "QDRANT__STORAGE__TEMP_PATH", "temporary")) && TELL(t, small);
 }
 
-/* Nothing that is meant for the other Qdrant (its key, its cluster), and no key to anything else. */
-static bool is_private(const char *variable)
+/* What any program needs. Nothing that is meant for the other Qdrant (its key, its cluster), and no key to
+ * anything else. */
+static bool is_common(const char *variable)
 {
-    static const char *const prefix[] = {"QDRANT", "RUN_MODE=", "AWS_", "AK_", "ECS_"};
+    static const char *const prefix[] = {"PATH=",
+                                         "LANG=",
+                                         "LC_",
+                                         "TZ=",
+                                         "TZDIR=",
+                                         "LD_LIBRARY_PATH=",
+                                         "GLIBC_TUNABLES=",
+                                         "MALLOC_",
+                                         "_RJEM_MALLOC_CONF=",
+                                         "RUST_BACKTRACE=",
+                                         "RUST_MIN_STACK=",
+                                         "SSL_CERT_FILE=",
+                                         "SSL_CERT_DIR="};
     for (size_t i = 0; i < sizeof prefix / sizeof *prefix; i++)
         if (strncmp(variable, prefix[i], strlen(prefix[i])) == 0)
             return true;
@@ -160,7 +176,7 @@ static bool make_environment(struct start *t)
     if (!t->environment)
         return false;
     for (size_t i = 0; i < all; i++)
-        if (!is_private(environ[i]) || (t->o->alone && is_for_both(environ[i])))
+        if (is_common(environ[i]) || (t->o->alone && is_for_both(environ[i])))
             t->environment[n++] = environ[i];
     for (size_t i = 0; i < t->n; i++)
         t->environment[n++] = t->variable[i];
@@ -189,8 +205,97 @@ static bool make_arguments(struct start *t)
     return true;
 }
 
+/* --- what it may open */
+
+/* What a program reads of its system before it does anything: libraries, time zone, names, the kernel's
+ * tables; and the certificates of authorities, without which Qdrant (1.18.2) does not start. Of /etc nothing
+ * that is secret. */
+static int allow_system(int list)
+{
+    static const char *const read[] = {"/usr",
+                                       "/bin",
+                                       "/sbin",
+                                       "/lib",
+                                       "/lib32",
+                                       "/lib64",
+                                       "/nix/store",
+                                       "/proc",
+                                       "/sys",
+                                       "/etc/alternatives",
+                                       "/etc/group",
+                                       "/etc/host.conf",
+                                       "/etc/hosts",
+                                       "/etc/ld.so.cache",
+                                       "/etc/ld.so.conf",
+                                       "/etc/ld.so.conf.d",
+                                       "/etc/ld.so.preload",
+                                       "/etc/locale.alias",
+                                       "/etc/localtime",
+                                       "/etc/nsswitch.conf",
+                                       "/etc/passwd",
+                                       "/etc/qdrant",
+                                       "/etc/ca-certificates",
+                                       "/etc/pki/ca-trust",
+                                       "/etc/pki/tls/cert.pem",
+                                       "/etc/pki/tls/certs",
+                                       "/etc/ssl/cert.pem",
+                                       "/etc/ssl/certs",
+                                       "/etc/ssl/openssl.cnf",
+                                       "/etc/timezone"};
+    static const char *const write[] = {"/dev/full", "/dev/null", "/dev/random", "/dev/urandom", "/dev/zero"};
+    for (size_t i = 0; i < sizeof read / sizeof *read; i++)
+        if (confine_allow(list, read[i], CONFINE_READ) != 0)
+            return -1;
+    for (size_t i = 0; i < sizeof write / sizeof *write; i++)
+        if (confine_allow(list, write[i], CONFINE_WRITE) != 0)
+            return -1;
+    return 0;
+}
+
+/* The folders of a search path, and of one that ends with "/bin" what it is the bin of. */
+static int allow_path(int list, const char *path)
+{
+    char one[PATH_MAX];
+    for (const char *p = path; p; p = strchr(p, ':') ? strchr(p, ':') + 1 : NULL) {
+        size_t n = strcspn(p, ":");
+        if (*p != '/' || n >= sizeof one)
+            continue;
+        if (n > 5 && strncmp(p + n - 4, "/bin", 4) == 0)
+            n -= 4;
+        memcpy(one, p, n);
+        one[n] = 0;
+        if (one[1] && confine_allow(list, one, CONFINE_READ) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int allow_all(int list, const struct scratch_qdrant_options *o)
+{
+    return allow_system(list) || allow_path(list, getenv("PATH")) ||
+                   allow_path(list, getenv("LD_LIBRARY_PATH")) || allow_path(list, getenv("SSL_CERT_FILE")) ||
+                   allow_path(list, getenv("SSL_CERT_DIR")) ||
+                   confine_allow(list, o->program, CONFINE_READ) ||
+                   confine_allow(list, o->dir, CONFINE_WRITE) ||
+                   (o->storage && confine_allow(list, o->storage, CONFINE_WRITE)) ||
+                   (o->alone && confine_allow(list, "config", CONFINE_READ)) /* Qdrant's files */
+               ? -1
+               : 0;
+}
+
+/* Without Landlock there is none, and it may open what we may. */
+static int make_list(struct start *t)
+{
+    if (t->o->unconfined || confine_version() == 0)
+        return 0;
+    t->list = confine_open(false);
+    return t->list >= 0 ? allow_all(t->list, t->o) : -1;
+}
+
 static void start_free(struct start *t)
 {
+    if (t->list >= 0)
+        (void)close(t->list); /* the child has it */
     free(t->argv);
     for (size_t i = 0; i < t->n; i++) {
         explicit_bzero(t->variable[i], strlen(t->variable[i]));
@@ -236,8 +341,11 @@ static bool random_key(char out[2 * KEY_BYTES + 1])
 static void step_behind(bool alone)
 {
     struct rlimit none = {0, 0};
+    /* What is hidden from others belongs to root in /proc, and another user could not write there. */
+    bool good = prctl(PR_SET_DUMPABLE, 1) == 0;
     int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
-    bool good = fd >= 0 && write(fd, "1000", 4) == 4;
+    good = prctl(PR_SET_DUMPABLE, 0) == 0 && good;
+    good = fd >= 0 && write(fd, "1000", 4) == 4;
     good = (alone || setpriority(PRIO_PROCESS, 0, NICEST) == 0) && good;
     good = (alone || syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, IDLE) == 0) && good;
     (void)(setrlimit(RLIMIT_CORE, &none) == 0 && good); /* no key in a core dump */
@@ -258,10 +366,11 @@ _Noreturn static void become(const struct start *t, pid_t parent)
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent)
         _exit(1); /* it would outlive us */
     step_behind(o->alone);
+    bool less = o->unconfined || (confine_no_new_rights() == 0 && confine_drop_capabilities(o->dir) == 0);
     /* Qdrant looks for its configuration below its working folder. */
-    if (setpgid(0, 0) == 0 && (o->alone || chdir(o->dir) == 0) && standard_files(t->log) == 0 &&
+    if (less && setpgid(0, 0) == 0 && (o->alone || chdir(o->dir) == 0) && standard_files(t->log) == 0 &&
         sigprocmask(SIG_SETMASK, &none, NULL) == 0 && signal(SIGPIPE, SIG_DFL) != SIG_ERR &&
-        fds_keep_std() == 0)
+        fds_keep_std() == 0 && (t->list < 0 || confine_enter(t->list) == 0))
         (void)execve(o->program, t->argv, t->environment);
     int why = errno;
     ssize_t told = write(t->failed, &why, sizeof why);
@@ -462,8 +571,8 @@ static bool make_clients(struct scratch_qdrant *s, unsigned port)
 static int start_once(struct scratch_qdrant *s, const struct scratch_qdrant_options *o, struct err *e)
 {
     unsigned ports[2];
-    cleanup_start struct start t = {.o = o, .log = s->log};
-    if (!random_key(s->settings.key) || !free_ports(ports))
+    cleanup_start struct start t = {.o = o, .log = s->log, .list = -1};
+    if (!random_key(s->settings.key) || !free_ports(ports) || make_list(&t) != 0)
         return err_set(e, errno, "cannot prepare a second Qdrant", NULL, NULL);
     if (!tell_all(&t, s->settings.key, ports) || !make_environment(&t) || !make_arguments(&t) ||
         !make_clients(s, ports[0]))

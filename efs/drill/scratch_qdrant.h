@@ -1,7 +1,9 @@
 /* A second Qdrant that nobody else can reach: on loopback alone, with a key that nobody else knows and that
  * no argument or file holds, and dead at the latest when we are. A drill's runs beside the Qdrant that
  * serves, with as few threads as it can have and behind everybody else for CPU, disk and memory. That of a
- * restore at boot runs instead of it, with the settings that it will have. */
+ * restore at boot runs instead of it, with the settings that it will have. What it is given may be hostile:
+ * of our environment it has what any program needs, it has no capabilities, and where the kernel can it opens
+ * nothing but its own folder and what a program reads of its system, and connects to nobody. */
 #ifndef EFS_DRILL_SCRATCH_QDRANT_H
 #define EFS_DRILL_SCRATCH_QDRANT_H
 #include "qdrant/client.h"
@@ -13,6 +15,7 @@ struct scratch_qdrant_options {
     const char *all;     /* a snapshot of the whole storage to begin with; NULL: it begins empty */
     long start_ms;       /* to be ready */
     const atomic_bool *stop;
+    bool unconfined; /* CONFINE=off: it may open what we may */
     /* For a restore at boot, else zero. */
     bool alone;            /* nobody serves beside it: Qdrant's own settings, all threads, no low priority */
     const char *storage;   /* its storage folder; NULL: one in `dir` */

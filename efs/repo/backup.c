@@ -1,6 +1,7 @@
 /* Listing what is on EFS. A reader trusts only a manifest whose data is as long as it says: EFS
  * replication keeps no order between files and ships parts of files. */
 #include "efs/repo/backup.h"
+#include "common/base/beneath.h"
 #include "common/base/cleanup.h"
 #include "common/base/files.h"
 #include "common/base/string_list.h"
@@ -71,7 +72,7 @@ static int look_at_data(struct backup *b, struct err *e)
     struct stat st;
     if (path_of(b, b->data, "", path, e) != 0)
         return -1;
-    if (stat(path, &st) != 0) {
+    if (lstat(path, &st) != 0) {
         if (errno != ENOENT)
             return err_set(e, errno, "cannot look at", path, NULL);
         mark(b, ENTRY_INCOMPLETE, "data is not there");
@@ -418,6 +419,21 @@ enum entry_state backup_sums(const struct backup *b, struct err *e)
     return why.code == ENOENT ? ENTRY_INCOMPLETE : ENTRY_CORRUPT;
 }
 
+/* From the tree on: a folder in it may be a link that somebody made. */
+int backup_open_data(const struct backup *b, struct err *e)
+{
+    char folder[NAME_MAX * 2], below[PATH_MAX], base[PATH_MAX];
+    size_t dir = strlen(b->dir), n = 0;
+    if (name_folder(&b->m.source, folder, sizeof folder))
+        n = (size_t)snprintf(below, sizeof below, "/%s/%s", frequency_text(b->frequency), folder);
+    if (n == 0 || n >= dir || strcmp(b->dir + dir - n, below) != 0)
+        return beneath_open(b->dir, b->data, e);
+    (void)snprintf(base, sizeof base, "%.*s", (int)(dir - n), b->dir);
+    if ((size_t)snprintf(below + n, sizeof below - n, "/%s", b->data) >= sizeof below - n)
+        return err_set(e, ENAMETOOLONG, "cannot read", b->data, NULL);
+    return beneath_open(base, below + 1, e);
+}
+
 void backup_verify(struct backup *b, const struct copy_watch *watch)
 {
     char path[PATH_MAX];
@@ -429,11 +445,9 @@ void backup_verify(struct backup *b, const struct copy_watch *watch)
         return;
     if (path_of(b, b->data, "", path, &e) != 0)
         return mark(b, ENTRY_CORRUPT, e.text);
-    cleanup_close int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) {
-        (void)err_set(&e, errno, "cannot open", path, NULL);
+    cleanup_close int fd = backup_open_data(b, &e);
+    if (fd < 0)
         return mark(b, ENTRY_CORRUPT, e.text);
-    }
     if (copy_check(fd, path, -1, strcmp(b->m.codec, "none") != 0, b->m.content.size, watch, &r, &e) != 0)
         return mark(b, ENTRY_CORRUPT, e.text);
     if (strcmp(r.stored_sha256, b->m.content.stored_sha256) != 0)

@@ -138,6 +138,8 @@ int backup_prune(const char *base, const char *folder, const struct prune *p, st
 
 /* The file for `sha256sum -c`, which ops use without us, must say what the manifest says: ENTRY_COMPLETE, or
  * what that makes of the backup, with `e`. */
+/* Its data, to be read. The code of an error is 0 where that is no file of its own. */
+int backup_open_data(const struct backup *b, struct err *e);
 enum entry_state backup_sums(const struct backup *b, struct err *e);
 /* Recompute all hashes of an entry; sets its state and reason. */
 void backup_verify(struct backup *b, const struct copy_watch *watch);

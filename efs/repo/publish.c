@@ -1,6 +1,7 @@
 /* Publishing: partial name, one stream, fsync, close, then the final name, fsync of the folder; then the
  * .sha256 and the manifest in the same way, last. Another task may do the same at the same time, behind
  * caches of its own: a name is only ever taken when it is free. */
+#include "common/base/beneath.h"
 #include "common/base/cleanup.h"
 #include "common/base/files.h"
 #include "common/base/text.h"
@@ -264,7 +265,7 @@ static enum publish_outcome take_over(const char *partial, const char *final, co
 {
     struct copy_result there;
     struct stat ours, theirs;
-    cleanup_close int fd = open(final, O_RDONLY | O_CLOEXEC);
+    cleanup_close int fd = open(final, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (fd < 0 || fstat(fd, &theirs) != 0 || stat(partial, &ours) != 0)
         return err_set(e, errno, "cannot read", final, NULL), PUBLISH_FAILED;
     if (copy_check(fd, final, -1, false, COPY_ANY, NULL, &there, e) != 0)
@@ -394,7 +395,10 @@ static int make_dir(const struct publish *p, const char *folder, enum frequency 
     int n = snprintf(rel, sizeof rel, "%s/%s/%s", tree + 1, frequency_text(t), folder);
     if (n < 0 || (size_t)n >= sizeof rel)
         return err_set(e, ENAMETOOLONG, "no place for", folder, NULL);
-    return files_mkdirs(root, rel, e) != 0 ? -1 : files_join(dir, PATH_MAX, root, rel, e);
+    /* With a link on the way the backup would be written elsewhere, and go with what is there. */
+    return files_mkdirs(root, rel, e) != 0 || beneath_folder(root, rel, e) != 0
+               ? -1
+               : files_join(dir, PATH_MAX, root, rel, e);
 }
 
 struct draft {

@@ -66,12 +66,11 @@ struct backup_reader *backup_reader_open(const struct backup *b, const struct co
     return backup_reader_open_from(NULL, b, watch, stop, e);
 }
 
-static int open_file(const char *path, struct err *e)
+static int open_file(const struct backup *b, struct err *e)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return err_set(e, errno, "cannot read", path, NULL);
-    (void)posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL); /* advice only */
+    int fd = backup_open_data(b, e);
+    if (fd >= 0)
+        (void)posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL); /* advice only */
     return fd;
 }
 
@@ -95,7 +94,7 @@ struct backup_reader *backup_reader_open_from(const struct restore_origin *origi
     }
     s->origin = origin;
     s->elsewhere = origin != NULL;
-    s->fd = origin ? origin->open(origin->arg, b, e) : open_file(s->path, e);
+    s->fd = origin ? origin->open(origin->arg, b, e) : open_file(b, e);
     return s->fd >= 0 ? s : (backup_reader_close(s), NULL);
 }
 

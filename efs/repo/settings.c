@@ -38,6 +38,8 @@ void settings_help(FILE *to)
     config_help(table, ROWS, to);
 }
 
+bool settings_name_tree(void) { return *config_env("TIER", "") || *config_env("CPU_ARCH", ""); }
+
 static int compression(struct settings *s, struct err *e)
 {
     const char *v = config_env("COMPRESSION", standard("COMPRESSION"));

@@ -29,5 +29,7 @@ int settings_flag(const char *flag, const char *next, bool *took_next);
 /* The table for `--help`. */
 void settings_help(FILE *to);
 /* On a wrong value -1: `e` names the variable, the value (never a secret) and what is allowed. */
+/* Do TIER or CPU_ARCH say which tree is meant? Empty is not set. */
+bool settings_name_tree(void);
 int settings_read(struct settings *s, struct err *e);
 #endif

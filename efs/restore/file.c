@@ -13,20 +13,40 @@ static enum restore_outcome outcome_of(const struct err *e)
     return e->code == 0 ? RESTORE_DEFECT : RESTORE_FAILED;
 }
 
+/* Whoever starts a Qdrant with it has that take all names in it as they are. */
+static enum restore_outcome judge_names(struct inside *inside, const char *name, struct err *e)
+{
+    const struct inside_says *says = inside ? inside_end(inside) : NULL;
+    char what[700];
+    if (!says || !says->hostile.text[0])
+        return RESTORE_DONE;
+    (void)snprintf(what, sizeof what,
+                   "its bytes are what the manifest says, and Qdrant must not be given them: %.500s",
+                   says->hostile.text);
+    (void)err_set(e, 0, what, NULL, *name ? "do not start Qdrant with what was written" : NULL);
+    return RESTORE_DEFECT;
+}
+
 /* `fd` -1: nowhere. */
 static enum restore_outcome copy_out(const struct backup *b, int fd, const char *name,
                                      const struct restore_reading *how, struct err *e)
 {
     struct err why = {0};
+    cleanup_inside struct inside *inside = NULL;
     cleanup_reader struct backup_reader *s =
         backup_reader_open_from(how->origin, b, &how->watch, how->stop, &why);
     const void *piece = NULL;
     ssize_t n = -1;
-    while (s && (n = backup_reader_borrow(s, &piece, &why)) > 0)
+    if (s && b->m.source.kind == KIND_STORAGE && !(inside = inside_new_storage(e)))
+        return RESTORE_FAILED;
+    while (s && (n = backup_reader_borrow(s, &piece, &why)) > 0) {
+        if (inside)
+            inside_feed(inside, piece, (size_t)n);
         if (fd >= 0 && files_write_all(fd, piece, (size_t)n, name, e) != 0)
             return RESTORE_FAILED;
+    }
     if (n == 0)
-        return RESTORE_DONE;
+        return judge_names(inside, name, e);
     if (e)
         *e = why;
     return outcome_of(&why);

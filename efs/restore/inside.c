@@ -3,17 +3,18 @@
 #include "common/base/thread.h"
 #include "common/archive.h"
 #include "common/json.h"
+#include "efs/restore/storage_tar.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <string.h>
 
-enum { BLOCK = 1 << 16, PIPE = 1 << 20, JSON_MAX = 16 << 20 };
+enum { BLOCK = 1 << 16, PIPE = 1 << 20, JSON_MAX = 1 << 20 };
 
 struct inside {
     pthread_t thread;
     int in, out; /* ends of a pipe; `in` is ours, -1 once all was fed */
-    bool joined;
+    bool joined, storage;
     struct inside_says says;
 };
 
@@ -102,6 +103,16 @@ static void look(struct inside_says *says, struct archive *a, struct archive_ent
     }
 }
 
+static void look_at_all(struct inside *i, struct archive *a)
+{
+    struct archive_entry *entry;
+    if (i->storage)
+        (void)storage_tar_judge(a, NULL, &i->says.hostile); /* it is what it says */
+    else
+        while (archive_read_next_header(a, &entry) == ARCHIVE_OK)
+            look(&i->says, a, entry);
+}
+
 /* To the end, whatever it is: whoever feeds must not wait for a reader that is no more. */
 static void drain(int fd)
 {
@@ -116,18 +127,16 @@ static void *run(void *arg)
 {
     struct inside *i = arg;
     cleanup_archive struct archive *a = archive_read_new();
-    struct archive_entry *entry;
     if (a && archive_read_support_format_tar(a) == ARCHIVE_OK &&
         archive_read_open_fd(a, i->out, BLOCK) == ARCHIVE_OK)
-        while (archive_read_next_header(a, &entry) == ARCHIVE_OK)
-            look(&i->says, a, entry);
+        look_at_all(i, a);
     const char *method = json_string(json_member(i->says.config, "params"), "sharding_method");
     i->says.custom = method && strcmp(method, "custom") == 0;
     drain(i->out);
     return NULL;
 }
 
-struct inside *inside_new(struct err *e)
+static struct inside *start(bool storage, struct err *e)
 {
     struct inside *i = calloc(1, sizeof *i);
     int ends[2], rc;
@@ -135,6 +144,7 @@ struct inside *inside_new(struct err *e)
         (void)err_set(e, errno, "cannot look into the snapshot", NULL, NULL);
         return free(i), NULL;
     }
+    i->storage = storage;
     i->out = ends[0];
     i->in = ends[1];
     (void)fcntl(i->in, F_SETPIPE_SZ, PIPE); /* fewer switches; the limit may be lower */
@@ -146,6 +156,9 @@ struct inside *inside_new(struct err *e)
     (void)close(i->out);
     return free(i), NULL;
 }
+
+struct inside *inside_new(struct err *e) { return start(false, e); }
+struct inside *inside_new_storage(struct err *e) { return start(true, e); }
 
 void inside_feed(struct inside *i, const void *data, size_t n)
 {
@@ -170,6 +183,8 @@ const struct inside_says *inside_end(struct inside *i)
     i->joined = true;
     return &i->says;
 }
+
+void inside_freep(struct inside **i) { inside_free(*i); }
 
 void inside_free(struct inside *i)
 {

@@ -16,13 +16,18 @@ struct inside_says {
     struct cJSON *segment;  /* segment.json of the first segment, of a shard's snapshot; else NULL */
     unsigned shards, local; /* shards of the collection that it names; of these, with points in it */
     bool custom;            /* custom sharding */
+    struct err hostile;     /* of the whole storage: a name in it that has no business there, else empty */
 };
 struct inside;
 /* NULL with `e`: no memory, no thread, no pipe. */
 struct inside *inside_new(struct err *e);
+/* For one of the whole storage: says `hostile` alone. */
+struct inside *inside_new_storage(struct err *e);
 /* The next bytes of the snapshot. */
 void inside_feed(struct inside *i, const void *data, size_t n);
 /* After the last: what it says. It belongs to `i`; the members may be NULL. */
 const struct inside_says *inside_end(struct inside *i);
 void inside_free(struct inside *i); /* NULL is fine */
+void inside_freep(struct inside **i);
+#define cleanup_inside __attribute__((cleanup(inside_freep)))
 #endif

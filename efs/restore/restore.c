@@ -22,9 +22,6 @@ enum { STALE_SECONDS = 3600, DELETE_MS = 120000, PIECE = 1 << 20 };
  * it for one. The same for the same bytes: a second try overwrites what a first one left. */
 static const char UPLOAD[] = ".restore_", SUFFIX[] = ".snapshot";
 
-static void inside_freep(struct inside **i) { inside_free(*i); }
-#define cleanup_inside __attribute__((cleanup(inside_freep)))
-
 enum restore_outcome restore_fail(struct err *e, const char *what, const char *advice)
 {
     (void)err_set(e, 0, what, NULL, advice);
@@ -245,8 +242,10 @@ static enum restore_outcome pass(const struct restore_target_check *g, struct in
     cleanup_reader struct backup_reader *stream =
         backup_reader_open_from(r->origin, g->b, &r->watch, r->stop, &why);
     *inside = stream ? inside_new(&why) : NULL;
+    if (!*inside && e)
+        *e = why;
     if (!*inside)
-        return e ? (*e = why, RESTORE_FAILED) : RESTORE_FAILED;
+        return why.code == 0 ? RESTORE_DEFECT : RESTORE_FAILED;
     struct sending s = {.check = g, .stream = stream, .inside = *inside};
     enum restore_outcome outcome = upload(g, &s, out, e);
     *passed = (struct passed){s.keys, s.sent == g->b->m.content.size};
@@ -320,7 +319,7 @@ static enum restore_outcome survey(const struct restore *r, const struct backup 
         (void)err_set(&why, ENOMEM, "cannot read", b->data, NULL);
     if (e)
         *e = why;
-    return *inside && why.code == 0 ? RESTORE_DEFECT : RESTORE_FAILED;
+    return why.code == 0 ? RESTORE_DEFECT : RESTORE_FAILED;
 }
 
 static enum restore_outcome prove_and_compare(const struct restore *r, const struct backup *b,

@@ -50,10 +50,13 @@ static enum restore_outcome write_bytes(struct archive *a, struct backup_reader 
 static enum restore_outcome write_snapshot(struct archive *a, const struct backup *b, const char *name,
                                            const struct restore_reading *how, struct err *e)
 {
+    struct err why = {0};
     cleanup_reader struct backup_reader *s =
-        backup_reader_open_from(how->origin, b, &how->watch, how->stop, e);
+        backup_reader_open_from(how->origin, b, &how->watch, how->stop, &why);
+    if (!s && e)
+        *e = why;
     if (!s)
-        return RESTORE_FAILED;
+        return why.code == 0 ? RESTORE_DEFECT : RESTORE_FAILED;
     if (!begin_member(a, INSIDE, b->m.content.size))
         return cannot_write(a, name, e);
     cleanup_free char *buf = malloc(CHUNK);

@@ -8,6 +8,7 @@
 #include "common/archive.h"
 #include "common/json.h"
 #include "qdrant/cluster.h"
+#include "qdrant/storage_names.h"
 #include <ctype.h>
 #include <errno.h>
 #include <stdarg.h>
@@ -17,7 +18,9 @@
 enum {
     BLOCK = 512,
     CHUNK = 1 << 18,
-    JSON_LIMIT = 16 << 20, /* the largest small file is a list of shard keys or payload indexes */
+    JSON_LIMIT = 1 << 20, /* the largest small file is a list of shard keys or payload indexes; cJSON takes 40
+                             times as much for what is made to take much */
+    MEMBERS_MAX = 1 << 22, /* of one tar */
     VERSION_LIMIT = 64,
     SHARDS_MAX = 65536,
     DEFECTS_MAX = 20,
@@ -50,8 +53,9 @@ static void seen_free(struct seen *s)
 struct deep {
     char *text; /* the defects, a line each */
     size_t length, defects;
-    bool broken; /* the backup's own bytes ended badly, which is said: what follows from that is not */
-    bool light;  /* only the shards' states are wanted */
+    bool broken;        /* the backup's own bytes ended badly, which is said: what follows from that is not */
+    bool light;         /* only the shards' states are wanted */
+    struct err hostile; /* the first name in a snapshot of the whole storage that is not to be there */
     const atomic_bool *stop;
     struct archive_found *found; /* where to put what was found; may be NULL */
 };
@@ -248,19 +252,21 @@ static bool walk(struct deep *d, const char *where, struct feed *f, member *take
     cleanup_free char *buf = malloc(CHUNK);
     struct archive_entry *entry;
     int rc = ARCHIVE_FATAL;
+    unsigned members = 0;
     f->deep = d;
     f->buf = buf;
     if (!a || !buf)
         return defect(d, where, "not checked: no memory"), false;
     if (archive_read_support_format_tar(a) == ARCHIVE_OK &&
         archive_read_open2(a, f, NULL, feed_read, d->light && f->path ? feed_skip : NULL, NULL) == ARCHIVE_OK)
-        while ((rc = archive_read_next_header(a, &entry)) == ARCHIVE_OK)
+        while (members++ < MEMBERS_MAX && (rc = archive_read_next_header(a, &entry)) == ARCHIVE_OK)
             one_member(d, where, a, entry, take, arg);
     bool whole = (d->light || to_the_end(a, f)) && rc == ARCHIVE_EOF;
     if (!whole)
         defect(d, where, "%s",
                f->failed.text[0]                   ? f->failed.text
                : rc == ARCHIVE_EOF && f->total > 0 ? "a tar without its end: it was cut short"
+               : rc == ARCHIVE_OK                  ? "more members than any snapshot has"
                                                    : "not a whole tar");
     return whole;
 }
@@ -292,13 +298,18 @@ static char *small_file(struct deep *d, const char *where, struct archive *a, si
 
 /* --- the files */
 
-static cJSON *json(struct deep *d, const char *where, struct archive *a)
+static cJSON *json_of(struct deep *d, const char *where, struct archive *a, size_t max)
 {
-    cleanup_free char *text = small_file(d, where, a, JSON_LIMIT);
+    cleanup_free char *text = small_file(d, where, a, max);
     cJSON *o = text ? cJSON_ParseWithOpts(text, NULL, 1) : NULL;
     if (text && !o)
         defect(d, where, "no JSON");
     return o;
+}
+
+static cJSON *json(struct deep *d, const char *where, struct archive *a)
+{
+    return json_of(d, where, a, JSON_LIMIT);
 }
 
 static void check_json(struct deep *d, const char *where, struct archive *a)
@@ -531,6 +542,7 @@ static void check_snapshot(struct deep *d, const char *where, struct feed *f, bo
 /* --- the whole storage's */
 
 struct storage {
+    struct storage_names names;
     cJSON *mapping; /* {collections_mapping: {collection: file}} */
     char **files;   /* that were there */
     size_t n;
@@ -541,31 +553,33 @@ static void storage_free(struct storage *s)
     cJSON_Delete(s->mapping);
 }
 
-static bool keep_name(struct storage *s, const char *name)
+static void hostile(struct deep *d, const char *where, const struct err *e)
 {
-    return s->n < SHARDS_MAX && string_list_add(&s->files, &s->n, name);
+    if (!d->hostile.text[0])
+        d->hostile = *e;
+    defect(d, where, "%.390s", e->text);
 }
 
 static void storage_member(struct deep *d, const char *where, const char *path, struct archive *a, void *arg)
 {
     struct storage *s = arg;
     struct feed f = {.outer = a};
-    if (strcmp(path, "config.json") == 0) {
-        cJSON_Delete(s->mapping);
-        s->mapping = json(d, where, a);
+    struct err e = {0};
+    int which = storage_names_member(&s->names, path, &e);
+    if (which < 0) {
+        hostile(d, where, &e);
+    } else if (which == STORAGE_CONFIG) {
+        s->mapping = json_of(d, where, a, STORAGE_CONFIG_MAX);
+        if (s->mapping && storage_names_check(s->mapping, &e) != 0)
+            hostile(d, where, &e);
     } else if (ends_with(path, ".snapshot")) {
-        if (!keep_name(s, path))
-            defect(d, where, "not checked: too many");
+        if (!string_list_add(&s->files, &s->n, path))
+            defect(d, where, "not checked: no memory");
         check_snapshot(d, where, &f, false);
     }
 }
 
-static void name_part(struct archive_found *f, const char *file, const char *collection)
-{
-    for (size_t i = 0; f && i < f->n; i++)
-        if (f->v[i].file && strcmp(f->v[i].file, file) == 0 && !f->v[i].collection)
-            f->v[i].collection = strdup(collection);
-}
+static int by_name(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
 
 static void check_storage(struct deep *d, struct feed *f)
 {
@@ -574,16 +588,14 @@ static void check_storage(struct deep *d, struct feed *f)
     if (!walk(d, "", f, storage_member, &s))
         return;
     const cJSON *mapping = json_member(s.mapping, "collections_mapping");
-    if (!cJSON_IsObject(mapping))
+    if (!s.mapping)
         defect(d, "config.json", "no collections_mapping");
+    if (s.n > 0)
+        qsort(s.files, s.n, sizeof(char *), by_name);
     cJSON_ArrayForEach(c, mapping)
     {
-        bool found = false;
         const char *name = cJSON_GetStringValue(c);
-        for (size_t i = 0; name && !found && i < s.n; i++)
-            found = strcmp(s.files[i], name) == 0;
-        if (found)
-            name_part(d->found, name, c->string);
+        bool found = name && s.n > 0 && bsearch(&name, s.files, s.n, sizeof(char *), by_name);
         if (!found)
             defect(d, name ? name : "config.json", "the snapshot of %.255s is missing", c->string);
     }
@@ -653,7 +665,6 @@ void archive_found_free(struct archive_found *f)
 {
     for (size_t i = 0; i < f->n; i++) {
         free(f->v[i].file);
-        free(f->v[i].collection);
         cJSON_Delete(f->v[i].config);
         cJSON_Delete(f->v[i].segment);
     }
@@ -673,6 +684,7 @@ int archive_look(int fd, const char *path, enum kind kind, bool whole, const ato
     else
         check_snapshot(&d, "", &f, kind == KIND_SHARD);
     out->defects = d.text;
+    out->hostile = d.hostile;
     if (d.defects > 0 && !d.text)
         out->defects = strdup("no memory to tell what is wrong with it");
     if (f.failed.text[0]) {

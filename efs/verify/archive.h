@@ -18,7 +18,6 @@ int archive_prove(const struct backup *b, const struct restore_origin *origin, c
 struct cJSON;
 struct archive_part {       /* the snapshot of one collection, or of one shard */
     char *file;             /* its name in one of the whole storage, else NULL */
-    char *collection;       /* that the whole storage's mapping says, or NULL */
     struct cJSON *config;   /* config.json; NULL for a shard, which has none, or when it was not read */
     struct cJSON *segment;  /* segment.json of the first segment; NULL: none was read */
     unsigned shards, local; /* whose state was read, and how many of these this node holds */
@@ -28,6 +27,8 @@ struct archive_found {
     struct archive_part *v; /* one, or with the whole storage one for each collection */
     size_t n;
     char *defects; /* a line for each; NULL: none */
+    struct err
+        hostile; /* of the whole storage: the first name in it that has no business there, else empty */
 };
 #define cleanup_found __attribute__((cleanup(archive_found_free)))
 void archive_found_free(struct archive_found *f);

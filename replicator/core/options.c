@@ -61,6 +61,7 @@ const size_t option_row_count = sizeof option_rows / sizeof *option_rows;
 const struct config_row alone_rows[] = {
     {"QDRANT_BIN", "Qdrant's program, for drills and the restore of an empty disk", "/qdrant/qdrant", NULL,
      false},
+    {"CONFINE", "off: the Qdrant of a drill or a restore may open what its user may", "second", NULL, false},
     {"DRILL_DIR", "scratch folder, on a local disk", "", "qdrant-drill beside SNAPSHOTS_DIR, else in TMPDIR",
      false},
     {"DRILL_TIMEOUT", "how long a drill of one backup may take", "1h", NULL, false},
@@ -199,14 +200,17 @@ static int storage(struct options *o, struct err *e)
 
 static int at_boot(struct options *o, struct err *e)
 {
-    static const char *const incomplete[] = {"wait", "serve", NULL}, *const off_on[] = {"0", "1", NULL};
-    unsigned n = 0, deleted = 0;
+    static const char *const incomplete[] = {"wait", "serve", NULL}, *const off_on[] = {"0", "1", NULL},
+                             *const confine[] = {"off", "second", "all", NULL};
+    unsigned n = 0, deleted = 0, confined = 0;
     const char *when = config_env("RESTORE_ON_EMPTY", standard("RESTORE_ON_EMPTY"));
     if (config_text(o->restore_setting, sizeof o->restore_setting, "RESTORE_ON_EMPTY", when, e) != 0 ||
         config_path(o->restore_from, sizeof o->restore_from, "RESTORE_FROM",
                     config_env("RESTORE_FROM", standard("RESTORE_FROM")), e) != 0 ||
         config_choice("RESTORE_INCOMPLETE", standard("RESTORE_INCOMPLETE"), incomplete, &n, e) != 0 ||
         config_choice("RESTORE_DELETED", standard("RESTORE_DELETED"), off_on, &deleted, e) != 0 ||
+        config_choice("CONFINE", config_standard(alone_rows, alone_row_count, "CONFINE"), confine, &confined,
+                      e) != 0 ||
         config_text(o->qdrant_bin, sizeof o->qdrant_bin, "QDRANT_BIN",
                     config_env("QDRANT_BIN", config_standard(alone_rows, alone_row_count, "QDRANT_BIN")),
                     e) != 0 ||
@@ -214,6 +218,7 @@ static int at_boot(struct options *o, struct err *e)
         return -1;
     o->restore_incomplete = n == 1;
     o->restore_deleted = deleted == 1;
+    o->confine = confined > 0;
     o->restore = strcmp(when, "never") != 0;
     if (!o->restore || strcmp(when, "latest") == 0 || time_parse(when, time(NULL), &o->restore_at))
         return 0;

@@ -21,6 +21,16 @@ static enum publish_outcome refuse(const struct proof *p, const char *why, struc
     return err_set(e, 0, what, p->path, p->made ? NULL : ADVICE), PUBLISH_REFUSED;
 }
 
+/* Whoever has Qdrant's key can put any file into the folder of snapshots, and a checksum beside it. */
+static enum publish_outcome not_qdrants(const struct proof *p, const char *why, struct err *e)
+{
+    char what[600];
+    (void)snprintf(what, sizeof what, "no snapshot of Qdrant's, %.500s:", why);
+    (void)err_set(e, 0, what, p->path, ADVICE);
+    e->code = PROOF_NOT_QDRANTS;
+    return PUBLISH_REFUSED;
+}
+
 /* --- forgotten */
 
 static const struct tombstone *forgotten_in(const struct tombstones *all, const struct manifest *m)
@@ -62,6 +72,8 @@ static enum publish_outcome prove_made(const struct proof *p, int fd, struct man
     struct err ignored;
     if (archive_look(fd, p->path, m->source.kind, false, p->stop, &found, &ignored) != 0)
         return PUBLISHED;
+    if (found.hostile.text[0])
+        return not_qdrants(p, found.hostile.text, e);
     for (size_t i = 0; i < found.n; i++)
         if (found.v[i].trouble[0])
             return refuse(p, found.v[i].trouble, e);
@@ -133,6 +145,8 @@ static enum publish_outcome prove_upload(const struct proof *p, int fd, const st
                                          struct err *e)
 {
     cleanup_found struct archive_found found = {0};
+    if (m->source.kind == KIND_STORAGE)
+        return refuse(p, "Qdrant takes no upload of the whole storage, and its own have a checksum", e);
     if (archive_look(fd, p->path, m->source.kind, true, p->stop, &found, e) != 0)
         return PUBLISH_FAILED;
     if (found.defects) {
@@ -142,12 +156,8 @@ static enum publish_outcome prove_upload(const struct proof *p, int fd, const st
     if (found.n == 0)
         return refuse(p, "there is no collection in it", e);
     enum publish_outcome rc = PUBLISHED;
-    for (size_t i = 0; rc == PUBLISHED && i < found.n; i++) {
-        const char *collection =
-            m->source.kind == KIND_STORAGE ? found.v[i].collection : m->source.collection;
-        rc = collection ? prove_part(p, &found.v[i], collection, m->source.kind == KIND_SHARD, e)
-                        : refuse(p, "a collection in it has no name", e);
-    }
+    for (size_t i = 0; rc == PUBLISHED && i < found.n; i++)
+        rc = prove_part(p, &found.v[i], m->source.collection, m->source.kind == KIND_SHARD, e);
     return rc;
 }
 

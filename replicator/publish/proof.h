@@ -1,7 +1,8 @@
 /* Is a snapshot a backup of its collection? Of one that Qdrant has made (its checksum says so) the replicas
  * on this node must be Active: one taken in the middle of a transfer looks whole and is not. Whatever else
  * lies in the folder may be anything, also a snapshot of another collection that Qdrant refused: it is read
- * to the last byte, and its shape must be that of the collection that Qdrant has now. And what was forgotten
+ * to the last byte, and its shape must be that of the collection that Qdrant has now. A snapshot of the whole
+ * storage must have a checksum, and name no file but its own. And what was forgotten
  * (qdrant-efs forget) is not made again. Reads the local file; asks Qdrant and EFS, and may hang with EFS. */
 #ifndef REPLICATOR_PUBLISH_PROOF_H
 #define REPLICATOR_PUBLISH_PROOF_H
@@ -14,6 +15,8 @@ struct proof {
     bool made; /* by Qdrant: its checksum is there */
     const atomic_bool *stop;
 };
+/* The code of an error with REFUSED: it has a checksum, and names that Qdrant never writes. Else it is 0. */
+enum { PROOF_NOT_QDRANTS = 2100 };
 /* PUBLISHED: it is one. REFUSED, WAITS (Qdrant cannot be asked), NOTHING (no shard of it is on this node, or
  * it was forgotten), VANISHED or FAILED with `e`. Sets m->points and m->points_of_node as far as the file
  * tells.

@@ -103,7 +103,7 @@ static cJSON *of_collection(const struct job *j)
 static void report_doubt(const struct publish_job *p, const struct job *j, const struct err *e,
                          struct counts *c)
 {
-    bool upload = !j->checksum[0], refused = j->outcome == PUBLISH_REFUSED;
+    bool upload = !j->checksum[0] || e->code == PROOF_NOT_QDRANTS, refused = j->outcome == PUBLISH_REFUSED;
     enum status_doubt what = !refused ? STATUS_UPLOAD_WAITS
                              : upload ? STATUS_UPLOAD_REFUSED
                                       : STATUS_NOT_ACTIVE;

@@ -209,6 +209,7 @@ int batch_run(struct batch *b, const struct batch_options *o, bool *unclear, str
                                           .dir = o->stage->dir,
                                           .start_ms = START_MS,
                                           .stop = o->stop,
+                                          .unconfined = o->unconfined,
                                           .alone = true,
                                           .storage = o->stage->staged,
                                           .mappings = mappings,

@@ -36,6 +36,7 @@ struct batch_options {
     const struct stage *stage;
     const struct marker *marker; /* what is staged already is looked at again */
     const char *program;         /* QDRANT_BIN */
+    bool unconfined;             /* CONFINE=off */
     const atomic_bool *stop;
     void (*works)(void *arg); /* a sign of life */
     void *arg;

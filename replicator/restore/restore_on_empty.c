@@ -746,6 +746,7 @@ static enum step run(struct restore_on_empty *b, struct batch *batch)
     const struct batch_options o = {.stage = &b->stage,
                                     .marker = &b->marker,
                                     .program = b->x->options.qdrant_bin,
+                                    .unconfined = !b->x->options.confine,
                                     .stop = &b->x->stop,
                                     .works = works,
                                     .arg = b};

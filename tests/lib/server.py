@@ -63,7 +63,7 @@ class Server:
     def _environment(self, more):
         env = {k: v for k, v in os.environ.items() if not k.startswith("QDRANT")}
         interpreter = pathlib.Path(sys.executable).parent  # the stand-in's python3
-        env |= {"PATH": f"{interpreter}:{os.environ['PATH']}",
+        env |= {"PATH": f"{interpreter}:{STANDIN.parent}:{os.environ['PATH']}",  # both may be read by one that is confined
                 "RUN_MODE": "production", "QDRANT__TELEMETRY_DISABLED": "true",
                 "QDRANT__SERVICE__HOST": "127.0.0.1", "QDRANT__SERVICE__HTTP_PORT": str(self.port),
                 "QDRANT__SERVICE__GRPC_PORT": str(free_port()),

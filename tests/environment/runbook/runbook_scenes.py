@@ -141,7 +141,7 @@ class Scene:
 
     def run(self, always, block):
         here = pathlib.Path(sys.executable).parent  # aws, and the stand-in's python3
-        env = {"HOME": self.work, "LANG": "C.UTF-8", "TMPDIR": self.tmp, "EFS_ALLOW_LOCAL": "1", "PATH": f"{self.bin}:{BUILD}:{here}:{os.environ['PATH']}",
+        env = {"HOME": self.work, "LANG": "C.UTF-8", "TMPDIR": self.tmp, "EFS_ALLOW_LOCAL": "1", "PATH": f"{self.bin}:{BUILD}:{here}:{STANDIN.parent}:{os.environ['PATH']}",
                "QDRANT_BIN": REAL if self.kind == "real" else STANDIN, "DRILL_DIR": self.tmp / "drills"} | \
             self.aws_env() | self.values()
         done = subprocess.run([*self.prefix, "bash", "-euo", "pipefail", "-c", always + block.text], cwd=self.work,

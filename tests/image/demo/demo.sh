@@ -111,7 +111,7 @@ find_qdrant() { # sets `qdrant`; for the stand-in also puts a Python that has it
         run python3 -m venv "$venv"
         run "$venv/bin/pip" install -q --disable-pip-version-check qdrant-edge-py
     fi
-    PATH=$venv/bin:$PATH
+    PATH=$venv/bin:$PWD/tests/standin:$PATH # both may be read by one that is confined
 }
 
 # ---- talking to Qdrant ---------------------------------------------------------------------------

@@ -142,3 +142,10 @@ def test_an_endpoint_of_its_own_comes_before_the_one_for_all_services(aws, front
 def test_an_endpoint_that_cannot_be_is_told_by_the_variables_name(aws, front, url):
     out = aws.one("secret", NO_SUCH, env={"AWS_ENDPOINT_URL": url})
     assert "AWS_ENDPOINT_URL" in out["error"] and out["code"] == "EINVAL"
+
+
+@pytest.mark.parametrize("url,refused", [("http://secrets.internal:80", True), ("http://127.example.org", True), ("http://localhost:1", False)])
+def test_a_secret_comes_over_plain_http_from_this_machine_alone(aws, front, url, refused):
+    out = aws.one("secret", NO_SUCH, env={"AWS_ENDPOINT_URL_SECRETS_MANAGER": url})
+    assert ("would send the secret as it is" in out["error"]) == refused
+    assert not refused or (url.split(":")[1] in out["error"] and out["code"] == "EINVAL")

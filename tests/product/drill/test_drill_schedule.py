@@ -42,7 +42,7 @@ def start_before_one(node, clock, **env):
 
 
 def start(node, clock, **env):
-    return node.tree.start(DRILL_SCHEDULE="daily", SNAPSHOT_INTERVAL="0", **clock.environment, **env)
+    return node.tree.start(DRILL_SCHEDULE="daily", SNAPSHOT_INTERVAL="0", **clock.environment, **node.told(env))
 
 
 def drilled(node):

@@ -1,5 +1,7 @@
 """Drills of snapshots of the whole storage, and of single shards."""
+import io
 import json
+import tarfile
 import time
 
 import pytest
@@ -55,6 +57,24 @@ def test_a_storage_snapshot_that_is_not_good_fails(node, how):
     one = node.verdicts("--snapshot", manifest.stem, code=1)[""]
     assert one["verdict"] == "failed" and {"a flipped bit": data_of(manifest).name, "a newer Qdrant": "99.0.0"}.get(how, "Qdrant") in one["why"]
     assert node.left() == []
+
+
+@pytest.mark.parametrize("collection,file", [("../../../outside", None), ("b", "../../../../outside.snapshot"), ("b", "/tmp/outside.snapshot")])
+def test_a_storage_snapshot_that_names_what_is_elsewhere_is_not_given_to_qdrant(node, collection, file):
+    fill(node.server, "a")
+    back_up_all(node, "a")
+    manifest = node.manifest(ALL)
+    def other_names(data):
+        with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+            config = json.load(tar.extractfile("config.json"))
+        config["collections_mapping"][collection] = file or config["collections_mapping"]["a"]
+        return retar(data, replace={"config.json": json.dumps(config).encode()})
+    rewrite(manifest, other_names)
+    ran = node.tmp / "ran"
+    spy = node.program("spy", f'echo "$@" >> {ran}\nexec {node.server.program} "$@"\n')
+    one = node.verdicts("--snapshot", manifest.stem, code=1, QDRANT_BIN=spy)[""]
+    assert one["verdict"] == "failed" and "its config.json names" in one["why"]
+    assert not ran.exists() and not list(node.tmp.rglob("outside*")) and node.left() == []
 
 
 def shard_snapshot(node):

@@ -3,6 +3,7 @@ import os
 import resource
 import signal
 import subprocess
+import tempfile
 
 import pytest
 from harness import wait_for
@@ -224,6 +225,31 @@ def test_when_no_process_is_left_qdrant_runs_alone_in_the_entrypoints_place(cont
         run = subprocess.run([copy, "--", "sh", "-c", "exit 6"], env=container.env, preexec_fn=poor_user,
                              capture_output=True, text=True, cwd="/")
     assert run.returncode == 6 and "NO BACKUPS" in run.stderr, run
+
+
+@pytest.mark.skipif(not BARE, reason=NOT_BARE)
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to run a program as another user")
+def test_the_entrypoints_environment_is_not_for_others_and_its_children_are_as_they_were(container):
+    """What belongs to root in /proc no other process of the same user may read. The replicator can still be told to go first."""
+    score = "cat /proc/self/oom_score_adj > score; exec sleep 100"
+    with for_everyone(ENTRYPOINT) as copy, tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o777)
+        replicator = os.path.join(os.path.dirname(copy), "replicator")
+        with open(replicator, "w") as f:
+            f.write(f"#!/bin/sh\n{score}\n")
+        os.chmod(replicator, 0o755)
+        p = subprocess.Popen([copy, "--", "sh", "-c", "echo $$ > pid.new; mv pid.new pid; exec sleep 100"], user=54321, cwd=folder,
+                             env=container.env | {"REPLICATOR_BIN": replicator}, stderr=subprocess.DEVNULL)
+        try:
+            wait_for(lambda: open(f"{folder}/pid").read() and open(f"{folder}/score").read())
+            qdrant = open(f"{folder}/pid").read().strip()
+            wait_for(lambda: open(f"/proc/{qdrant}/comm").read() == "sleep\n")
+            assert os.stat(f"/proc/{p.pid}/environ").st_uid == 0
+            assert os.stat(f"/proc/{qdrant}/environ").st_uid == 54321
+            assert open(f"{folder}/score").read().strip() == "1000"
+        finally:
+            p.terminate()
+            p.wait(30)
 
 
 def test_the_replicator_beside_the_entrypoint_is_the_default(container):

@@ -99,3 +99,10 @@ def test_the_key_can_come_from_a_file(tree):
     assert tree.once(QDRANT_API_KEY_FILE=str(key)).returncode == 0
     key.write_text("x" * 2000)
     assert tree.once(QDRANT_API_KEY_FILE=str(key)).returncode == 64
+
+
+@pytest.mark.parametrize("url,key,said", [("http://192.0.2.1:6333", "k3y", 1), ("http://192.0.2.1:6333", "", 0), ("http://127.0.0.1:1", "k3y", 0)])
+def test_a_key_that_goes_to_another_machine_as_it_is_is_warned_of(tree, url, key, said):
+    tree.start(QDRANT_URL=url, QDRANT_API_KEY=key)
+    lines = tree.logged("key_in_clear")
+    assert len(lines) == said and all(line["level"] == "warn" and url in line["message"] and key not in line["message"] for line in lines)

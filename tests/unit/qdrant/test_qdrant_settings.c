@@ -52,10 +52,37 @@ static void without_an_address_qdrant_is_asked_where_its_own_variables_have_it_l
     }
 }
 
+static void a_key_goes_to_another_machine_as_it_is(void **st)
+{
+    static const struct {
+        const char *url;
+        bool clear;
+    } rows[] = {
+        {"http://127.0.0.1:6333", false}, {"http://127.8.9.1", false},
+        {"http://localhost:6333", false}, {"http://LOCALHOST", false},
+        {"http://[::1]:6333", false},     {"https://qdrant:6333", false},
+        {"http://qdrant:6333", true},     {"http://10.0.0.7:6333", true},
+        {"http://127.example.org", true}, {"http://localhost.example.org", true},
+        {"http://[::2]:6333", true},
+    };
+    (void)st;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct qdrant_settings s = {.key = "k"};
+        strcpy(s.url, rows[i].url);
+        if (qdrant_key_in_clear(&s) != rows[i].clear)
+            fail_msg("%s", rows[i].url);
+        s.key[0] = 0;
+        assert_false(qdrant_key_in_clear(&s));
+        strcpy(s.key_file, "/run/key");
+        assert_int_equal(qdrant_key_in_clear(&s), rows[i].clear);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(without_an_address_qdrant_is_asked_where_its_own_variables_have_it_listen),
+        cmocka_unit_test(a_key_goes_to_another_machine_as_it_is),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
 #include "common/base/text.h"
@@ -37,6 +38,21 @@ static void nothing_that_moves_a_cursor_reaches_a_terminal(void **st)
     assert_string_equal(text_printable("abc", out, 1), "");
 }
 
+static void what_turns_a_text_around_or_has_no_width_is_shown_by_its_number(void **st)
+{
+    char out[64];
+    (void)st;
+    assert_string_equal(text_printable("a\u202Eb\u200Bc", out, sizeof out),
+                        "a\u2039U+202E\u203Ab\u2039U+200B\u203Ac");
+    assert_string_equal(text_printable("\u2066\uFEFF", out, sizeof out),
+                        "\u2039U+2066\u203A\u2039U+FEFF\u203A");
+    assert_string_equal(text_printable("a\u202Eb", out, 13), "a"); /* all of it, or nothing */
+    assert_string_equal(text_printable("\u200D\u200C", out, sizeof out), "\u200D\u200C"); /* join letters */
+    char *json = text_json("{\"a\u202E\":\"\u200B\u6771\u2028\"}");
+    assert_string_equal(json, "{\"a\\u202e\":\"\\u200b\u6771\\u2028\"}");
+    free(json);
+}
+
 static void a_word_for_the_shell_is_one_word_and_closed_where_it_is_cut(void **st)
 {
     char out[64], small[8];
@@ -52,6 +68,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(utf8_is_told_from_other_bytes),
+        cmocka_unit_test(what_turns_a_text_around_or_has_no_width_is_shown_by_its_number),
         cmocka_unit_test(nothing_that_moves_a_cursor_reaches_a_terminal),
         cmocka_unit_test(a_word_for_the_shell_is_one_word_and_closed_where_it_is_cut)};
     return cmocka_run_group_tests(tests, NULL, NULL);
