@@ -1,6 +1,6 @@
 /* What the health check asks, and what its answers mean, as pure functions over plain data: no system call is
- * made here, so that tables in tests/unit/entrypoint/test_health_policy.c can drive it through every case. The
- * subcommand around it is check, the sockets are ask. */
+ * made here, so that tables in tests/unit/entrypoint/test_health_policy.c can drive it through every case.
+ * The subcommand around it is check, the sockets are ask. */
 #ifndef ENTRYPOINT_HEALTH_POLICY_H
 #define ENTRYPOINT_HEALTH_POLICY_H
 #include "entrypoint/address.h"

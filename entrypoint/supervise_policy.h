@@ -1,7 +1,8 @@
 /* What the supervisor decides, as pure functions over plain data: how long the replicator waits before it
  * starts again, what a stop does and when, whether Qdrant gets its recovery run. Nothing here makes a system
  * call, reads a clock or rolls a die: the caller brings the time (milliseconds of one steady clock) and the
- * random number, so that tables in tests/unit/entrypoint/test_supervise_policy.c can drive it through every case. */
+ * random number, so that tables in tests/unit/entrypoint/test_supervise_policy.c can drive it through every
+ * case. */
 #ifndef ENTRYPOINT_SUPERVISE_POLICY_H
 #define ENTRYPOINT_SUPERVISE_POLICY_H
 #include <stdbool.h>

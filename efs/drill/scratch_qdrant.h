@@ -36,8 +36,8 @@ bool scratch_qdrant_ended(struct scratch_qdrant *s, char *why, size_t size);
  * whole. NULL is fine. */
 bool scratch_qdrant_stop(struct scratch_qdrant *s);
 /* KILL it at once, and free: for one in which every collection is green and nobody writes. All that it has is
- * in its files then; 1.18.2 writes no more at a TERM (tests/product/contract holds both against each other), but
- * takes 0.4 s for it. False: it had ended by itself before. */
+ * in its files then; 1.18.2 writes no more at a TERM (tests/product/contract holds both against each other),
+ * but takes 0.4 s for it. False: it had ended by itself before. */
 bool scratch_qdrant_kill(struct scratch_qdrant *s);
 /* KILL the one that runs, if any, from any thread of a process that is about to end. */
 void scratch_qdrant_abandon(void);
