@@ -89,8 +89,8 @@ static int ask(struct aws_client *c, const char *arn, struct http_reply *reply, 
     if (secret_check_arn(arn, e) != 0 || !region_of(arn, region) ||
         region_address("SECRETS_MANAGER", "secretsmanager", region, endpoint, e) != 0)
         return -1;
-    if (strncmp(endpoint, "http://", 7) == 0 && !listens_on_loopback(endpoint) &&
-        getenv("AWS_ENDPOINT_URL_SECRETS_MANAGER") && *getenv("AWS_ENDPOINT_URL_SECRETS_MANAGER"))
+    const char *given = getenv("AWS_ENDPOINT_URL_SECRETS_MANAGER");
+    if (given && *given && strncmp(endpoint, "http://", 7) == 0 && !listens_on_loopback(endpoint))
         return aws_error_report(e, EINVAL, "use https",
                                 "AWS_ENDPOINT_URL_SECRETS_MANAGER=%.200s would send the secret as it is",
                                 endpoint);

@@ -150,7 +150,7 @@ static int usage(void)
         "  --from-s3           from the copies in S3, not from EFS, which is not touched: "
         "SNAPSHOT_S3_BUCKET_NAME, SNAPSHOT_S3_ENDPOINT\n"
         "  --location URL      have Qdrant fetch it itself; with --collection, and --checksum SHA256; "
-        "s3://BUCKET/KEY: this object\n"
+        "s3://BUCKET/KEY: this object; -: read it from standard input\n"
         "forget:\n"
         "  --node NAME         only the backups of this node; --all-nodes: of all, where several have "
         "some\n"
@@ -354,9 +354,23 @@ static void look_at_root(const struct command *c, const struct options *o)
         cmd_tell_unknown(o, !(c->bit & (FORGET | REPLICA)));
 }
 
+/* A presigned URL is as good as a key, and everybody on the machine can read arguments: "-" has it read from
+ * standard input. */
+static bool read_location(struct options *o)
+{
+    static char line[8192];
+    size_t n = fgets(line, sizeof line, stdin) ? strcspn(line, "\r\n") : 0;
+    bool whole = n > 0 && n < sizeof line - 1;
+    line[n] = 0;
+    o->restore.location = line;
+    return whole;
+}
+
 static int run(const struct command *c, struct options *o)
 {
     struct err e = {0};
+    if (o->restore.location && strcmp(o->restore.location, "-") == 0 && !read_location(o))
+        return bad("no URL on standard input, which --location - reads", "");
     if (settings_read(&o->settings, &e) != 0)
         return bad(e.text, "");
     if (!o->root[0])

@@ -422,7 +422,7 @@ enum entry_state backup_sums(const struct backup *b, struct err *e)
 /* From the tree on: a folder in it may be a link that somebody made. */
 int backup_open_data(const struct backup *b, struct err *e)
 {
-    char folder[NAME_MAX * 2], below[PATH_MAX], base[PATH_MAX];
+    char folder[NAME_MAX * 2], below[PATH_MAX] = "", base[PATH_MAX];
     size_t dir = strlen(b->dir), n = 0;
     if (name_folder(&b->m.source, folder, sizeof folder))
         n = (size_t)snprintf(below, sizeof below, "/%s/%s", frequency_text(b->frequency), folder);

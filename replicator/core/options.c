@@ -1,4 +1,5 @@
 #include "replicator/core/options.h"
+#include "common/base/cleanup.h"
 #include "common/base/files.h"
 #include "common/base/storage.h"
 #include "efs/restore/restore.h"
@@ -26,6 +27,8 @@ const struct config_row option_rows[] = {
     {"RPO_SECONDS", "recovery point objective: the newest backup may be this old", "1800", NULL, false},
     {"STATUS_LISTEN", "address of the status page, /status, /metrics and /health; off", "127.0.0.1:6336",
      NULL, false},
+    {"STATUS_TOKEN_FILE", "file with the token that asking from another machine takes", "",
+     "none: everybody who reaches it may ask", false},
     {"EMF", "CloudWatch metrics on stdout: on, off, or auto for on ECS alone", "auto", NULL, false},
     {"EMF_NAMESPACE", "their namespace", "Qdrant/Backups", NULL, false},
     {"SNAPSHOT_S3_BUCKET_NAME", "copy each published snapshot to this bucket, too", "", NULL, false},
@@ -96,6 +99,29 @@ static int schedule(struct options *o, struct err *e)
     return 0;
 }
 
+/* Read once: a new one takes a new start. */
+static int status_token(struct options *o, struct err *e)
+{
+    const char *path = config_env("STATUS_TOKEN_FILE", standard("STATUS_TOKEN_FILE"));
+    struct err ignored;
+    if (!*path)
+        return 0;
+    cleanup_free char *text = files_get(path, sizeof o->status_token, &ignored);
+    size_t n = text ? strcspn(text, "\r\n") : 0;
+    if (text && strspn(text + n, "\r\n") == strlen(text + n))
+        text[n] = 0;
+    bool good = n >= 16 && n < sizeof o->status_token && strlen(text) == n;
+    for (size_t i = 0; good && i < n; i++)
+        good = text[i] > ' ' && text[i] < 0x7f;
+    if (good)
+        (void)snprintf(o->status_token, sizeof o->status_token, "%s", text);
+    if (text)
+        explicit_bzero(text, strlen(text));
+    return good ? 0
+                : config_wrong(e, "STATUS_TOKEN_FILE", path,
+                               "a readable file of one line, 16 to 512 characters of ASCII without spaces");
+}
+
 static int reports(struct options *o, struct err *e)
 {
     static const char *const when[] = {"auto", "on", "off", NULL};
@@ -103,7 +129,7 @@ static int reports(struct options *o, struct err *e)
     long rpo = 0;
     const char *listen = config_env("STATUS_LISTEN", standard("STATUS_LISTEN"));
     if (config_number("RPO_SECONDS", standard("RPO_SECONDS"), 1, 366L * DAY, &rpo, e) != 0 ||
-        config_choice("EMF", standard("EMF"), when, &n, e) != 0 ||
+        config_choice("EMF", standard("EMF"), when, &n, e) != 0 || status_token(o, e) != 0 ||
         config_text(o->emf_namespace, sizeof o->emf_namespace, "EMF_NAMESPACE",
                     config_env("EMF_NAMESPACE", standard("EMF_NAMESPACE")), e) != 0 ||
         config_text(o->status_listen, sizeof o->status_listen, "STATUS_LISTEN",

@@ -17,6 +17,7 @@ struct options {
     enum frequency full_tier;  /* ... this tier */
     unsigned rpo;              /* RPO_SECONDS */
     char status_listen[128];   /* STATUS_LISTEN; empty: off */
+    char status_token[513];    /* what STATUS_TOKEN_FILE holds; empty: none */
     bool emf;                  /* CloudWatch metrics on stdout */
     char emf_namespace[256];   /* EMF_NAMESPACE */
     char s3_bucket[64];        /* SNAPSHOT_S3_BUCKET_NAME; empty: no second target */

@@ -7,6 +7,8 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <microhttpd.h>
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
 #include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,6 +35,7 @@ struct status_http {
     bool loopback;        /* then only a browser on this machine, or at the end of a tunnel, can ask */
     char bound[TEXT_MAX]; /* the address as a Host header has it, without the port */
     char policy[512];     /* of the page */
+    char token[STATUS_TOKEN_MAX + 1];
     struct MHD_Response *no_memory; /* made ahead: for when there is no memory to make one */
 };
 
@@ -125,7 +128,7 @@ static int listen_on(struct status_http *s, const char *listen_at, struct err *e
 
 struct answer {
     unsigned status;
-    const char *type, *allow; /* `allow` NULL: no such header */
+    const char *type, *allow, *ask; /* NULL: no such header */
     const char *text;
     size_t size;
     enum MHD_ResponseMemoryMode mode; /* MHD_RESPMEM_MUST_FREE: text is freed in any case */
@@ -143,6 +146,7 @@ static bool add_headers(const struct status_http *s, struct MHD_Response *r, con
         {"Cross-Origin-Resource-Policy", "same-origin"},
         {"Content-Security-Policy", page ? s->policy : "default-src 'none'; frame-ancestors 'none'"},
         {MHD_HTTP_HEADER_ALLOW, a->allow},
+        {MHD_HTTP_HEADER_WWW_AUTHENTICATE, a->ask},
     };
     for (size_t i = 0; i < sizeof headers / sizeof *headers; i++)
         if (headers[i][1] && MHD_add_response_header(r, headers[i][0], headers[i][1]) != MHD_YES)
@@ -188,6 +192,7 @@ static enum MHD_Result send_error(struct MHD_Connection *c, struct status_http *
     const struct answer a = {.status = status,
                              .type = "application/json",
                              .allow = status == MHD_HTTP_METHOD_NOT_ALLOWED ? "GET, HEAD" : NULL,
+                             .ask = status == MHD_HTTP_UNAUTHORIZED ? "Basic realm=\"backups\"" : NULL,
                              .text = text,
                              .size = strlen(text),
                              .mode = MHD_RESPMEM_PERSISTENT};
@@ -211,12 +216,15 @@ static enum MHD_Result send_metrics(struct MHD_Connection *c, struct status_http
     return send_answer(c, s, &a);
 }
 
+static bool is_well(const cJSON *health)
+{
+    return json_says(health, "status", "ok") || json_says(health, "status", "degraded");
+}
+
 static enum MHD_Result send_health(struct MHD_Connection *c, struct status_http *s)
 {
     cJSON *health = status_health(s->status, time(NULL));
-    const char *status = json_string(health, "status");
-    bool ok = status && (strcmp(status, "ok") == 0 || strcmp(status, "degraded") == 0);
-    return send_json(c, s, ok ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE, health);
+    return send_json(c, s, is_well(health) ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE, health);
 }
 
 static enum MHD_Result send_restored(struct MHD_Connection *c, struct status_http *s)
@@ -257,6 +265,69 @@ static bool host_is_ours(const struct status_http *s, const char *host)
     return false;
 }
 
+/* ---- the token ---- */
+
+static bool from_loopback(const struct sockaddr *from)
+{
+    const struct sockaddr_in *v4 = (const struct sockaddr_in *)(const void *)from;
+    const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)(const void *)from;
+    if (from->sa_family == AF_INET)
+        return ntohl(v4->sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
+    return from->sa_family == AF_INET6 &&
+           (IN6_IS_ADDR_LOOPBACK(&v6->sin6_addr) ||
+            (IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr) && v6->sin6_addr.s6_addr[12] == IN_LOOPBACKNET));
+}
+
+static bool is_token(const struct status_http *s, const char *given)
+{
+    size_t n = strlen(s->token);
+    return strlen(given) == n && CRYPTO_memcmp(given, s->token, n) == 0;
+}
+
+/* "user:password" in base64. */
+static bool is_password(const struct status_http *s, const char *encoded)
+{
+    unsigned char text[2 * STATUS_TOKEN_MAX];
+    size_t n = strlen(encoded);
+    if (n % 4 != 0 || n / 4 * 3 >= sizeof text)
+        return false;
+    int length = EVP_DecodeBlock(text, (const unsigned char *)encoded, (int)n);
+    text[length > 0 ? length : 0] = 0; /* padding is NUL bytes */
+    const char *colon = strchr((const char *)text, ':');
+    bool good = length > 0 && colon && is_token(s, colon + 1);
+    OPENSSL_cleanse(text, sizeof text);
+    return good;
+}
+
+static bool may_ask(const struct status_http *s, struct MHD_Connection *c)
+{
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(c, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    if (!s->token[0] || (info && info->client_addr && from_loopback(info->client_addr)))
+        return true;
+    const char *said = MHD_lookup_connection_value(c, MHD_HEADER_KIND, MHD_HTTP_HEADER_AUTHORIZATION);
+    if (said && strncasecmp(said, "Bearer ", 7) == 0)
+        return is_token(s, said + 7);
+    return said && strncasecmp(said, "Basic ", 6) == 0 && is_password(s, said + 6);
+}
+
+/* A load balancer has no token, and wants no more than the code. */
+static enum MHD_Result refuse(struct MHD_Connection *c, struct status_http *s, const char *path)
+{
+    static const char why[] = "{\"error\":\"the rest is for who has the token of STATUS_TOKEN_FILE\"}";
+    bool pending = false;
+    cJSON *said = NULL;
+    unsigned code = MHD_HTTP_UNAUTHORIZED;
+    if (strcmp(path, "/health") == 0) {
+        said = status_health(s->status, time(NULL));
+        code = is_well(said) ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE;
+    } else if (strcmp(path, "/restored") == 0) {
+        said = status_restored(s->status, time(NULL), &pending);
+        code = pending ? MHD_HTTP_SERVICE_UNAVAILABLE : MHD_HTTP_OK;
+    }
+    cJSON_Delete(said);
+    return send_error(c, s, code, why);
+}
+
 static enum MHD_Result answer(void *arg, struct MHD_Connection *c, const char *path, const char *method,
                               const char *version, const char *upload, size_t *upload_size, void **seen)
 {
@@ -273,19 +344,10 @@ static enum MHD_Result answer(void *arg, struct MHD_Connection *c, const char *p
     if (!host_is_ours(s, MHD_lookup_connection_value(c, MHD_HEADER_KIND, MHD_HTTP_HEADER_HOST)))
         return send_error(c, s, MHD_HTTP_MISDIRECTED_REQUEST,
                           "{\"error\":\"this Host is not served here; use localhost or 127.0.0.1\"}");
-    return route(c, s, path);
+    return may_ask(s, c) ? route(c, s, path) : refuse(c, s, path);
 }
 
 /* ---- life ---- */
-
-static bool from_loopback(const struct sockaddr *from)
-{
-    const struct sockaddr_in *v4 = (const struct sockaddr_in *)(const void *)from;
-    const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)(const void *)from;
-    if (from->sa_family == AF_INET)
-        return ntohl(v4->sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
-    return from->sa_family == AF_INET6 && IN6_IS_ADDR_LOOPBACK(&v6->sin6_addr);
-}
 
 /* Many slow connections from outside must not silence /health and /restored for this machine. */
 static enum MHD_Result let_in(void *arg, const struct sockaddr *from, socklen_t length)
@@ -333,6 +395,7 @@ struct status_http *status_http_start(const struct status_http_options *o, struc
         return NULL;
     }
     s->status = l;
+    (void)snprintf(s->token, sizeof s->token, "%s", o->token ? o->token : "");
     if (start(s, o->listen, e) == 0)
         return s;
     status_http_stop(s);
@@ -350,5 +413,6 @@ void status_http_stop(struct status_http *s)
     if (s->no_memory)
         MHD_destroy_response(s->no_memory);
     connections_free(s->connections);
+    OPENSSL_cleanse(s, sizeof *s);
     free(s);
 }

@@ -57,7 +57,8 @@ def attacker(node, tmp_path):
 def test_it_writes_nothing_outside_its_folder_and_reads_no_backup(node, attacker):
     fill(node.server)
     node.back_up("c")
-    run = node.drill("--json", QDRANT_BIN=attacker.program("test ! -s stolen || exit 9"), CONFINE="second")
+    run = node.drill("--json", QDRANT_BIN=attacker.program("test ! -s stolen || exit 9"), CONFINE="second",
+                     PATH=f"{node.tree.env['PATH']}:{os.path.dirname(node.server.program)}")
     assert run.returncode == 0, run.stdout + run.stderr  # an honest drill passes so
     assert json.loads(run.stdout)["drills"][0]["verdict"] == "proven"
     assert attacker.wrote() == [] and not list((node.tmp / "word").iterdir())

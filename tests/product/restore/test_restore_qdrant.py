@@ -212,6 +212,17 @@ def test_the_location_of_the_seed_article_is_handed_to_qdrant(tree, two):
     assert run.returncode == 1 and scroll(two) == two.baseline
 
 
+def test_a_location_can_be_read_from_standard_input_since_arguments_are_for_everybody(tree, two):
+    def from_input(text):
+        return subprocess.run([BUILD / "qdrant-efs", "restore", "--location", "-", "--collection", "fetched"], env=tree.env, input=text,
+                              capture_output=True, text=True)
+    assert from_input((two.snapshots / "test_collection" / f"{two.second}.snapshot").as_uri() + "\n").returncode == 0
+    assert count(two, "fetched") == count(two)
+    for nothing in ("", "\n"):
+        assert from_input(nothing).returncode == 64
+    assert from_input("http://127.0.0.1:1/" + "x" * 9000).returncode == 64
+
+
 def test_a_location_that_is_signed_does_not_show_its_signature(tree, two):
     run = restore(tree, "--location", "http://127.0.0.1:1/x.snapshot?X-Amz-Signature=s3cr3tsignature", "--collection", "x")
     assert run.returncode == 1 and "s3cr3t" not in run.stdout + run.stderr

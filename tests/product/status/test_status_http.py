@@ -1,4 +1,5 @@
 """The HTTP server: what it serves to whom, and that nothing delays it."""
+import base64
 import json
 import socket
 import time
@@ -213,3 +214,40 @@ def test_headers_without_end_are_refused(served):
     status, _, _ = served.ask("/status", cookie="x" * 30000)
     assert status in (413, 414, 431)
     assert served.ask("/health")[0] == 200
+
+
+TOKEN = "t0ken-of-twenty-four-bytes"
+
+
+def basic(word):
+    return "Basic " + base64.b64encode(word.encode()).decode()
+
+
+@pytest.mark.parametrize("said,good", [
+    (None, False), (f"Bearer {TOKEN}", True), (f"bearer {TOKEN}", True), (f"Bearer {TOKEN}x", False), (f"Bearer {TOKEN[:-1]}", False),
+    ("Bearer ", False), (TOKEN, False), (basic(f"anybody:{TOKEN}"), True), (basic(f":{TOKEN}"), True), (basic(TOKEN), False),
+    (basic("anybody:"), False), ("Basic !!!!", False), ("Basic x", False), ("Basic " + "QUFB" * 1000, False)])
+def test_from_another_machine_the_token_has_to_be_sent(driver, said, good):
+    healthy(driver)
+    driver.serve("0.0.0.0:0", TOKEN)
+    headers = {"Authorization": said} if said else {}
+    for path in ("/", "/status", "/metrics", "/nothing"):
+        status, answered, body = driver.ask(path, address=own_address(), **headers)
+        assert (status != 401) == good
+        assert good or (answered["WWW-Authenticate"].startswith("Basic ") and b"token" in body and len(body) < 100)
+    for path in ("/health", "/restored"):
+        status, _, body = driver.ask(path, address=own_address(), **headers)
+        assert status == 200 and ("error" in json.loads(body)) != good
+
+
+def test_a_load_balancer_without_the_token_gets_the_code_of_a_bad_health(driver):
+    driver.new()
+    driver.serve("0.0.0.0:0", TOKEN)
+    with_it = driver.ask("/health", address=own_address(), Authorization=f"Bearer {TOKEN}")[0]
+    assert driver.ask("/health", address=own_address())[0] == with_it
+
+
+def test_on_this_machine_nobody_needs_the_token(driver):
+    healthy(driver)
+    driver.serve("0.0.0.0:0", TOKEN)
+    assert {driver.ask(path)[0] for path in ("/", "/status", "/metrics", "/health", "/restored")} == {200}

@@ -106,3 +106,14 @@ def test_a_key_that_goes_to_another_machine_as_it_is_is_warned_of(tree, url, key
     tree.start(QDRANT_URL=url, QDRANT_API_KEY=key)
     lines = tree.logged("key_in_clear")
     assert len(lines) == said and all(line["level"] == "warn" and url in line["message"] and key not in line["message"] for line in lines)
+
+
+@pytest.mark.parametrize("text", [None, "", "short", "x" * 513, "two\nlines of a token that is long", "with a space and long enough"])
+def test_a_token_that_is_none_is_a_wrong_setting(tree, text):
+    path = tree.root / "token"
+    if text is not None:
+        path.write_text(text)
+    run = tree.once(STATUS_TOKEN_FILE=str(path))
+    assert run.returncode == 64 and "STATUS_TOKEN_FILE" in run.stderr and (not text or text not in run.stderr)
+    path.write_text("x" * 16 + "\n")
+    assert tree.once(STATUS_TOKEN_FILE=str(path)).returncode == 0
