@@ -174,8 +174,11 @@ def test_an_efs_that_hangs_takes_nothing_of_qdrants_time(container, tmp_path):
         fill(c.server, "docs", range(3))
         code, seconds = c.stop()
         assert code == 0 and seconds < 14 + SLACK and not c.events("qdrant_killed")
-        assert c.events("snapshot_made") and "docs/" in said(c, "left_unpublished")[0]
-        assert "1 collections are not on EFS" in said(c, "stop_not_published")[0]
+        assert c.events("snapshot_made")
+        left = said(c, "left_unpublished")[0]
+        # On a machine without time it is killed before it has told which; the entrypoint then says that it may be so.
+        assert "docs/" in left or "the replicator hung and was killed while it put them there" in left
+        assert "docs/" not in left or "1 collections are not on EFS" in said(c, "stop_not_published")[0]
         assert c.events("qdrant_ended")[0]["time"] <= c.events("replicator_ended", "replicator_killed")[0]["time"]
     finally:
         efs.thaw()
