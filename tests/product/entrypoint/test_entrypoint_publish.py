@@ -149,7 +149,8 @@ def test_an_efs_that_hangs_makes_no_stop_longer_than_the_budget(container, froze
     code, seconds = container.stop()
     assert code == 4 and 4 <= seconds < 6 + SLACK
     said = [line["message"] for line in node.said("left_unpublished")]
-    assert any("c-1-2026-11-24-07-59-23" in line for line in said), "by the replicator; the entrypoint, which kills it, says it, too"
+    # By the replicator, where the machine leaves it time to; the entrypoint, which kills it, says it in any case.
+    assert any("c-1-2026-11-24-07-59-23" in line for line in said) or any("hung and was killed" in line for line in said)
 
 
 @needs_fuse
