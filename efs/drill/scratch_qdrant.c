@@ -345,7 +345,7 @@ static void step_behind(bool alone)
     bool good = prctl(PR_SET_DUMPABLE, 1) == 0;
     int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
     good = prctl(PR_SET_DUMPABLE, 0) == 0 && good;
-    good = fd >= 0 && write(fd, "1000", 4) == 4;
+    good = fd >= 0 && write(fd, "1000", 4) == 4 && good;
     good = (alone || setpriority(PRIO_PROCESS, 0, NICEST) == 0) && good;
     good = (alone || syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, IDLE) == 0) && good;
     (void)(setrlimit(RLIMIT_CORE, &none) == 0 && good); /* no key in a core dump */
