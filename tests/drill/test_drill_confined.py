@@ -70,8 +70,9 @@ def test_off_it_may_do_what_its_user_may(node, attacker):
     """Which shows, too, that the attacks of this file would be seen."""
     fill(node.server)
     node.back_up("c")
-    run = node.drill(QDRANT_BIN=attacker.program(), CONFINE="off")
+    run = node.drill(QDRANT_BIN=attacker.program(), CONFINE="off", MY_OWN="for a program of my own", AWS_SECRET_ACCESS_KEY="k3y")
     assert run.returncode == 0, run.stdout + run.stderr
+    assert "MY_OWN" in attacker.said("environment") and "AWS" not in attacker.said("environment")
     assert len(attacker.wrote()) == 2 and '"collection"' in attacker.said("stolen")
 
 
