@@ -128,11 +128,20 @@ static bool tell_all(struct start *t, const char *key, const unsigned ports[2])
     return good && (o->all || tell_path(t, "QDRANT__STORAGE__TEMP_PATH", "temporary")) && TELL(t, small);
 }
 
-/* What any program needs. Nothing that is meant for the other Qdrant (its key, its cluster), and no key to
- * anything else. */
-static bool is_common(const char *variable)
+static bool begins(const char *variable, const char *const *prefix, size_t n)
 {
-    static const char *const prefix[] = {"PATH=",
+    for (size_t i = 0; i < n; i++)
+        if (strncmp(variable, prefix[i], strlen(prefix[i])) == 0)
+            return true;
+    return false;
+}
+#define BEGINS(variable, list) begins(variable, list, sizeof(list) / sizeof *(list))
+
+/* What any program needs; unconfined, all that is not private. Nothing that is meant for the other Qdrant
+ * (its key, its cluster), and no key to anything else. */
+static bool is_common(const char *variable, bool unconfined)
+{
+    static const char *const common[] = {"PATH=",
                                          "LANG=",
                                          "LC_",
                                          "TZ=",
@@ -145,10 +154,8 @@ static bool is_common(const char *variable)
                                          "RUST_MIN_STACK=",
                                          "SSL_CERT_FILE=",
                                          "SSL_CERT_DIR="};
-    for (size_t i = 0; i < sizeof prefix / sizeof *prefix; i++)
-        if (strncmp(variable, prefix[i], strlen(prefix[i])) == 0)
-            return true;
-    return false;
+    static const char *const hidden[] = {"QDRANT", "RUN_MODE=", "AWS_", "AK_", "ECS_"};
+    return unconfined ? !BEGINS(variable, hidden) : BEGINS(variable, common);
 }
 
 /* What is said of storage holds for both, but where it is; a folder for temporary files may be on another
@@ -176,7 +183,7 @@ static bool make_environment(struct start *t)
     if (!t->environment)
         return false;
     for (size_t i = 0; i < all; i++)
-        if (is_common(environ[i]) || (t->o->alone && is_for_both(environ[i])))
+        if (is_common(environ[i], t->o->unconfined) || (t->o->alone && is_for_both(environ[i])))
             t->environment[n++] = environ[i];
     for (size_t i = 0; i < t->n; i++)
         t->environment[n++] = t->variable[i];
@@ -345,7 +352,7 @@ static void step_behind(bool alone)
     bool good = prctl(PR_SET_DUMPABLE, 1) == 0;
     int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
     good = prctl(PR_SET_DUMPABLE, 0) == 0 && good;
-    good = fd >= 0 && write(fd, "1000", 4) == 4;
+    good = fd >= 0 && write(fd, "1000", 4) == 4 && good;
     good = (alone || setpriority(PRIO_PROCESS, 0, NICEST) == 0) && good;
     good = (alone || syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, IDLE) == 0) && good;
     (void)(setrlimit(RLIMIT_CORE, &none) == 0 && good); /* no key in a core dump */

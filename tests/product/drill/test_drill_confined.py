@@ -2,13 +2,15 @@
 import ctypes
 import json
 import os
+import pathlib
 import platform
+import signal
 import struct
 import subprocess
 
 import pytest
-from drilling import fill
-from harness import BUILD
+from drilling import fill, gone
+from harness import BUILD, wait_for
 
 LANDLOCK = 444  # landlock_create_ruleset(2), on every processor
 
@@ -68,9 +70,23 @@ def test_off_it_may_do_what_its_user_may(node, attacker):
     """Which shows, too, that the attacks of this file would be seen."""
     fill(node.server)
     node.back_up("c")
-    run = node.drill(QDRANT_BIN=attacker.program(), CONFINE="off")
+    run = node.drill(QDRANT_BIN=attacker.program(), CONFINE="off", MY_OWN="for a program of my own", AWS_SECRET_ACCESS_KEY="k3y")
     assert run.returncode == 0, run.stdout + run.stderr
+    assert "MY_OWN" in attacker.said("environment") and "AWS" not in attacker.said("environment")
     assert len(attacker.wrote()) == 2 and '"collection"' in attacker.said("stolen")
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_one_that_is_confined_dies_with_its_drill(node, how):
+    fill(node.server)
+    node.back_up("c")
+    drill = node.start_drill(QDRANT_BIN=node.program("sleeps", "exec sleep 60\n"), CONFINE="second")
+    children = pathlib.Path(f"/proc/{drill.pid}/task/{drill.pid}/children")
+    wait_for(lambda: [p for p in children.read_text().split() if pathlib.Path(f"/proc/{p}/comm").read_text() == "sleep\n"])
+    pid = int(children.read_text().split()[0])
+    drill.send_signal(how)
+    drill.wait(60)
+    assert gone(pid, 30)
 
 
 def without_landlock():

@@ -50,10 +50,10 @@ def test_when_there_is_no_process_for_the_recovery_run_it_ends_with_137(containe
 
 
 def test_without_a_subreaper_it_says_so_and_goes_on(container):
-    refusing(container, "prctl", "EINVAL", when="1")
+    refusing(container, "prctl", "EINVAL", when="1..2")  # the first hides the environment
     container.start(container.qdrant_program("TERM=4"))
     wait_for(lambda: container.qdrant.starts() and container.replicator.starts())
-    assert "subreaper" in container.messages("failed")[0]
+    assert any("subreaper" in message for message in container.messages("failed"))
     assert container.stop()[0] == 4
 
 
