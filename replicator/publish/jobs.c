@@ -295,6 +295,8 @@ struct job *jobs_take_done(struct jobs *w)
     return j;
 }
 
+void jobs_snapshot_event(struct jobs *w) { (void)atomic_fetch_add(&w->publish_job.snapshot_events, 1); }
+
 bool jobs_idle(struct jobs *w)
 {
     (void)pthread_mutex_lock(&w->mutex);
