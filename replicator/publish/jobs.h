@@ -37,6 +37,7 @@ struct job {
     char busy[300];
     time_t seen, deleted;        /* of JOB_TOMBSTONE */
     struct qdrant_names present; /* of JOB_TOMBSTONES: all collections that Qdrant has */
+    int64_t pushed;              /* when, by the monotonic clock, in milliseconds */
     struct job *next;
     char *folder;    /* on EFS; jobs of one folder exclude each other */
     char relative[]; /* of the snapshot, below SNAPSHOTS_DIR */
