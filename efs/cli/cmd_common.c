@@ -4,7 +4,9 @@
 #include "common/base/utc.h"
 #include "common/json.h"
 #include "efs/cli/cli.h"
+#include "efs/repo/readers.h"
 #include <errno.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -18,21 +20,15 @@ bool cmd_collection_wanted(const struct options *o, const char *collection)
     return o->n_collections == 0;
 }
 
-static bool folder_wanted(const struct options *o, const char *folder)
-{
-    char first[NAME_MAX + 1], collection[NAME_MAX + 1];
-    (void)snprintf(first, sizeof first, "%.*s", (int)strcspn(folder, "/"), folder);
-    return cmd_collection_wanted(o, name_unescape(first, collection, sizeof collection) ? collection : first);
-}
-
+/* Folders may be listed by several threads. */
+static pthread_mutex_t unread_mutex = PTHREAD_MUTEX_INITIALIZER;
 static char **unread; /* what was said of folders, until the program ends */
 static size_t n_unread;
 size_t cmd_unread(void) { return n_unread; }
 
 /* The folder of a collection is listed for its shards, too: said once. */
-static void tell_unread(const struct err *why, void *arg)
+static void tell_unread_locked(const struct err *why)
 {
-    (void)arg;
     for (size_t i = 0; i < n_unread; i++)
         if (unread[i] && strcmp(unread[i], why->text) == 0)
             return;
@@ -44,7 +40,23 @@ static void tell_unread(const struct err *why, void *arg)
         v[n_unread] = strdup(why->text);
     n_unread += v != NULL;
 }
+
+static void tell_unread(const struct err *why, void *arg)
+{
+    (void)arg;
+    (void)pthread_mutex_lock(&unread_mutex);
+    tell_unread_locked(why);
+    (void)pthread_mutex_unlock(&unread_mutex);
+}
 static const struct backup_faults faults = {tell_unread, NULL};
+
+/* Those that --collection lets through. */
+static int folders_of(const struct options *o, const char *base, char ***folders, size_t *n, struct err *e)
+{
+    return o->n_collections == 0
+               ? backup_folders_found(base, &faults, folders, n, e)
+               : backup_folders_of(base, o->collections, o->n_collections, &faults, folders, n, e);
+}
 
 struct each_folder {
     folder_visit *visit;
@@ -56,10 +68,9 @@ static int each_in(const struct options *o, const char *base, void *arg, struct 
     const struct each_folder *each = arg;
     char **folders;
     size_t n;
-    int rc = backup_folders_found(base, &faults, &folders, &n, e);
+    int rc = folders_of(o, base, &folders, &n, e);
     for (size_t i = 0; rc == 0 && i < n; i++)
-        if (folder_wanted(o, folders[i]))
-            rc = each->visit(o, base, folders[i], each->arg, e);
+        rc = each->visit(o, base, folders[i], each->arg, e);
     backup_folders_free(folders, n);
     return rc;
 }
@@ -117,30 +128,57 @@ bool cmd_wanted(const struct options *o, const struct backup *b)
            (!o->operand || cmd_is_named(b, o->operand));
 }
 
-static int add(const struct options *o, const char *base, const char *folder, void *arg, struct err *e)
+/* --- what there is: folders are listed, then manifests read, several at once */
+
+struct gathering {
+    const struct options *o;
+    const char *base;
+    char **folders;
+    size_t n;
+    struct backup_list *list; /* one of each folder */
+};
+
+static int list_one(size_t i, void *arg, struct err *e)
 {
-    struct backup_list *list = arg;
-    size_t kept = list->n, from = list->n;
-    if (backup_list_found(base, folder, &faults, list, e) != 0)
+    const struct gathering *g = arg;
+    struct backup_list *list = &g->list[i];
+    size_t kept = 0;
+    if (backup_list_found(g->base, g->folders[i], &faults, list, e) != 0)
         return -1;
-    for (size_t i = from; i < list->n; i++) {
-        struct backup *b = &list->v[i];
-        if (cmd_wanted(o, b))
+    for (size_t k = 0; k < list->n; k++) {
+        struct backup *b = &list->v[k];
+        if (cmd_wanted(g->o, b))
             list->v[kept++] = *b;
         else
             free(b->reason);
     }
     list->n = kept;
-    for (size_t i = from; i < list->n; i++)
-        if (backup_read(&list->v[i], e) != 0)
-            return -1;
     return 0;
+}
+
+static int gather_tree(const struct options *o, const char *base, void *arg, struct err *e)
+{
+    struct gathering g = {.o = o, .base = base};
+    struct backup_list *all = arg;
+    int rc = folders_of(o, base, &g.folders, &g.n, e);
+    if (rc != 0)
+        return rc;
+    g.list = calloc(g.n + 1, sizeof *g.list);
+    rc = g.list ? readers_each(g.n, list_one, &g, e) : err_set(e, ENOMEM, "cannot list", base, NULL);
+    for (size_t i = 0; g.list && i < g.n; i++) {
+        if (rc == 0 && !backup_list_move(all, &g.list[i]))
+            rc = err_set(e, ENOMEM, "cannot list", base, NULL);
+        backup_list_free(&g.list[i]);
+    }
+    free(g.list);
+    backup_folders_free(g.folders, g.n);
+    return rc;
 }
 
 int cmd_gather_quietly(const struct options *o, struct backup_list *list)
 {
     struct err e = {0};
-    if (cmd_each_folder(o, add, list, &e) == 0)
+    if (cmd_each_tree(o, gather_tree, list, &e) == 0 && readers_read(list, &e) == 0)
         return 0;
     cmd_complain("%s", e.text);
     return -1;

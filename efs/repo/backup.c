@@ -26,6 +26,38 @@ void backup_list_free(struct backup_list *list)
     *list = (struct backup_list){0};
 }
 
+bool backup_list_move(struct backup_list *to, struct backup_list *from)
+{
+    size_t n = to->n + from->n, size = to->size;
+    if (n > size) {
+        size = n > size * 2 ? n : size * 2;
+        struct backup *v = realloc(to->v, size * sizeof *v);
+        if (!v)
+            return false;
+        to->v = v;
+        to->size = size;
+    }
+    /* string_list_add grows by doubling, from the number alone: one by one, then. */
+    size_t had = to->n_dirs;
+    for (size_t i = 0; i < from->n_dirs; i++)
+        if (!string_list_add(&to->dirs, &to->n_dirs, "")) {
+            while (to->n_dirs > had)
+                free(to->dirs[--to->n_dirs]);
+            return false;
+        }
+    for (size_t i = 0; i < from->n_dirs; i++) { /* entries point at them: they keep their place in memory */
+        free(to->dirs[had + i]);
+        to->dirs[had + i] = from->dirs[i];
+    }
+    if (from->n > 0)
+        memcpy(to->v + to->n, from->v, from->n * sizeof *from->v);
+    to->n = n;
+    free(from->v);
+    free(from->dirs);
+    *from = (struct backup_list){0};
+    return true;
+}
+
 static struct backup *append(struct backup_list *list)
 {
     if (list->n == list->size) {
@@ -399,6 +431,57 @@ int backup_folders_found(const char *base, const struct backup_faults *faults, c
     }
     sort_unique(*folders, n);
     return 0;
+}
+
+/* The folder of that name in one tier, and the shard folders inside. */
+static int add_named(const char *tier, const char *name, const struct backup_faults *faults, char ***v,
+                     size_t *n, struct err *e)
+{
+    char dir[PATH_MAX];
+    struct stat st;
+    if (files_join(dir, sizeof dir, tier, name, e) != 0)
+        return -1;
+    if (lstat(dir, &st) != 0)
+        return errno == ENOENT || errno == ENOTDIR ? 0 : cannot_list(dir, faults, e);
+    if (!S_ISDIR(st.st_mode))
+        return 0;
+    return add_folder(v, n, name, e) != 0 ? -1 : walk(dir, name, faults, v, n, e);
+}
+
+/* A collection's, and one that is called so without being a collection's. */
+static int add_collection(const char *tier, const char *collection, const struct backup_faults *faults,
+                          char ***v, size_t *n, struct err *e)
+{
+    char name[NAME_MAX + 1];
+    if (name_escape(collection, name, sizeof name) && add_named(tier, name, faults, v, n, e) != 0)
+        return -1;
+    bool plain = collection[0] && collection[0] != '.' && !strchr(collection, '/') &&
+                 strlen(collection) <= NAME_MAX && !name_unescape(collection, name, sizeof name);
+    return plain ? add_named(tier, collection, faults, v, n, e) : 0;
+}
+
+int backup_folders_of(const char *base, const char *const *collections, size_t n_collections,
+                      const struct backup_faults *faults, char ***folders, size_t *n, struct err *e)
+{
+    int rc = 0;
+    *folders = NULL;
+    *n = 0;
+    files_refresh(base, ".");
+    for (int t = 0; rc == 0 && t < FREQUENCY_COUNT; t++) {
+        char tier[PATH_MAX];
+        rc = files_join(tier, sizeof tier, base, frequency_text((enum frequency)t), e);
+        if (rc == 0)
+            files_refresh(tier, ".");
+        for (size_t i = 0; rc == 0 && i < n_collections; i++)
+            rc = add_collection(tier, collections[i], faults, folders, n, e);
+    }
+    if (rc != 0) {
+        backup_folders_free(*folders, *n);
+        *folders = NULL;
+        *n = 0;
+    }
+    sort_unique(*folders, n);
+    return rc;
 }
 
 void backup_folders_free(char **folders, size_t n) { string_list_free(folders, n); }

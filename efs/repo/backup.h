@@ -41,6 +41,8 @@ struct backup_list {
     size_t n_dirs;
 };
 void backup_list_free(struct backup_list *list);
+/* Append all entries of `from`, which is empty afterwards. False without memory: `from` is as it was. */
+bool backup_list_move(struct backup_list *to, struct backup_list *from);
 #define cleanup_backup_list __attribute__((cleanup(backup_list_free)))
 
 /* Append all entries of `folder` in all tiers of `base` ({root}/{TIER}-{CPU_ARCH}), oldest first. Only names
@@ -77,6 +79,10 @@ int backup_folders(const char *base, char ***folders, size_t *n, struct err *e);
 /* The same; what cannot be listed is told, and the others are found. */
 int backup_folders_found(const char *base, const struct backup_faults *faults, char ***folders, size_t *n,
                          struct err *e);
+/* Of these collections alone: no other folder is looked at. A name may also be that of a folder that is no
+ * collection's, such as "%storage". */
+int backup_folders_of(const char *base, const char *const *collections, size_t n_collections,
+                      const struct backup_faults *faults, char ***folders, size_t *n, struct err *e);
 void backup_folders_free(char **folders, size_t n);
 
 enum publish_outcome {

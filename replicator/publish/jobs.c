@@ -3,6 +3,7 @@
 #include "common/base/files.h"
 #include "common/log.h"
 #include "common/base/thread.h"
+#include "replicator/publish/job_order.h"
 #include "replicator/publish/publish_job.h"
 #include "replicator/publish/heartbeat_writer.h"
 #include "replicator/status/state.h"
@@ -14,8 +15,10 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Two for EFS: one client does not reach its throughput with one stream. The last is for the local disk. */
-enum { THREADS = 3, LOCAL = THREADS - 1 };
+/* Eight for EFS, which answers many as fast as one: small backups are all round trips. The last is for the
+ * local disk. */
+enum { THREADS = 9, LOCAL = THREADS - 1 };
+_Static_assert((int)THREADS < (int)STATUS_WORKERS, "each is told, and a restore has the last place");
 
 struct worker {
     struct jobs *all;
@@ -32,8 +35,9 @@ struct jobs {
     struct worker worker[THREADS];
     struct job *head, **tail; /* queued, oldest first */
     struct job *done;
-    size_t open;   /* queued or running */
-    size_t unseen; /* folders that are still to be looked at since the last look at EFS */
+    size_t open;    /* queued or running */
+    size_t unseen;  /* folders that are still to be looked at since the last look at EFS */
+    unsigned large; /* copies that are large and running */
     bool efs_bad, hurry;
     struct counts counts;
 };
@@ -67,28 +71,32 @@ void job_free(struct job *j)
     free(j);
 }
 
-static bool folder_busy_locked(const struct jobs *w, const char *folder)
+static bool folder_busy_locked(const char *folder, const void *arg)
 {
+    const struct jobs *w = arg;
     for (int i = 0; i < THREADS; i++)
         if (*folder && w->worker[i].folder && strcmp(w->worker[i].folder, folder) == 0)
             return true;
     return false;
 }
 
-/* Take the oldest job whose folder nobody works in. With the mutex held. */
+/* Take the next job. With the mutex held. */
 static struct job *pick_locked(struct jobs *w, bool local)
 {
-    for (struct job **at = &w->head; *at; at = &(*at)->next) {
-        struct job *j = *at;
-        if ((j->kind == JOB_DELETE_LOCAL) != local || (w->hurry && j->kind != JOB_PUBLISH) ||
-            (!local && folder_busy_locked(w, j->folder)))
-            continue;
-        *at = j->next;
-        if (!*at)
-            w->tail = at;
-        return j;
-    }
-    return NULL;
+    struct job_order order = {.local = local,
+                              .hurry = w->hurry,
+                              .large = w->large,
+                              .now = clock_ms(),
+                              .busy = folder_busy_locked,
+                              .arg = w};
+    struct job **at = job_order_next(&w->head, &order), *j = at ? *at : NULL;
+    if (!j)
+        return NULL;
+    *at = j->next;
+    if (!*at)
+        w->tail = at;
+    w->large += job_order_is_large(j);
+    return j;
 }
 
 static struct job *next_job(struct worker *me)
@@ -135,6 +143,7 @@ static void finish_job(struct worker *me, struct job *j, const struct counts *c)
     me->folder = NULL;
     if (j->kind == JOB_REFRESH_FOLDER || j->kind == JOB_SCAN_EFS)
         folder_seen(w);
+    w->large -= job_order_is_large(j);
     add_counts(&w->counts, c);
     status_counts(w->publish_job.context->status, &w->counts);
     w->open--;
@@ -257,6 +266,7 @@ struct jobs *jobs_start(struct context *x, int wake_fd)
 void jobs_push(struct jobs *w, struct job *j)
 {
     j->next = NULL;
+    j->pushed = clock_ms();
     (void)pthread_mutex_lock(&w->mutex);
     *w->tail = j;
     w->tail = &j->next;
@@ -294,6 +304,8 @@ struct job *jobs_take_done(struct jobs *w)
     (void)pthread_mutex_unlock(&w->mutex);
     return j;
 }
+
+void jobs_snapshot_event(struct jobs *w) { (void)atomic_fetch_add(&w->publish_job.snapshot_events, 1); }
 
 bool jobs_idle(struct jobs *w)
 {

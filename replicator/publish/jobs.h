@@ -28,6 +28,7 @@ struct job {
     enum publish_outcome outcome; /* out */
     bool urgent;                  /* of JOB_DELETE_LOCAL: Qdrant needs the room; waits for nobody */
     bool given_up;                /* likewise: it is not on EFS */
+    int64_t chosen;               /* likewise: when, by the monotonic clock, in milliseconds */
     bool postponed;               /* out, of JOB_DELETE_LOCAL */
     bool local;                   /* out: EFS is not mounted, so that no outcome makes it safe */
     bool aloud;                   /* of JOB_SCAN_EFS: say what is wrong also when that is known */
@@ -36,6 +37,7 @@ struct job {
     char busy[300];
     time_t seen, deleted;        /* of JOB_TOMBSTONE */
     struct qdrant_names present; /* of JOB_TOMBSTONES: all collections that Qdrant has */
+    int64_t pushed;              /* when, by the monotonic clock, in milliseconds */
     struct job *next;
     char *folder;    /* on EFS; jobs of one folder exclude each other */
     char relative[]; /* of the snapshot, below SNAPSHOTS_DIR */
@@ -52,6 +54,9 @@ void jobs_push(struct jobs *w, struct job *j); /* takes ownership */
 struct job *jobs_take_done(struct jobs *w);    /* NULL when there is none; job_free it */
 /* Take a JOB_PUBLISH back that nobody has begun. False: somebody has. */
 bool jobs_take_back(struct jobs *w, const char *relative);
+/* Something has happened to a snapshot on the local disk: what Qdrant said before of those it makes is old.
+ */
+void jobs_snapshot_event(struct jobs *w);
 bool jobs_idle(struct jobs *w);      /* nothing queued, running or to be taken */
 bool jobs_surveying(struct jobs *w); /* the last JOB_SCAN_EFS, or a folder of it, is still open */
 bool jobs_efs_bad(struct jobs *w);   /* the last JOB_SCAN_EFS found EFS unusable */

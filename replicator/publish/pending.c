@@ -1,6 +1,7 @@
 #include "replicator/publish/pending.h"
 #include "replicator/status/state.h"
 #include "common/base/cleanup.h"
+#include "common/base/clock.h"
 #include "common/base/files.h"
 #include "common/log.h"
 #include <errno.h>
@@ -172,6 +173,7 @@ static void look_again(struct pending *in, struct local_snapshot *it, int64_t no
 void pending_note(struct pending *in, const char *relative, int64_t now)
 {
     struct local_snapshot *it = find_or_add(in, relative);
+    jobs_snapshot_event(in->workers);
     if (!it)
         return;
     it->noted = now;
@@ -182,7 +184,10 @@ void pending_note(struct pending *in, const char *relative, int64_t now)
 
 void pending_found(struct pending *in, const char *relative, int64_t now)
 {
+    bool news = !find(in, relative);
     struct local_snapshot *it = find_or_add(in, relative);
+    if (news)
+        jobs_snapshot_event(in->workers); /* events were lost */
     if (!it || it->state == WAITING)
         return;
     it->recheck = it->recheck || in->reconcile;
@@ -374,7 +379,7 @@ static struct disk_file as_file(const struct pending *in, const struct local_sna
                               .going = it->state == DELETING};
 }
 
-static void delete_locally(struct pending *in, struct local_snapshot *it, bool urgent)
+static void delete_locally(struct pending *in, struct local_snapshot *it, int64_t chosen, bool urgent)
 {
     if (it->state == QUEUED && !jobs_take_back(in->workers, it->relative))
         return; /* somebody reads it, and has it open: nothing would be won */
@@ -384,6 +389,7 @@ static void delete_locally(struct pending *in, struct local_snapshot *it, bool u
         return;
     }
     j->stamp = it->stamp;
+    j->chosen = chosen;
     j->urgent = urgent;
     j->given_up = !it->safe;
     set_state(in, it, DELETING);
@@ -402,6 +408,7 @@ static void pick_known(const void *node, VISIT which, void *arg)
 static void let_go(struct pending *in, int64_t now, struct disk_need *need)
 {
     struct visit v = {.in = in};
+    int64_t chosen = clock_ms();
     twalk_r(in->tree, pick_known, &v);
     if (v.n > 1)
         qsort(v.list, v.n, sizeof(struct local_snapshot *), newest_first);
@@ -417,7 +424,7 @@ static void let_go(struct pending *in, int64_t now, struct disk_need *need)
         (void)disk_choose(list, v.n, need);
     for (size_t i = 0; files && list && i < v.n; i++)
         if (files[i].going && v.list[i]->state != DELETING)
-            delete_locally(in, v.list[i], urgent || !files[i].safe);
+            delete_locally(in, v.list[i], chosen, urgent || !files[i].safe);
     free(v.list);
 }
 

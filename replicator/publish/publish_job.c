@@ -23,7 +23,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { PROBE_AGAIN = 60000, YOUNG = 3600, FAILURES_SAID = 10 };
+enum { PROBE_AGAIN = 60000, YOUNG = 3600, FAILURES_SAID = 10, MAKING_MS = 2000, MAKING_SHARE = 10 };
 
 /* Not for an upload, or a snapshot that somebody else had made. */
 static void about_content(struct publish_job *p, struct manifest *m)
@@ -332,9 +332,8 @@ static bool is_still(const char *path, const struct stamp *stamp)
     return lstat(path, &st) == 0 && S_ISREG(st.st_mode) && stamp_is(stamp, &st);
 }
 
-/* Is Qdrant making a snapshot of anything? A full-storage snapshot first makes those of all collections, one
- * after the other, and needs them all at its end. False also when it does not tell. */
-static bool snapshot_running(struct qdrant *q)
+/* Is Qdrant making a snapshot of anything? False also when it does not tell. */
+static bool ask_making(struct qdrant *q)
 {
     struct qdrant_state state;
     struct err e = {0};
@@ -343,6 +342,25 @@ static bool snapshot_running(struct qdrant *q)
     bool running = state.making.n > 0;
     qdrant_names_free(&state.making);
     return running;
+}
+
+/* A full-storage snapshot first makes those of all collections, one after the other, and needs them all at
+ * its end. Qdrant's answer grows with its collections, so that one serves all files that were chosen before
+ * it was given: a full-storage snapshot that begins later needs only files that are made later. It serves no
+ * longer once anything has happened to a snapshot: Qdrant may have been asked between two of a full-storage
+ * one. */
+static bool snapshot_running(struct publish_job *p, int64_t chosen)
+{
+    struct making *m = &p->making;
+    unsigned events = atomic_load(&p->snapshot_events);
+    int64_t now = clock_ms();
+    if (m->known && m->events == events && m->asked >= chosen && now < m->end)
+        return m->running;
+    *m = (struct making){.known = true, .events = events, .asked = now};
+    m->running = ask_making(p->context->qdrant);
+    int64_t answered = clock_ms();
+    m->end = answered + MAKING_MS + MAKING_SHARE * (answered - now);
+    return m->running;
 }
 
 /* Names of shard and storage snapshots have no peer id: behind a shared address another node may have one of
@@ -378,7 +396,7 @@ void local_delete(struct publish_job *p, struct job *j, struct counts *c)
         !is_still(path, &j->stamp))
         return;
     (void)snprintf(checksum, sizeof checksum, "%s.checksum", path);
-    if (!j->urgent && snapshot_running(p->context->qdrant)) {
+    if (!j->urgent && snapshot_running(p, j->chosen)) {
         j->postponed = true;
         return;
     }

@@ -5,11 +5,20 @@
 #include "replicator/core/context.h"
 #include "replicator/publish/jobs.h"
 
+/* What Qdrant said when it was last asked whether it makes a snapshot. Of the thread for the local disk
+ * alone. */
+struct making {
+    bool known, running;
+    unsigned events;    /* as counted before it was asked */
+    int64_t asked, end; /* monotonic milliseconds; not to be relied on after `end` */
+};
 struct publish_job {
     struct context *context;
-    const atomic_bool *stop;   /* set: give up at the next chunk */
-    atomic_uint failures;      /* in a row, of whichever snapshots */
-    _Atomic int64_t ask_after; /* Qdrant did not answer: monotonic second before which not to ask again */
+    const atomic_bool *stop;     /* set: give up at the next chunk */
+    atomic_uint failures;        /* in a row, of whichever snapshots */
+    _Atomic int64_t ask_after;   /* Qdrant did not answer: monotonic second before which not to ask again */
+    atomic_uint snapshot_events; /* on the local disk, so far */
+    struct making making;
 };
 /* Check (an upload), copy, compare, publish; then prune its folder. Sets j->outcome and j->sha256. */
 void publish_job_publish(struct publish_job *p, struct job *j, struct counts *c);

@@ -1,4 +1,5 @@
 #include "replicator/restore/choice.h"
+#include "efs/repo/readers.h"
 #include "common/base/cleanup.h"
 #include "common/base/utc.h"
 #include "common/log.h"
@@ -222,9 +223,8 @@ static int gather(struct restore_choice *c, struct err *e)
             return -1;
         c->all[t] = c->list.n;
     }
-    for (size_t i = 0; i < c->list.n; i++)
-        if (backup_read(&c->list.v[i], e) != 0)
-            return -1;
+    if (readers_read(&c->list, e) != 0)
+        return -1;
     if (restore_inherit_aliases(&c->list, c->now, e) != 0)
         return -1;
     c->unreadable = unreadable.text[0] != 0;

@@ -84,7 +84,7 @@ bool status_efs_local(struct status *l, bool local);
 /* A worker begins (`what` such as "publish docs-1-...") or ends (NULL) a job. The same again, while it works,
  * is its sign of life: give one for each chunk of a long job. A job without one for two minutes is how a hung
  * EFS shows. `worker` from 0. */
-enum { STATUS_WORKERS = 8 };
+enum { STATUS_WORKERS = 10 };
 void status_busy(struct status *l, unsigned worker, const char *what, time_t now);
 /* Snapshots that wait to be settled, to be published, to go to S3; how old the oldest of those is, in
  * seconds. */

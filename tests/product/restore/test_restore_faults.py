@@ -119,3 +119,15 @@ def test_a_second_signal_ends_it_at_once(full):
     time.sleep(0.2)
     code, seconds, _ = ended(p, signal.SIGINT)
     assert code == 128 + signal.SIGINT and seconds < 1
+
+
+@pytest.mark.parametrize("command", ["ls", "du", "verify", "restore"])
+def test_with_a_collection_named_no_other_folder_is_looked_at(full, command):
+    full.snapshot("another", "another-1-2026-11-24-08-00-00", tar_of("another"))
+    publish(full)
+    env = faulty(EIO="/another")
+    run = full.efs_tool(command, *(["--dry-run", "--to", "x"] if command == "restore" else []), **env)
+    assert "another" in run.stderr  # the fault is one
+    args = ["--to", str(full.root / "out")] if command == "restore" else []
+    run = full.efs_tool(command, "--collection", "c", *args, **env)
+    assert run.returncode == 0 and run.stderr == "", run.stderr

@@ -148,6 +148,54 @@ def test_nothing_is_deleted_locally_while_qdrant_makes_a_snapshot(tree, serve):
     assert p.poll() is None
 
 
+def asked_for_metrics(server):
+    return sum(path == "/metrics" for _, path, _ in server.requests)
+
+
+def many(tree, n):
+    for i in range(n):
+        tree.snapshot(f"c{i:02}", f"c{i:02}-1-2026-11-24-07-59-23", tar_of(f"{i}"))
+
+
+def test_a_tidy_of_many_collections_asks_for_the_metrics_once(tree, serve):
+    """They grow with the collections: asked for each file that is deleted, the whole grows with their square."""
+    server = serve(good(tree))
+    many(tree, 60)
+    run = tree.once(QDRANT_URL=server.url, LOCAL_KEEP="0")
+    assert run.returncode == 0 and run.stderr.count(", by Qdrant") == 60
+    deletes = sum(method == "DELETE" for method, _, _ in server.requests)
+    assert deletes == 60 and 1 <= asked_for_metrics(server) <= 12  # again after some seconds: on a slow machine some more
+
+
+def test_a_full_storage_snapshot_that_begins_amid_a_tidy_loses_none_of_its_files(tree, serve):
+    """The first of its files tells of it: from then on Qdrant is asked again, and nothing is deleted until its end."""
+    state = {"running": 0, "deleted": 0, "begun": False}
+    own = tree.snapshots / "c00" / "c00-1-2026-11-24-08-00-00.snapshot"
+    as_qdrant = good(tree)
+
+    def answer(handler, method, path):
+        if path == "/metrics":
+            if not state["begun"]:
+                time.sleep(3)  # as of thousands of collections: its answer would hold for 30 s
+            reply(handler, 200, f'snapshot_creation_running{{id="c01"}} {state["running"]}\n')
+            return
+        if method == "DELETE":
+            state["deleted"] += 1
+            if state["deleted"] == 5:
+                state.update(begun=True, running=1)
+                tree.snapshot("c00", own.name.removesuffix(".snapshot"), tar_of("its own"))
+                wait_for(lambda: any("c00-1-2026-11-24-08" in line["message"] for line in tree.logged("published")), 20)
+        as_qdrant(handler, method, path)
+    server = serve(answer)
+    many(tree, 30)
+    tree.start(QDRANT_URL=server.url, LOCAL_KEEP="0")
+    wait_for(lambda: state["begun"] and len(tree.complete()) == 31, 60)
+    time.sleep(6)  # longer than it is waited for quiet
+    assert state["deleted"] == 5 and own.exists()
+    state["running"] = 0
+    wait_for(lambda: not list(tree.snapshots.rglob("*.snapshot")), 60)
+
+
 def test_behind_a_shared_address_only_names_with_a_peer_id_are_deleted_through_it(tree, serve):
     """QDRANT_FQDN may be answered by another node, which may have a shard snapshot of the same name."""
     tree.snapshot("c/shards/3", "c-shard-3-2026-11-24-07-59-23", tar_of("s"))
