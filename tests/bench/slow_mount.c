@@ -1,6 +1,7 @@
-/* Preloaded into our programs: a file system whose every call takes SLOW_MS milliseconds, as one on the network
- * does. Counts the calls about paths that begin with SLOW_BELOW, and syncs; their number is in the file
- * SLOW_COUNT at the end. Reads, writes and listings go to the real one: most of them the client's cache answers. */
+/* Preloaded into our programs: a file system whose every call takes SLOW_MS milliseconds, as one on the
+ * network does. Counts the calls about paths that begin with SLOW_BELOW, and syncs; their number is in the
+ * file SLOW_COUNT at the end. Reads, writes and listings go to the real one: most of them the client's cache
+ * answers. */
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <dlfcn.h>
