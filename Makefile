@@ -99,6 +99,7 @@ fuzz: ## each fuzzer for FUZZ_SECONDS (60)
 	$(Q)sh tests/fuzz/run.sh $(abspath $(BUILD))
 bench: all $(VENV)/ok ## how fast, beside cp, sha256sum and zstd
 	BUILD_DIR=$(abspath $(BUILD)) $(PYTHON) tests/bench/bench.py
+	BUILD_DIR=$(abspath $(BUILD)) $(PYTHON) tests/bench/scale_bench.py
 # A tar of what the build needs: the older builder does not read Dockerfile.dockerignore and would take all.
 REVISION ?= $(shell git rev-parse HEAD 2>/dev/null)
 image: ## build the container image (IMAGE=name QDRANT_IMAGE=base BUILD_IMAGE=builder PLATFORM=linux/arm64)
