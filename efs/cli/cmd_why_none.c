@@ -252,13 +252,14 @@ bool why_no_tree(const struct options *o, struct err *e)
     struct names names = {.text = ""};
     char what[300], advice[TEXT + 40];
     cleanup_dir DIR *d = settings_name_tree() ? opendir(o->root) : NULL;
-    if (!d || is_tree(o->root, wanted))
+    if (!d)
         return false;
     for (struct dirent *de; (de = readdir(d));)
         if (is_tree(o->root, de->d_name))
             names_add(&names, de->d_name);
-    if (names.n == 0)
-        return false; /* of an EFS that is new all is nowhere */
+    /* Of an EFS that is new all is nowhere. Looked at last: the first backup of all may arrive meanwhile. */
+    if (names.n == 0 || is_tree(o->root, wanted))
+        return false;
     (void)snprintf(what, sizeof what, "no tree %.160s (TIER, CPU_ARCH) below", wanted);
     (void)snprintf(advice, sizeof advice, "there %s %s", names.n == 1 ? "is" : "are", names_end(&names));
     (void)err_set(e, 0, what, o->root, advice);
