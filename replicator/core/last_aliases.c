@@ -73,7 +73,7 @@ static struct last *add_locked(struct last_aliases *l, const char *collection)
     return it;
 }
 
-static void put(struct last_aliases *l, const char *collection, const struct aliases *a)
+void last_aliases_put(struct last_aliases *l, const char *collection, const struct aliases *a)
 {
     struct aliases *copy = NULL;
     bool some = a->n + a->left_out > 0;
@@ -104,7 +104,7 @@ bool last_aliases_look(struct last_aliases *l, struct qdrant *q, const char *col
         log_line(LOG_DEBUG, "no_aliases", "%s", e.text);
         return false;
     }
-    put(l, collection, &now);
+    last_aliases_put(l, collection, &now);
     return true;
 }
 

@@ -14,6 +14,8 @@ void last_aliases_free(struct last_aliases *l);
 /* Ask Qdrant, and remember. False when it does not answer; what is remembered then stays. Without
  * memory for it the collection is forgotten. */
 bool last_aliases_look(struct last_aliases *l, struct qdrant *q, const char *collection);
+/* Remember what somebody else asked for. Without memory for it the collection is forgotten. */
+void last_aliases_put(struct last_aliases *l, const char *collection, const struct aliases *a);
 /* False, and `out` is untouched, when nothing is remembered. */
 bool last_aliases_get(struct last_aliases *l, const char *collection, struct aliases *out);
 #endif

@@ -157,11 +157,9 @@ struct content_digest_pair *snapshot_fingerprints_begin(struct snapshot_fingerpr
 }
 
 static struct kept *seen(struct snapshot_fingerprints *p, struct qdrant *q, struct content_digest_pair *pair,
-                         const struct qdrant_snapshot *made)
+                         const struct aliases *aliases, const struct qdrant_snapshot *made)
 {
     struct content_digest after;
-    struct aliases aliases;
-    struct err e = {0};
     const char *name = made->name, *dot = strrchr(name, '.');
     if (!pair->good || !look(p, q, pair, &after))
         return NULL;
@@ -172,11 +170,9 @@ static struct kept *seen(struct snapshot_fingerprints *p, struct qdrant *q, stru
     (void)snprintf(k->stem, sizeof k->stem, "%.*s", dot ? (int)(dot - name) : NAME - 1, name);
     memcpy(k->sha256, made->sha256, sizeof k->sha256);
     fingerprint_join(&k->fingerprint, &pair->plan, &pair->before, &after);
-    if (aliases_take(q, pair->collection, &aliases, &e) != 0)
-        log_line(LOG_DEBUG, "no_aliases", "%s", e.text);
-    if (aliases.n + aliases.left_out > 0 && (k->aliases = malloc(sizeof *k->aliases)))
-        *k->aliases = aliases;
-    k->aliases_known = aliases.known && (k->aliases || aliases.n + aliases.left_out == 0);
+    if (aliases->n + aliases->left_out > 0 && (k->aliases = malloc(sizeof *k->aliases)))
+        *k->aliases = *aliases;
+    k->aliases_known = aliases->known && (k->aliases || aliases->n + aliases->left_out == 0);
     return k;
 }
 
@@ -191,11 +187,12 @@ static void keep_locked(struct snapshot_fingerprints *p, struct kept *k)
 }
 
 void snapshot_fingerprints_end(struct snapshot_fingerprints *p, struct qdrant *q,
-                               struct content_digest_pair *pair, const struct qdrant_snapshot *made)
+                               struct content_digest_pair *pair, const struct aliases *aliases,
+                               const struct qdrant_snapshot *made)
 {
     if (!pair)
         return;
-    struct kept *k = made ? seen(p, q, pair, made) : NULL;
+    struct kept *k = made ? seen(p, q, pair, aliases, made) : NULL;
     struct content_digest_pair **at = &p->running;
     (void)pthread_mutex_lock(&p->mutex);
     if (k)

@@ -16,10 +16,12 @@ void snapshot_fingerprints_free(struct snapshot_fingerprints *p);
 struct content_digest_pair;
 struct content_digest_pair *snapshot_fingerprints_begin(struct snapshot_fingerprints *p, struct qdrant *q,
                                                         const char *collection);
-/* It was made: look again, and keep what was seen under its name. `made` NULL: it was not made. `pair` may be
+/* It was made: look again, and keep what was seen under its name, with the `aliases` that the collection had
+ * before, as far as they are known. `made` NULL: it was not made. `pair` may be
  * NULL. */
 void snapshot_fingerprints_end(struct snapshot_fingerprints *p, struct qdrant *q,
-                               struct content_digest_pair *pair, const struct qdrant_snapshot *made);
+                               struct content_digest_pair *pair, const struct aliases *aliases,
+                               const struct qdrant_snapshot *made);
 
 struct content {
     struct fingerprint fingerprint;

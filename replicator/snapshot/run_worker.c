@@ -216,6 +216,20 @@ static void not_made_locked(struct runner *m, struct target *it, const struct er
     targets_settle(it, again ? TARGET_PENDING : TARGET_OUT);
 }
 
+/* Before the snapshot, since Qdrant may have gone when it is published. Asked once: the snapshot itself has
+ * none, and one that moves meanwhile is as good before as after. */
+static void look_at_aliases(struct runner *m, const struct target *it, struct aliases *out)
+{
+    struct err e = {0};
+    *out = (struct aliases){0};
+    if (!it->name || (!m->o.last_aliases && !m->o.fingerprints))
+        return;
+    if (aliases_take(m->o.qdrant, it->name, out, &e) != 0)
+        log_line(LOG_DEBUG, "no_aliases", "%s", e.text);
+    else if (m->o.last_aliases)
+        last_aliases_put(m->o.last_aliases, it->name, out);
+}
+
 /* With a look at what it holds before and after, where that is wanted. */
 static int ask_for(struct runner *m, const struct target *it, struct qdrant_snapshot *s, double *seconds,
                    struct err *e)
@@ -223,12 +237,12 @@ static int ask_for(struct runner *m, const struct target *it, struct qdrant_snap
     struct content_digest_pair *pair =
         m->o.fingerprints && it->name ? snapshot_fingerprints_begin(m->o.fingerprints, m->o.qdrant, it->name)
                                       : NULL;
-    if (m->o.last_aliases && it->name) /* Qdrant may have gone when the snapshot is published */
-        (void)last_aliases_look(m->o.last_aliases, m->o.qdrant, it->name);
+    struct aliases aliases;
+    look_at_aliases(m, it, &aliases);
     int64_t begin = clock_ms();
     int rc = qdrant_snapshot_make(m->o.qdrant, it->name, (long)m->o.options->timeout * 1000, s, e);
     *seconds = (double)(clock_ms() - begin) / 1000;
-    snapshot_fingerprints_end(m->o.fingerprints, m->o.qdrant, pair, rc == 0 ? s : NULL);
+    snapshot_fingerprints_end(m->o.fingerprints, m->o.qdrant, pair, &aliases, rc == 0 ? s : NULL);
     return rc;
 }
 

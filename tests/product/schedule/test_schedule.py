@@ -1,5 +1,6 @@
 """When snapshots are made, of what, in which order, and what is said of it."""
 import calendar
+import json
 import os
 import shutil
 import signal
@@ -588,3 +589,17 @@ def test_a_second_server_in_its_place_goes_on_with_the_schedule(one_qdrant, tree
     server.start()
     count = len(made(tree))
     wait_for(lambda: len(made(tree)) >= count + 2, 20)
+
+
+def test_aliases_are_asked_for_once_a_snapshot_and_those_before_it_are_kept(qdrant, tree):
+    """Each request of a run is one for each collection."""
+    fill(qdrant, "docs", "users")
+    qdrant.result("POST", "/collections/aliases", {"actions": [{"create_alias": {"collection_name": "docs", "alias_name": "live"}}]})
+    tree.start(SNAPSHOT_INTERVAL=DAY)
+    wait_for(lambda: tree.logged("run_finished") and len(tree.complete()) == 2)
+    answered = qdrant.result("GET", "/telemetry?details_level=10")["requests"]["rest"]["responses"]
+    asked = {route: sum(a["count"] for a in told.values()) for route, told in answered.items() if route.endswith("/aliases")}
+    assert [n for route, n in asked.items() if route.startswith("GET /collections/{")] == [2], asked
+    manifests = [json.loads(p.read_text()) for p in tree.base.glob("*/*/*.json")]
+    assert {m["collection"]: m["aliases"] for m in manifests} == {
+        "docs": ["live"], "users": []}
