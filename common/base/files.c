@@ -99,10 +99,15 @@ static void ask_server(const char *path)
 
 void files_refresh(const char *root, const char *relative)
 {
+    ask_server(root);
+    files_refresh_below(root, relative);
+}
+
+void files_refresh_below(const char *root, const char *relative)
+{
     char path[PATH_MAX];
     if (files_join(path, sizeof path, root, relative, NULL) != 0)
         return;
-    ask_server(root);
     for (char *p = path + strlen(root) + 1;; p++) {
         p = strchrnul(p, '/');
         char keep = *p;

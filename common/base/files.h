@@ -17,6 +17,8 @@ int files_each(const char *dir, int (*visit)(const struct dirent *de, void *arg,
  * listed: by itself it believes what it knew of a folder, also that one is not there, for up to a minute
  * (nfs(5)). */
 void files_refresh(const char *root, const char *relative);
+/* The same without `root` itself, about which it was just asked. */
+void files_refresh_below(const char *root, const char *relative);
 int files_write_all(int fd, const void *data, size_t n, const char *path, struct err *e);
 int files_sync_dir(const char *path, struct err *e);
 /* fsync and close. NFS reports write errors here: close(2), nfs(5). `*fd` becomes -1 in any case. */

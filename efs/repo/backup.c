@@ -263,7 +263,10 @@ static int list_tier(const char *base, const char *folder, enum frequency t, str
     (void)snprintf(rel, sizeof rel, "%s/%s", frequency_text(t), folder);
     if (files_join(dir, sizeof dir, base, rel, e) != 0)
         return -1;
-    files_refresh(base, rel);
+    if (t == 0) /* all tiers are below it: one question is enough */
+        files_refresh(base, rel);
+    else
+        files_refresh_below(base, rel);
     cleanup_dir DIR *d = opendir(dir);
     if (!d)
         return errno == ENOENT ? 0 : err_set(e, errno, "cannot list", dir, "check who owns it");

@@ -132,6 +132,7 @@ enum publish_outcome backup_publish(const struct publish *p, struct manifest *ou
 struct prune {
     const struct retention *retention;
     bool dry_run;
+    bool no_sweep; /* what crashed writers left stays until the next call without this */
     /* Narrows what may go; NULL: all that retention lets go. Only loaded entries are asked about. */
     bool (*may)(const struct backup *b, void *arg);
     /* Called for each one deleted, or that would be with `dry_run`. May be NULL. */

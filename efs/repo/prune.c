@@ -142,7 +142,7 @@ int backup_prune(const char *base, const char *folder, const struct prune *p, st
 {
     cleanup_backup_list struct backup_list list = {0};
     struct clock clock = {.ask = !p->dry_run};
-    for (int t = 0; !p->dry_run && t < FREQUENCY_COUNT; t++)
+    for (int t = 0; !p->dry_run && !p->no_sweep && t < FREQUENCY_COUNT; t++)
         if (sweep(base, folder, (enum frequency)t, &clock, e) != 0)
             return -1;
     if (backup_list_folder(base, folder, &list, e) != 0 || load_without_manifest(&list, e) != 0)

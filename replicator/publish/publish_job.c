@@ -242,6 +242,33 @@ static void tell_failed(const struct publish_job *p, struct job *j, const struct
     j->efs_bad = !efs_check(p->context, false, &e);
 }
 
+struct pruning {
+    struct counts *counts;
+    struct status *status;
+};
+
+static void pruned(const struct backup *b, void *arg)
+{
+    struct pruning *what = arg;
+    char slot[32];
+    utc_text(b->m.slot, slot);
+    what->counts->pruned++;
+    status_pruned(what->status, b);
+    log_line(LOG_INFO, "pruned", "%s/%s of slot %s", b->dir, b->stem, slot);
+}
+
+static void prune(struct publish_job *p, const char *folder, bool sweep, struct counts *c)
+{
+    struct err e = {0};
+    struct pruning arg = {c, p->context->status};
+    struct prune what = {
+        .retention = &p->context->settings.retention, .no_sweep = !sweep, .gone = pruned, .arg = &arg};
+    if (atomic_load(&p->context->restore_pending))
+        return; /* what a half-restored node has may push out nothing */
+    if (backup_prune(p->context->settings.base, folder, &what, &e) != 0)
+        log_line(LOG_ERROR, "prune_failed", "%s", e.text);
+}
+
 void publish_job_publish(struct publish_job *p, struct job *j, struct counts *c)
 {
     struct err e = {0};
@@ -262,33 +289,8 @@ void publish_job_publish(struct publish_job *p, struct job *j, struct counts *c)
     status_published(p->context->status, &m, delay(j), time(NULL));
     heartbeat_writer_published(p->context->heartbeat_writer, &m, clock_ms());
     s3_upload_add(p->context->s3_upload, &m, j->relative, &j->stamp);
-    publish_job_prune(p, j->folder, c);
-}
-
-struct pruning {
-    struct counts *counts;
-    struct status *status;
-};
-
-static void pruned(const struct backup *b, void *arg)
-{
-    struct pruning *what = arg;
-    char slot[32];
-    utc_text(b->m.slot, slot);
-    what->counts->pruned++;
-    status_pruned(what->status, b);
-    log_line(LOG_INFO, "pruned", "%s/%s of slot %s", b->dir, b->stem, slot);
-}
-
-void publish_job_prune(struct publish_job *p, const char *folder, struct counts *c)
-{
-    struct err e = {0};
-    struct pruning arg = {c, p->context->status};
-    struct prune what = {.retention = &p->context->settings.retention, .gone = pruned, .arg = &arg};
-    if (atomic_load(&p->context->restore_pending))
-        return; /* what a half-restored node has may push out nothing */
-    if (backup_prune(p->context->settings.base, folder, &what, &e) != 0)
-        log_line(LOG_ERROR, "prune_failed", "%s", e.text);
+    /* What is swept is minutes to a day old: the hourly housekeeping is soon enough. */
+    prune(p, j->folder, false, c);
 }
 
 void folder_refresh(struct publish_job *p, const char *folder, struct counts *c)
@@ -297,7 +299,7 @@ void folder_refresh(struct publish_job *p, const char *folder, struct counts *c)
     struct inventory *found = calloc(1, sizeof *found);
     struct status_tier tiers[FREQUENCY_COUNT] = {0};
     struct err e = {0};
-    publish_job_prune(p, folder, c);
+    prune(p, folder, true, c);
     if (!found || inventory_folder(s->base, folder, s->node, found, &e) != 0) {
         log_line(LOG_WARN, "survey_failed", "%s", found ? e.text : "no memory");
         heartbeat_writer_blind(p->context->heartbeat_writer, folder);

@@ -22,13 +22,11 @@ struct publish_job {
 };
 /* Check (an upload), copy, compare, publish; then prune its folder. Sets j->outcome and j->sha256. */
 void publish_job_publish(struct publish_job *p, struct job *j, struct counts *c);
-/* Apply retention to one folder on EFS. */
-void publish_job_prune(struct publish_job *p, const char *folder, struct counts *c);
 /* Delete a published snapshot from the local disk, if it still is the one that j->stamp says. Sets
  * j->postponed when Qdrant is making a snapshot: it may be a full-storage one, which needs this file. With
  * j->urgent at once, without asking Qdrant, whose listing is that of the folder. */
 void local_delete(struct publish_job *p, struct job *j, struct counts *c);
-/* The same, and tell the status what is there. */
+/* Apply retention to one folder on EFS, sweep it, and tell the status what is there. */
 void folder_refresh(struct publish_job *p, const char *folder, struct counts *c);
 /* Somebody has deleted a collection in Qdrant: leave a tombstone, if there are backups that it concerns. */
 void publish_job_tombstone(struct publish_job *p, const struct job *j);
