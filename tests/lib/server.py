@@ -19,6 +19,7 @@ import urllib.parse
 import warnings
 
 import pytest
+from harness import patience
 
 STANDIN = pathlib.Path(__file__).resolve().parents[1] / "standin/qdrant"
 REAL = os.environ.get("QDRANT_BIN")
@@ -90,11 +91,11 @@ class Server:
         return self
 
     def wait_until_ready(self):
-        end = time.monotonic() + START_SECONDS
+        begin = time.monotonic()
         while not self.ready():
             ended = self.process.poll() if self.process else None
             assert ended is None, f"the server ended with {ended}: {self.log.read_text()[-2000:]}"
-            assert time.monotonic() < end, f"the server does not answer: {self.log.read_text()[-2000:]}"
+            assert time.monotonic() < begin + START_SECONDS * patience(), f"the server does not answer: {self.log.read_text()[-2000:]}"
             time.sleep(0.05)
 
     def ready(self):

@@ -102,6 +102,8 @@ static void a_folder_is_one_and_no_link(void **st)
     assert_int_equal(e.code, ENOENT);
 }
 
+enum { NO_FILTER = 99 };
+
 /* openat2(2) is refused as by a kernel that has none. */
 static bool forget_openat2(void)
 {
@@ -121,9 +123,11 @@ static void it_is_the_same_where_the_kernel_has_no_openat2(void **st)
     (void)st;
     pid_t pid = fork();
     if (pid == 0)
-        _exit(forget_openat2() ? first_wrong() : 99);
+        _exit(forget_openat2() ? first_wrong() : NO_FILTER);
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_true(WIFEXITED(status));
+    if (WEXITSTATUS(status) == NO_FILTER)
+        skip(); /* an emulator has no seccomp */
     assert_int_equal(WEXITSTATUS(status), 0);
 }
 
