@@ -117,6 +117,14 @@ bool cmd_wanted(const struct options *o, const struct backup *b)
            (!o->operand || cmd_is_named(b, o->operand));
 }
 
+static int read_one(struct backup *b, struct err *e)
+{
+    if (backup_read(b, e) != 0)
+        return -1;
+    backup_trust(b);
+    return 0;
+}
+
 static int add(const struct options *o, const char *base, const char *folder, void *arg, struct err *e)
 {
     struct backup_list *list = arg;
@@ -132,7 +140,7 @@ static int add(const struct options *o, const char *base, const char *folder, vo
     }
     list->n = kept;
     for (size_t i = from; i < list->n; i++)
-        if (backup_read(&list->v[i], e) != 0)
+        if (read_one(&list->v[i], e) != 0)
             return -1;
     return 0;
 }

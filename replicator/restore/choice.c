@@ -222,9 +222,11 @@ static int gather(struct restore_choice *c, struct err *e)
             return -1;
         c->all[t] = c->list.n;
     }
-    for (size_t i = 0; i < c->list.n; i++)
+    for (size_t i = 0; i < c->list.n; i++) {
         if (backup_read(&c->list.v[i], e) != 0)
             return -1;
+        backup_trust(&c->list.v[i]);
+    }
     if (restore_inherit_aliases(&c->list, c->now, e) != 0)
         return -1;
     c->unreadable = unreadable.text[0] != 0;
