@@ -197,6 +197,8 @@ static int read_settings(struct context *x, struct err *e)
                      qdrant_settings_read(&x->qdrant_settings, e) || options_read(&x->options, e)
                  ? -1
                  : 0;
+    if (rc == 0)
+        rc = settings_keys(&x->settings, true, e);
     if (rc == 0 && x->options.status_listen[0])
         rc = listen_check(x->options.status_listen, e);
     return rc;

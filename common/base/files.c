@@ -234,22 +234,22 @@ int files_name_new(const char *from, const char *to, struct err *e)
     return 0;
 }
 
-static int write_partial(const char *partial, const char *text, struct err *e)
+static int write_partial(const char *partial, const void *data, size_t n, struct err *e)
 {
     cleanup_close int fd = open(partial, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
     if (fd < 0)
         return err_set(e, errno, "cannot create", partial, NULL);
-    return files_write_all(fd, text, strlen(text), partial, e) != 0 ? -1 : files_sync_close(&fd, partial, e);
+    return files_write_all(fd, data, n, partial, e) != 0 ? -1 : files_sync_close(&fd, partial, e);
 }
 
-static int put(const char *dir, const char *name, const char *text,
+static int put(const char *dir, const char *name, const void *data, size_t n,
                int (*name_it)(const char *, const char *, struct err *), struct err *e)
 {
     char partial[PATH_MAX], final[PATH_MAX];
     if (files_partial(dir, partial, sizeof partial, e) != 0 ||
         files_join(final, sizeof final, dir, name, e) != 0)
         return -1;
-    int rc = write_partial(partial, text, e);
+    int rc = write_partial(partial, data, n, e);
     if (rc == 0)
         rc = name_it(partial, final, e);
     if (rc != 0)
@@ -259,15 +259,20 @@ static int put(const char *dir, const char *name, const char *text,
 
 int files_put(const char *dir, const char *name, const char *text, struct err *e)
 {
-    return put(dir, name, text, files_rename, e);
+    return put(dir, name, text, strlen(text), files_rename, e);
 }
 
 int files_put_new(const char *dir, const char *name, const char *text, struct err *e)
 {
-    return put(dir, name, text, files_name_new, e);
+    return put(dir, name, text, strlen(text), files_name_new, e);
 }
 
-char *files_get(const char *path, size_t max, struct err *e)
+int files_put_new_bytes(const char *dir, const char *name, const void *data, size_t n, struct err *e)
+{
+    return put(dir, name, data, n, files_name_new, e);
+}
+
+char *files_get_sized(const char *path, size_t max, size_t *got, struct err *e)
 {
     cleanup_close int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     struct stat st;
@@ -292,7 +297,14 @@ char *files_get(const char *path, size_t max, struct err *e)
         free(text);
         return (void)err_set(e, EIO, "cut short", path, NULL), NULL;
     }
+    *got = size;
     return text;
+}
+
+char *files_get(const char *path, size_t max, struct err *e)
+{
+    size_t ignored;
+    return files_get_sized(path, max, &ignored, e);
 }
 
 static int remove_one(const char *path, const struct stat *st, int type, struct FTW *walk)

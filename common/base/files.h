@@ -34,9 +34,12 @@ int files_name_new(const char *from, const char *to, struct err *e);
 int files_put(const char *dir, const char *name, const char *text, struct err *e);
 /* The same where nothing may be overwritten: 1 when the name is taken. */
 int files_put_new(const char *dir, const char *name, const char *text, struct err *e);
+int files_put_new_bytes(const char *dir, const char *name, const void *data, size_t n, struct err *e);
 /* Whole small file as a NUL-terminated string, caller frees. More than `max` bytes is an error (EFBIG).
  * NULL on error. */
 char *files_get(const char *path, size_t max, struct err *e);
+/* With its length: bytes of any kind. */
+char *files_get_sized(const char *path, size_t max, size_t *got, struct err *e);
 #define FILES_PARTIAL ".partial-"
 /* "DIR/.partial-HOST-NAMESPACE-PID-TOKEN-N": unique per writer, also over restarts; `out` of `size` bytes. */
 int files_partial(const char *dir, char *out, size_t size, struct err *e);

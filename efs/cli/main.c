@@ -371,8 +371,13 @@ static int run(const struct command *c, struct options *o)
     struct err e = {0};
     if (o->restore.location && strcmp(o->restore.location, "-") == 0 && !read_location(o))
         return bad("no URL on standard input, which --location - reads", "");
-    if (settings_read(&o->settings, &e) != 0)
+    if (settings_read(&o->settings, &e) != 0 || settings_keys(&o->settings, false, &e) != 0)
         return bad(e.text, "");
+    if (o->settings.require_signature && (o->restore.location || o->restore.from_s3))
+        return bad(
+            "what comes from S3 or a URL has no signature, and REQUIRE_SIGNATURE=1; set it to 0 for this "
+            "one restore",
+            "");
     if (!o->root[0])
         memcpy(o->root, o->settings.efs_root, sizeof o->root);
     if (!o->root[0] && !o->restore.location && !o->restore.from_s3)

@@ -134,17 +134,59 @@ static bool belongs(const struct backup *b, const struct manifest *m)
            strcmp(b->dir + dir - strlen(folder), folder) == 0;
 }
 
+static const struct verify_keys *verify_keys;
+static bool signature_required;
+
+void backup_verify_keys(const struct verify_keys *keys, bool required)
+{
+    verify_keys = keys;
+    signature_required = required;
+}
+
+/* Of the very bytes that were read as the manifest. */
+static int check_signature(struct backup *b, const char *json, size_t n, struct err *e)
+{
+    char path[PATH_MAX];
+    struct err why = {0};
+    size_t size = 0;
+    if (!verify_keys)
+        return 0;
+    if (path_of(b, b->stem, ".json" SIGNATURE_SUFFIX, path, e) != 0)
+        return -1;
+    cleanup_free char *signature = files_get_sized(path, SIGNATURE_SIZE, &size, &why);
+    if (!signature && (why.code == EFBIG || why.code == EINVAL))
+        return b->signature = SIGNATURE_BAD, 0;
+    if (!signature && why.code != ENOENT)
+        return e ? (*e = why, -1) : -1;
+    b->signature = signature_check(verify_keys, json, n, signature, size);
+    return 0;
+}
+
+void backup_trust(struct backup *b)
+{
+    if (!verify_keys || !b->has_manifest || b->state == ENTRY_UNREAD || b->state == ENTRY_UNREADABLE)
+        return;
+    if (b->signature == SIGNATURE_BAD)
+        mark(b, ENTRY_CORRUPT, "the signature is by none of VERIFY_KEYS, or of another manifest");
+    else if (signature_required && b->signature != SIGNATURE_GOOD && b->state == ENTRY_COMPLETE)
+        mark(b, ENTRY_INCOMPLETE, "it is not signed, and REQUIRE_SIGNATURE=1");
+    if (b->signature == SIGNATURE_BAD || (signature_required && b->signature != SIGNATURE_GOOD))
+        b->m.aliases = (struct aliases){0}; /* no other backup takes over what it says */
+}
+
 int backup_load(struct backup *b, struct err *e)
 {
     char path[PATH_MAX];
     struct err why = {0};
     struct stat st;
     struct manifest m;
+    size_t n = 0;
     if (b->state != ENTRY_UNREAD)
         return 0;
     if (path_of(b, b->stem, ".json", path, e) != 0)
         return -1;
-    if (manifest_load(path, &m, &why) != 0) {
+    cleanup_free char *json = files_get_sized(path, MANIFEST_MAX, &n, &why);
+    if (!json || manifest_parse(json, path, &m, &why) != 0) {
         if (why.code == ENOENT) {
             b->has_manifest = false;
             return mark(b, ENTRY_INCOMPLETE, "no manifest yet"), 0;
@@ -159,6 +201,8 @@ int backup_load(struct backup *b, struct err *e)
     b->written = stat(path, &st) == 0 ? st.st_mtime : 0;
     if (!belongs(b, &m))
         return mark(b, ENTRY_CORRUPT, "the manifest is of another backup"), 0;
+    if (check_signature(b, json, n, e) != 0)
+        return -1;
     b->m = m;
     memcpy(b->data, m.data, sizeof b->data);
     return look_at_data(b, e);

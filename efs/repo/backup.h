@@ -5,6 +5,7 @@
 #define EFS_REPO_BACKUP_H
 #include "efs/repo/manifest.h"
 #include "efs/repo/retention.h"
+#include "efs/repo/signature.h"
 #include <limits.h>
 #include <sys/stat.h>
 
@@ -28,7 +29,8 @@ struct backup {
     struct manifest m;      /* filled once the manifest could be read; until then collection, peer and slot
                                are what folder and name say, the slot 0 when they do not */
     bool has_manifest;
-    bool has_receipt;  /* of a second target, {data}.s3 */
+    enum signature_verdict signature; /* of the manifest that `m` was read from */
+    bool has_receipt;                 /* of a second target, {data}.s3 */
     time_t written;    /* when the manifest was written, by the clock of the file system's server */
     time_t aliases_at; /* not 0: its manifest does not tell its aliases, m.aliases are those of the backup of
                           that time (restore_inherit_aliases) */
@@ -52,6 +54,13 @@ int backup_list_folder(const char *base, const char *folder, struct backup_list 
 /* Read the manifest of an ENTRY_UNREAD and look at the length of its data. -1 only when that could not be
  * done; a defect found is the entry's state and reason. */
 int backup_load(struct backup *b, struct err *e);
+/* The keys that backup_load checks signatures with, and whether each backup must have one. Set once, before
+ * there are threads; the keys stay the caller's. NULL: signatures are not looked at. */
+void backup_verify_keys(const struct verify_keys *keys, bool required);
+/* For whoever restores or verifies, of an entry that was read: with a bad signature it becomes corrupt, and
+ * without one, where that is required, incomplete: on a replica it may still be arriving. Retention and
+ * publishing do not ask: an old backup without a signature must not stop them. */
+void backup_trust(struct backup *b);
 /* For whoever restores: what cannot be read is no reason to do without the rest. The folder of a tier that
  * cannot be listed is told and left out; an entry whose manifest or data the file system does not give
  * becomes ENTRY_UNREADABLE, with the reason. -1 only without memory. */
@@ -113,6 +122,7 @@ struct publish {
     const char *known;    /* SHA-256 of an upload as it was read before, or NULL */
     const char *node;     /* NODE_NAME or NULL */
     const char *written_by;
+    const struct signing_key *sign;               /* NULL: manifests are not signed */
     void (*about)(struct manifest *m, void *arg); /* asked just before copying for what is worth noting:
                                                      Qdrant's version, the points; may be NULL */
     void *about_arg;

@@ -119,6 +119,20 @@ static bool lone_receipt(int dirfd, const char *dir, const char *name, struct cl
            fstatat(dirfd, data, &st, AT_SYMLINK_NOFOLLOW) != 0 && errno == ENOENT;
 }
 
+/* The signature of a manifest that was pruned by an older program, moved away, or never written. */
+static bool lone_signature(int dirfd, const char *dir, const char *name, struct clock *c)
+{
+    static const char tail[] = ".json" SIGNATURE_SUFFIX;
+    char manifest[NAME_MAX + 1];
+    struct stat st;
+    size_t n = strlen(name), m = sizeof tail - 1;
+    if (n <= m || strcmp(name + n - m, tail) != 0 || name[0] == '.')
+        return false;
+    (void)snprintf(manifest, sizeof manifest, "%.*s", (int)(n - strlen(SIGNATURE_SUFFIX)), name);
+    return fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && older(&st, ABANDONED, dir, c) &&
+           fstatat(dirfd, manifest, &st, AT_SYMLINK_NOFOLLOW) != 0 && errno == ENOENT;
+}
+
 static int sweep(const char *base, const char *folder, enum frequency t, struct clock *c, struct err *e)
 {
     char rel[NAME_MAX * 2 + 32], dir[PATH_MAX];
@@ -131,7 +145,8 @@ static int sweep(const char *base, const char *folder, enum frequency t, struct 
     for (struct dirent *de; (de = readdir(d));) {
         bool partial = strncmp(de->d_name, FILES_PARTIAL, strlen(FILES_PARTIAL)) == 0;
         if ((partial ? abandoned(dirfd(d), dir, de->d_name, c)
-                     : lone_receipt(dirfd(d), dir, de->d_name, c)) &&
+                     : lone_receipt(dirfd(d), dir, de->d_name, c) ||
+                           lone_signature(dirfd(d), dir, de->d_name, c)) &&
             remove_file(dir, de->d_name, "", e) != 0)
             return -1;
     }

@@ -6,6 +6,7 @@
 #include "common/base/files.h"
 #include "common/base/text.h"
 #include "efs/repo/backup.h"
+#include "efs/repo/remove.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -298,7 +299,47 @@ static int make_room(const char *dir, const struct manifest *m, struct err *e)
         return -1;
     if (unlink(path) != 0 && errno != ENOENT)
         return err_set(e, errno, "cannot delete", path, NULL);
-    return files_sync_dir(dir, e);
+    return remove_file(dir, name, SIGNATURE_SUFFIX, e) != 0 ? -1 : files_sync_dir(dir, e);
+}
+
+/* A signature of our name and no manifest: of another task that is about to write it, or of one that crashed
+ * there, even under other settings. Both times are the server's: that of the .sha256 is of a moment ago. */
+static int drop_abandoned(const char *dir, const struct manifest *m, const char *name, struct err *e)
+{
+    char sums[NAME_STORED + 32], path[PATH_MAX];
+    struct stat ours, theirs;
+    (void)snprintf(sums, sizeof sums, "%s.sha256", m->data);
+    if (files_join(path, sizeof path, dir, sums, e) != 0)
+        return -1;
+    if (stat(path, &ours) != 0)
+        return err_set(e, errno, "cannot look at", path, NULL);
+    if (files_join(path, sizeof path, dir, name, e) != 0)
+        return -1;
+    if (lstat(path, &theirs) != 0)
+        return errno == ENOENT ? 0 : err_set(e, errno, "cannot look at", path, NULL);
+    if (ours.st_mtime - theirs.st_mtime < ABANDONED_DATA)
+        return err_set(e, EEXIST, "another task seems to be publishing", path, "it is tried again");
+    return remove_file(dir, name, "", e);
+}
+
+/* Before the manifest: with that the backup is there. Without a key, too, none may be left that would be
+ * taken for this manifest's. */
+static int put_signature(const struct signing_key *key, const char *dir, const struct manifest *m,
+                         const char *json, struct err *e)
+{
+    char name[NAME_STORED + 32];
+    unsigned char signature[SIGNATURE_SIZE];
+    manifest_name(m, name);
+    (void)snprintf(name + strlen(name), sizeof name - strlen(name), "%s", SIGNATURE_SUFFIX);
+    if (drop_abandoned(dir, m, name, e) != 0)
+        return -1;
+    if (!key)
+        return 0;
+    if (signature_make(key, json, strlen(json), signature, e) != 0)
+        return -1;
+    int put = files_put_new_bytes(dir, name, signature, sizeof signature, e);
+    return put > 0 ? err_set(e, EEXIST, "another task seems to be publishing", name, "it is tried again")
+                   : put;
 }
 
 static enum publish_outcome name_data(const char *dir, const char *partial, const struct manifest *m,
@@ -314,8 +355,8 @@ static enum publish_outcome name_data(const char *dir, const char *partial, cons
     return out == PUBLISHED && files_sync_dir(dir, e) != 0 ? PUBLISH_FAILED : out;
 }
 
-static enum publish_outcome finish(const char *dir, const char *partial, const struct manifest *m, bool mend,
-                                   struct err *e)
+static enum publish_outcome finish(const struct publish *p, const char *dir, const char *partial,
+                                   const struct manifest *m, bool mend, struct err *e)
 {
     char name[NAME_STORED + 32], line[NAME_MAX * 2 + 80];
     enum publish_outcome rc = name_data(dir, partial, m, mend, e);
@@ -329,6 +370,8 @@ static enum publish_outcome finish(const char *dir, const char *partial, const s
     cleanup_free char *json = manifest_print(m);
     if (!json)
         return err_set(e, ENOMEM, "cannot write the manifest in", dir, NULL), PUBLISH_FAILED;
+    if (put_signature(p->sign, dir, m, json, e) != 0)
+        return PUBLISH_FAILED;
     manifest_name(m, name);
     int put = files_put_new(dir, name, json, e);
     if (put > 0) /* the next try compares the two */
@@ -483,7 +526,7 @@ static enum publish_outcome write_backup(const struct draft *d, struct manifest 
     if (rc == PUBLISHED && !d->mend)
         rc = look_again(p, d->in, d->folder, m, e);
     if (rc == PUBLISHED)
-        rc = finish(dir, partial, m, d->mend, e);
+        rc = finish(p, dir, partial, m, d->mend, e);
     if (rc != PUBLISHED && *partial)
         (void)unlink(partial); /* may have its final name already; the sweep finds the rest */
     return rc == PUBLISH_FAILED && e->code == EEXIST ? wait_for_other(p, d->in, d->folder, m, e) : rc;

@@ -59,7 +59,10 @@ int readers_each(size_t n, readers_one *one, void *arg, struct err *e)
 static int read_one(size_t i, void *arg, struct err *e)
 {
     struct backup_list *list = arg;
-    return backup_read(&list->v[i], e);
+    if (backup_read(&list->v[i], e) != 0)
+        return -1;
+    backup_trust(&list->v[i]);
+    return 0;
 }
 
 int readers_read(struct backup_list *list, struct err *e) { return readers_each(list->n, read_one, list, e); }

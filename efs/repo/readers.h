@@ -9,6 +9,6 @@
  * ended. */
 typedef int readers_one(size_t i, void *arg, struct err *e);
 int readers_each(size_t n, readers_one *one, void *arg, struct err *e);
-/* backup_read of each entry. */
+/* backup_read and backup_trust of each entry. */
 int readers_read(struct backup_list *list, struct err *e);
 #endif

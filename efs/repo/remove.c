@@ -18,7 +18,8 @@ int remove_file(const char *dir, const char *name, const char *suffix, struct er
 
 int remove_backup(const struct backup *b, struct err *e)
 {
-    if (remove_file(b->dir, b->stem, ".json", e) != 0 || files_sync_dir(b->dir, e) != 0)
+    if (remove_file(b->dir, b->stem, ".json", e) != 0 || files_sync_dir(b->dir, e) != 0 ||
+        remove_file(b->dir, b->stem, ".json" SIGNATURE_SUFFIX, e) != 0)
         return -1;
     return *b->data && (remove_file(b->dir, b->data, ".s3", e) != 0 ||
                         remove_file(b->dir, b->data, ".sha256", e) != 0 ||

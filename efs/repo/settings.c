@@ -1,8 +1,10 @@
 #include "efs/repo/settings.h"
+#include "efs/repo/backup.h"
 #include "common/config.h"
 #include "common/base/files.h"
 #include <stdio.h>
 #include <stdlib.h>
+#include <errno.h>
 #include <string.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -19,6 +21,12 @@ static const struct config_row table[] = {
     {"COMPRESSION_THREADS", "0 to 64", "2", NULL, false},
     {"RETENTION", "per tier a count or an age (m h d w)", RETENTION_STANDARD, NULL, false},
     {"LOCAL_KEEP", "published snapshots of a collection that stay on the local disk", "1", NULL, false},
+    {"SIGNING_KEY_FILE", "sign manifests with this Ed25519 private key (a PEM file)", "", "not signed",
+     false},
+    {"VERIFY_KEYS",
+     "Ed25519 public keys to check signatures with: PEM files and folders of them, with : between", "",
+     "not checked", false},
+    {"REQUIRE_SIGNATURE", "1: restore and verify only what one of VERIFY_KEYS signed", "0", NULL, false},
     {"LOG_LEVEL", "debug, info, warn or error", "info", NULL, false},
     {"LOG_FORMAT", "json or text", "json", NULL, false},
 };
@@ -99,6 +107,37 @@ static int logging(struct settings *s, struct err *e)
     return 0;
 }
 
+static int require_signature(struct settings *s, struct err *e)
+{
+    static const char *const off_on[] = {"0", "1", NULL};
+    unsigned n = 0;
+    if (config_choice("REQUIRE_SIGNATURE", standard("REQUIRE_SIGNATURE"), off_on, &n, e) != 0)
+        return -1;
+    s->require_signature = n == 1;
+    return n == 1 && !*config_env("VERIFY_KEYS", standard("VERIFY_KEYS"))
+               ? config_wrong(e, "REQUIRE_SIGNATURE", "1", "1 with VERIFY_KEYS alone, by which it is checked")
+               : 0;
+}
+
+/* `why` names the file. */
+static int wrong_key(const char *name, const struct err *why, struct err *e)
+{
+    return err_set(e, EINVAL, name, why->text, NULL);
+}
+
+int settings_keys(struct settings *s, bool sign, struct err *e)
+{
+    const char *own = config_env("SIGNING_KEY_FILE", standard("SIGNING_KEY_FILE")),
+               *others = config_env("VERIFY_KEYS", standard("VERIFY_KEYS"));
+    struct err why = {0};
+    if (sign && *own && !(s->sign = signing_key_load(own, &why)))
+        return wrong_key("SIGNING_KEY_FILE:", &why, e);
+    if (*others && !(s->verify_keys = verify_keys_load(others, &why)))
+        return wrong_key("VERIFY_KEYS:", &why, e);
+    backup_verify_keys(s->verify_keys, s->require_signature);
+    return 0;
+}
+
 static int allow_local(struct settings *s, struct err *e)
 {
     static const char *const off_on[] = {"0", "1", NULL};
@@ -120,6 +159,7 @@ int settings_read(struct settings *s, struct err *e)
         host[0] = 0;
     (void)snprintf(s->written_by, sizeof s->written_by, "qdrant-replicator@%s", host);
     if (logging(s, e) != 0 || places(s, e) != 0 || compression(s, e) != 0 || allow_local(s, e) != 0 ||
+        require_signature(s, e) != 0 ||
         config_number("LOCAL_KEEP", standard("LOCAL_KEEP"), 0, 100000, &keep, e) != 0)
         return -1;
     s->local_keep = (unsigned)keep;

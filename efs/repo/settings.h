@@ -19,6 +19,9 @@ struct settings {
     int level, threads;  /* COMPRESSION, COMPRESSION_THREADS */
     unsigned local_keep; /* LOCAL_KEEP */
     char written_by[128];
+    struct signing_key *sign;        /* SIGNING_KEY_FILE; NULL: manifests are not signed */
+    struct verify_keys *verify_keys; /* VERIFY_KEYS; NULL: none */
+    bool require_signature;          /* REQUIRE_SIGNATURE */
     enum log_level log_level;
     bool log_text;
 };
@@ -32,4 +35,7 @@ void settings_help(FILE *to);
 /* Do TIER or CPU_ARCH say which tree is meant? Empty is not set. */
 bool settings_name_tree(void);
 int settings_read(struct settings *s, struct err *e);
+/* Read the keys, which are files, and have backups checked with them: for as long as the process lives.
+ * `sign`: the private one, too. */
+int settings_keys(struct settings *s, bool sign, struct err *e);
 #endif

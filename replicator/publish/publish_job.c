@@ -212,6 +212,7 @@ static enum publish_outcome publish(struct publish_job *p, struct job *j, struct
                            .known = j->sha256[0] ? j->sha256 : NULL,
                            .node = s->node,
                            .written_by = s->written_by,
+                           .sign = s->sign,
                            .about = about,
                            .about_arg = p,
                            .prove = prove,

@@ -226,6 +226,31 @@ def test_a_corrupt_newest_one_is_passed_over_with_a_warning_and_the_next_older_t
     assert second in t.restored()[1]["reason"] and "restore_incomplete" in t.failing() and t.health()[0] == 0
 
 
+def test_a_backup_that_the_key_did_not_sign_is_passed_over_for_an_older_one_that_it_did(task, efs, tmp_path):
+    private, public = tmp_path / "signing.key", tmp_path / "verify.pem"
+    subprocess.run(["openssl", "genpkey", "-algorithm", "ed25519", "-out", private], check=True)
+    subprocess.run(["openssl", "pkey", "-in", private, "-pubout", "-out", public], check=True)
+    t = task(**LATEST, SIGNING_KEY_FILE=str(private), VERIFY_KEYS=str(public), REQUIRE_SIGNATURE="1").start()
+    t.wait_restored()
+    t.fill("docs")
+    first = t.backup("docs")
+    had = t.points()
+    upsert(t.server, "docs", [SIXTH])
+    second = t.backup("docs")
+    upsert(t.server, "docs", [SIXTH | {"id": 7}])
+    third = t.backup("docs")
+    forged, = efs.root.rglob(f"{second}.json")
+    forged.write_text(forged.read_text().replace("qdrant-replicator@", "qdrant-replicator@evil"))
+    unsigned, = efs.root.rglob(f"{third}.json.sig")
+    unsigned.unlink()
+    t.lose_disk()
+    t.start().wait_restored()
+    assert t.points() == had
+    passed = {e["snapshot"]: e["message"] for e in t.events("boot_restore_passed_over")}
+    assert passed.keys() == {second, third} and "signature" in passed[second] and "not signed" in passed[third]
+    assert [e["snapshot"] for e in t.events("boot_restored")] == [first]
+
+
 def test_one_collection_without_a_good_backup_keeps_the_node_closed_until_it_is_mended(lost, efs):
     bad, = {m["snapshot"] for m in efs.manifests("other")}
     good = efs.data_of(bad).read_bytes()

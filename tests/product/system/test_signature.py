@@ -1,0 +1,211 @@
+"""Signatures of manifests: made by the replicator, checked by readers and by openssl alone."""
+import json
+import os
+import pathlib
+import re
+import shlex
+import subprocess
+import time
+
+import pytest
+from harness import manifests_of, tar_of
+
+ROOT = pathlib.Path(__file__).parents[3]
+
+OLD, NEW = "c-1-2026-11-23-08-00-00", "c-1-2026-11-24-08-00-00"
+
+
+def make_key(folder, name):
+    """As docs/format.md has it."""
+    folder.mkdir(exist_ok=True)
+    private, public = folder / f"{name}-private.key", folder / f"{name}.pem"
+    subprocess.run(["openssl", "genpkey", "-algorithm", "ed25519", "-out", private], check=True)
+    subprocess.run(["openssl", "pkey", "-in", private, "-pubout", "-out", public], check=True)
+    return str(private), str(public)
+
+
+@pytest.fixture
+def keys(tmp_path):
+    return make_key(tmp_path / "keys", "one")
+
+
+def publish(tree, name, key=None):
+    tree.snapshot("c", name, tar_of(name, 50_000))
+    run = tree.once(**({"SIGNING_KEY_FILE": key} if key else {}))
+    assert run.returncode == 0, run.stderr
+    path, = (p for p in manifests_of(tree.base) if p.name == f"{name}.json")
+    return path
+
+
+@pytest.fixture
+def signed(tree, keys):
+    publish(tree, OLD, keys[0])
+    publish(tree, NEW, keys[0])
+    return tree
+
+
+def signature_of(manifest):
+    return manifest.with_name(manifest.name + ".sig")
+
+
+def manifest_of(tree, name):
+    return next(tree.base.rglob(f"{name}.json"))
+
+
+def forge(tree, name):
+    """What somebody who may write to EFS can do: other data, with hashes that fit."""
+    manifest = manifest_of(tree, name)
+    m = json.loads(manifest.read_text())
+    forged = "forged" + m["snapshot"][6:]
+    manifest.write_text(manifest.read_text().replace('"points"', '"forged":"' + forged + '","points"'))
+
+
+def taken(tree, **env):
+    path = tree.root / "out"
+    path.unlink(missing_ok=True)
+    run = tree.efs_tool("restore", "--collection", "c", "--to", str(path), "--json", **env)
+    assert run.returncode == 0, run.stderr
+    (result,), bytes_there = json.loads(run.stdout), path.read_bytes()
+    assert bytes_there == tar_of(result["snapshot"], 50_000)
+    return result["snapshot"], run.stderr
+
+
+def states(tree, **env):
+    run = tree.efs_tool("ls", "--json", **env)
+    return {b["snapshot"]: (b["state"], b["reason"]) for b in json.loads(run.stdout)}
+
+
+def test_without_a_key_nothing_is_signed_and_nothing_is_asked(tree):
+    manifest = publish(tree, NEW)
+    assert not signature_of(manifest).exists() and taken(tree)[0] == NEW
+
+
+def test_the_documented_words_check_a_signature(signed, keys):
+    page = (ROOT / "docs/format.md").read_text()
+    line, = re.findall(r"^- `(openssl pkeyutl -verify .*)`$", page, re.M)
+    for name in (OLD, NEW):
+        manifest = manifest_of(signed, name)
+        assert signature_of(manifest).stat().st_size == 64
+        words = shlex.split(line.replace("$KEY", keys[1]).replace("$MANIFEST", str(manifest)))
+        assert subprocess.run(words, capture_output=True).returncode == 0
+    manifest.write_text(manifest.read_text() + " ")
+    assert subprocess.run(words, capture_output=True).returncode != 0
+
+
+def test_the_documented_words_make_the_keys():
+    page = (ROOT / "docs/format.md").read_text()
+    assert "openssl genpkey -algorithm ed25519 -out " in page and re.search(r"openssl pkey -in \S+ -pubout -out ", page)
+
+
+@pytest.mark.parametrize("require", ["0", "1"])
+def test_a_good_signature_is_good(signed, keys, require):
+    env = {"VERIFY_KEYS": keys[1], "REQUIRE_SIGNATURE": require}
+    assert taken(signed, **env)[0] == NEW
+    assert signed.efs_tool("verify", **env).returncode == 0
+
+
+@pytest.mark.parametrize("require", ["0", "1"])
+def test_a_changed_manifest_is_passed_over_aloud_and_the_older_one_restored(signed, keys, require):
+    env = {"VERIFY_KEYS": keys[1], "REQUIRE_SIGNATURE": require}
+    forge(signed, NEW)
+    assert taken(signed)[0] == NEW  # whoever has no keys cannot know
+    name, said = taken(signed, **env)
+    assert name == OLD and NEW in said and "signature" in said
+    run = signed.efs_tool("verify", **env)
+    assert run.returncode == 1 and "signature" in run.stderr
+    assert states(signed, **env)[NEW][0] == "corrupt" and states(signed, **env)[OLD][0] == "complete"
+
+
+def test_one_without_a_signature_is_passed_over_only_where_it_is_required(signed, keys):
+    signature_of(manifest_of(signed, NEW)).unlink()
+    env = {"VERIFY_KEYS": keys[1]}
+    assert taken(signed, **env)[0] == NEW and signed.efs_tool("verify", **env).returncode == 0
+    env["REQUIRE_SIGNATURE"] = "1"
+    name, said = taken(signed, **env)
+    assert name == OLD and "not signed" in said
+    assert signed.efs_tool("verify", **env).returncode == 1 and states(signed, **env)[NEW][0] == "incomplete"
+
+
+def test_another_ones_key_does_not_count(signed, keys, tmp_path):
+    other = make_key(tmp_path / "others", "other")
+    assert states(signed, VERIFY_KEYS=other[1])[NEW][0] == "corrupt"
+    run = signed.efs_tool("restore", "--collection", "c", "--to", str(tmp_path / "out"), VERIFY_KEYS=other[1], REQUIRE_SIGNATURE="1")
+    assert run.returncode == 1 and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("as_folder", [False, True])
+def test_a_key_is_rotated(tree, keys, tmp_path, as_folder):
+    second = make_key(tmp_path / "keys", "two")
+    publish(tree, OLD, keys[0])
+    publish(tree, NEW, second[0])
+    both = str(tmp_path / "keys") if as_folder else f"{keys[1]}:{second[1]}"
+    env = {"VERIFY_KEYS": both, "REQUIRE_SIGNATURE": "1"}
+    assert {s for s, _ in states(tree, **env).values()} == {"complete"}
+    env["VERIFY_KEYS"] = second[1]
+    assert states(tree, **env)[OLD][0] == "corrupt" and taken(tree, **env)[0] == NEW
+
+
+def test_forget_and_prune_delete_the_signature_too(signed, keys):
+    old = signature_of(manifest_of(signed, NEW))
+    publish(signed, "c-1-2026-11-25-08-00-00", keys[0])
+    assert len(list(signed.base.rglob("*.json.sig"))) == 3
+    run = signed.efs_tool("prune", RETENTION="daily=1")
+    assert run.returncode == 0, run.stderr
+    left = list(signed.base.rglob("*.json.sig"))
+    assert len(left) == 2 and not old.exists() and all(p.with_suffix("").exists() for p in left)
+    alone, young = (old.with_name(f"c-1-2026-01-0{i}-00-00-00.json.sig") for i in (1, 2))
+    for p in (alone, young):
+        p.write_bytes(b"x" * 64)
+    long_ago = time.time() - 3 * 86400
+    os.utime(alone, (long_ago, long_ago))
+    assert signed.efs_tool("prune", RETENTION="daily=1").returncode == 0
+    assert not alone.exists() and young.exists()
+    assert signed.efs_tool("forget", "c").returncode == 0
+    assert not list(signed.base.rglob("*.sig")) and not list(signed.base.glob("*/c"))
+
+
+def test_the_replicator_goes_on_with_old_backups_without_a_signature(tree, keys):
+    publish(tree, OLD)
+    tree.env |= {"VERIFY_KEYS": keys[1], "REQUIRE_SIGNATURE": "1"}
+    publish(tree, NEW, keys[0])
+    assert states(tree)[OLD][0] == "incomplete" and states(tree)[NEW][0] == "complete"
+
+
+def test_a_signature_that_a_crash_left_is_replaced_when_it_is_old(tree, keys):
+    publish(tree, OLD, keys[0])
+    left = manifest_of(tree, OLD).parent.parent.parent / "hourly" / "c"
+    for frequency in ("15min", "hourly", "daily", "monthly"):
+        folder = tree.base / frequency / "c"
+        folder.mkdir(parents=True, exist_ok=True)
+        left = folder / f"{NEW}.json.sig"
+        left.write_bytes(b"y" * 64)
+    tree.snapshot("c", NEW, tar_of(NEW, 50_000))
+    assert tree.once(SIGNING_KEY_FILE=keys[0]).returncode != 0  # another task may be about to write its manifest
+    assert not list(tree.base.rglob(f"{NEW}.json"))
+    for p in tree.base.rglob(f"{NEW}.json.sig"):
+        os.utime(p, (time.time() - 3600,) * 2)
+    manifest = publish(tree, NEW, keys[0])
+    assert signature_of(manifest).read_bytes() != b"y" * 64
+    assert states(tree, VERIFY_KEYS=keys[1], REQUIRE_SIGNATURE="1")[NEW][0] == "complete"
+
+
+@pytest.mark.parametrize("env,word", [
+    ({"REQUIRE_SIGNATURE": "1"}, "VERIFY_KEYS"), ({"REQUIRE_SIGNATURE": "yes"}, "REQUIRE_SIGNATURE"),
+    ({"VERIFY_KEYS": "/nowhere.pem"}, "/nowhere.pem"), ({"VERIFY_KEYS": "/etc/passwd"}, "/etc/passwd"), ({"VERIFY_KEYS": ":"}, "VERIFY_KEYS")])
+def test_wrong_settings_are_said_by_both_programs(tree, env, word):
+    for run in (tree.efs_tool("ls", **env), tree.once(**env)):
+        assert run.returncode == 64 and word in run.stderr
+
+
+def test_a_signing_key_that_is_none_is_said(tree, keys, tmp_path):
+    rsa = tmp_path / "rsa.key"
+    subprocess.run(["openssl", "genpkey", "-algorithm", "rsa", "-out", rsa], check=True, capture_output=True)
+    for path in ("/nowhere.key", keys[1], str(rsa)):
+        run = tree.once(SIGNING_KEY_FILE=path)
+        assert run.returncode == 64 and path in run.stderr
+
+
+@pytest.mark.parametrize("source", [["--from-s3"], ["--location", "http://127.0.0.1:1/x"]])
+def test_what_has_no_signature_is_refused_when_one_is_required(tree, keys, source):
+    run = tree.efs_tool("restore", "--collection", "c", *source, VERIFY_KEYS=keys[1], REQUIRE_SIGNATURE="1")
+    assert run.returncode == 64 and "REQUIRE_SIGNATURE" in run.stderr
