@@ -47,8 +47,8 @@ static bool is_stem(const char *name, size_t n)
 static bool is_ours(const char *name)
 {
     static const char *const tail[] = {
-        ".snapshot.zst.sha256", ".snapshot.sha256", ".snapshot.zst.s3",       ".snapshot.s3",
-        ".snapshot.zst",        ".snapshot",        ".json" SIGNATURE_SUFFIX, ".json"};
+        ".snapshot.zst.sha256", ".snapshot.sha256", ".snapshot.zst.s3", ".snapshot.s3",
+        ".snapshot.zst",        ".snapshot",        ".json.sig",        ".json"};
     if (strncmp(name, FILES_PARTIAL, strlen(FILES_PARTIAL)) == 0)
         return true;
     for (size_t i = 0; i < sizeof tail / sizeof *tail; i++)

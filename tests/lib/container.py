@@ -100,7 +100,7 @@ class Container:
         statuses = telemetry["requests"]["rest"]["responses"].get(route, {})
         return {status: n["count"] for status, n in statuses.items()}
 
-    def big_snapshot(self, collection, size=1 << 30):
+    def big_snapshot(self, collection, size=1 << 29):
         """A finished snapshot that takes seconds to copy, though it is one hole; its name."""
         folder = self.server.snapshots / collection
         folder.mkdir(exist_ok=True)
