@@ -9,6 +9,7 @@ import concurrent.futures
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -26,6 +27,9 @@ FAST = ("product/status", "product/replica", "product/contract/test_life.py", "p
         "product/system/test_efs_facts.py")  # what FAST=1 runs, beside the unit tests
 SPLIT = ("schedule", "system", "boot", "drill", "offsite", "runbook", "restore", "entrypoint", "contract", "e2e", "templates")  # a job for each file
 total = {"passed": 0, "failed": 0, "skipped": 0}
+# Each suite has a folder of its own for what its tests write: pytest's default lies in one that the suites would share,
+# and a pytest that begins there deletes what it takes for an old one's.
+written = pathlib.Path(tempfile.mkdtemp(prefix="qb-"))
 failures = []  # "suite: test", said once more at the end: a long log's end is what people see
 
 
@@ -50,7 +54,8 @@ def suite(name, args, part=""):
     report.unlink(missing_ok=True)
     begin = time.monotonic()
     with tempfile.TemporaryFile("w+", errors="replace") as out:
-        run = subprocess.Popen([sys.executable, "-m", "pytest", "-c", here / "pytest.ini", f"--junitxml={report}", *args],
+        run = subprocess.Popen([sys.executable, "-m", "pytest", "-c", here / "pytest.ini", f"--junitxml={report}",
+                                f"--basetemp={written / name}", *args],
                                stdout=out, stderr=subprocess.STDOUT, env={**os.environ, "PART": part})
         _, status, used = os.wait4(run.pid, 0)
         run.returncode = os.waitstatus_to_exitcode(status)
@@ -106,6 +111,8 @@ else:
         begun = [pool.submit(suite, name, [p], part) for name, p, part in jobs] + [pool.submit(unit, test) for test in units]
         for done in concurrent.futures.as_completed(begun):
             show(done.result())
+if not failures:
+    shutil.rmtree(written, ignore_errors=True)
 for failure in failures:
     print(f"FAILED: {failure}")
 print(", ".join(f"{n} {what}" for what, n in total.items()))
