@@ -3,7 +3,7 @@
 #ifndef EFS_REPO_MANIFEST_H
 #define EFS_REPO_MANIFEST_H
 #include "common/base/err.h"
-#include "efs/repo/copy.h"
+#include "efs/data/copy.h"
 #include "efs/repo/name.h"
 #include "efs/repo/frequency.h"
 #include "qdrant/fingerprint.h"

@@ -1,6 +1,6 @@
 #include "efs/repo/reader.h"
 #include "common/base/files.h"
-#include "efs/repo/hasher.h"
+#include "efs/data/hasher.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* Stored bytes as a broken disk or a half-done replication leaves them, and uploads that are no tar: read to
  * an error or to the end, in bounded memory. */
-#include "efs/repo/copy.h"
+#include "efs/data/copy.h"
 #include "replicator/publish/tar_check.h"
 #include <fcntl.h>
 #include <stdio.h>

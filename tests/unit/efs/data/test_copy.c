@@ -12,7 +12,7 @@
 #include <openssl/sha.h>
 #include <sys/mman.h>
 #include <unistd.h>
-#include "efs/repo/copy.h"
+#include "efs/data/copy.h"
 
 static int file_of(const char *data, size_t n)
 {

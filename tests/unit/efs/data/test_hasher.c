@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "efs/repo/hasher.h"
+#include "efs/data/hasher.h"
 
 enum { SIZE = 5 << 20 };
 static unsigned char whole[SIZE];

@@ -1,7 +1,7 @@
 /* The read-once pipeline: one pass over a snapshot feeds SHA-256 of the original, the compressor,
  * SHA-256 of the stored bytes and the writer. Memory does not depend on the snapshot's size. */
-#ifndef EFS_REPO_COPY_H
-#define EFS_REPO_COPY_H
+#ifndef EFS_DATA_COPY_H
+#define EFS_DATA_COPY_H
 #include "common/base/err.h"
 #include <stdatomic.h>
 #include <stdbool.h>

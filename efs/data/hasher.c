@@ -1,4 +1,4 @@
-#include "efs/repo/hasher.h"
+#include "efs/data/hasher.h"
 #include "common/base/thread.h"
 #include <openssl/evp.h>
 #include <stdio.h>

@@ -1,7 +1,8 @@
-#include "efs/repo/copy.h"
+#include "efs/data/copy.h"
 #include "common/base/cleanup.h"
 #include "common/base/files.h"
-#include "efs/repo/hasher.h"
+#include "efs/data/hasher.h"
+#include "efs/data/sink.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
@@ -9,13 +10,7 @@
 #include <string.h>
 #include <zstd.h>
 
-enum {
-    CHUNK = 1 << 20,
-    START_EVERY =
-        8 << 20, /* have the kernel start writing early, so that the sync below finds little to do */
-    SYNC_EVERY =
-        64 << 20, /* AWS's advice for EFS; bounds dirty pages, which count against the task's memory */
-};
+enum { CHUNK = 1 << 20 };
 
 static ssize_t read_chunk(int fd, char *buf)
 {
@@ -28,55 +23,21 @@ static ssize_t read_chunk(int fd, char *buf)
 
 /* The state of one copy. */
 struct pipe {
-    ZSTD_CCtx *zstd;                  /* NULL: stored as is */
-    struct hasher *original, *stored; /* the latter NULL: stored as is, the same */
-    char *in, *last;                  /* `last` may still be hashed */
+    ZSTD_CCtx *zstd;         /* NULL: stored as is */
+    struct hasher *original; /* `out` has one for the stored bytes, unless they are the same */
+    char *in, *last;         /* `last` may still be hashed */
     char *packed;
-    int out;
-    const char *out_path;
-    uint64_t started, synced; /* how much of the output the kernel was asked to write, and has written */
-    struct copy_result *result;
+    struct sink out;
     struct err *e;
 };
 static void pipe_free(struct pipe *p)
 {
     (void)ZSTD_freeCCtx(p->zstd);
     hasher_free(p->original); /* before what they hash */
-    hasher_free(p->stored);
+    hasher_free(p->out.hash);
     free(p->in);
     free(p->last);
     free(p->packed);
-}
-
-/* Written pages go out and leave the page cache behind us: it is Qdrant's. */
-static int write_behind(struct pipe *p)
-{
-    uint64_t at = p->result->stored_size;
-    if (at - p->synced >= SYNC_EVERY) {
-        if (fdatasync(p->out) != 0)
-            return err_set(p->e, errno, "cannot sync", p->out_path, NULL);
-        (void)posix_fadvise(p->out, 0, 0, POSIX_FADV_DONTNEED); /* advice only */
-        p->synced = p->started = at;
-    } else if (at - p->started >= START_EVERY) {
-        /* Without a WAIT flag it reports no write error, and so takes none away from the sync. */
-        (void)sync_file_range(p->out, (off_t)p->started, (off_t)(at - p->started), SYNC_FILE_RANGE_WRITE);
-        p->started = at;
-    }
-    return 0;
-}
-
-static int emit(struct pipe *p, const char *data, size_t n)
-{
-    if (n == 0)
-        return 0;
-    if (p->stored && !hasher_add(p->stored, data, n))
-        return err_set(p->e, EIO, "cannot hash", p->out_path, NULL);
-    if (files_write_all(p->out, data, n, p->out_path, p->e) != 0)
-        return -1;
-    if (p->stored && !hasher_wait(p->stored)) /* zstd writes there again */
-        return err_set(p->e, EIO, "cannot hash", p->out_path, NULL);
-    p->result->stored_size += n;
-    return write_behind(p);
 }
 
 static int compress_chunk(struct pipe *p, size_t n, bool last)
@@ -87,8 +48,8 @@ static int compress_chunk(struct pipe *p, size_t n, bool last)
         ZSTD_outBuffer out = {p->packed, CHUNK, 0};
         left = ZSTD_compressStream2(p->zstd, &out, &in, last ? ZSTD_e_end : ZSTD_e_continue);
         if (ZSTD_isError(left))
-            return err_set(p->e, 0, ZSTD_getErrorName(left), p->out_path, NULL);
-        if (emit(p, p->packed, out.pos) != 0)
+            return err_set(p->e, 0, ZSTD_getErrorName(left), p->out.path, NULL);
+        if (sink_write(&p->out, p->packed, out.pos, p->e) != 0)
             return -1;
     } while (last ? left != 0 : in.pos < in.size);
     return 0;
@@ -99,22 +60,21 @@ static int pipe_open(struct pipe *p, const struct copy_options *o)
     bool ok = (p->in = malloc(CHUNK)) && (p->last = malloc(CHUNK)) && (p->original = hasher_new());
     if (ok && o->level > 0) {
         p->packed = malloc(CHUNK);
-        p->stored = hasher_new();
+        p->out.hash = hasher_new();
         p->zstd = ZSTD_createCCtx();
-        ok = p->packed && p->stored && p->zstd &&
+        ok = p->packed && p->out.hash && p->zstd &&
              !ZSTD_isError(ZSTD_CCtx_setParameter(p->zstd, ZSTD_c_compressionLevel, o->level)) &&
              !ZSTD_isError(ZSTD_CCtx_setParameter(p->zstd, ZSTD_c_checksumFlag, 1));
         if (ok && o->threads > 0) /* a zstd without threads refuses: then one thread it is */
             (void)ZSTD_CCtx_setParameter(p->zstd, ZSTD_c_nbWorkers, o->threads);
     }
-    return ok ? 0 : err_set(p->e, ENOMEM, "cannot start copying to", p->out_path, NULL);
+    return ok ? 0 : err_set(p->e, ENOMEM, "cannot start copying to", p->out.path, NULL);
 }
 
 int copy_store(int in, const char *in_path, int out, const char *out_path, const struct copy_options *o,
                struct copy_result *r, struct err *e)
 {
-    __attribute__((cleanup(pipe_free))) struct pipe p = {
-        .out = out, .out_path = out_path, .result = r, .e = e};
+    __attribute__((cleanup(pipe_free))) struct pipe p = {.out = {.fd = out, .path = out_path}, .e = e};
     memset(r, 0, sizeof *r);
     if (pipe_open(&p, o) != 0)
         return -1;
@@ -130,7 +90,7 @@ int copy_store(int in, const char *in_path, int out, const char *out_path, const
             return err_set(e, EIO, "cannot hash", in_path, NULL);
         p.last = p.in;
         p.in = next;
-        if ((p.zstd ? compress_chunk(&p, (size_t)n, n == 0) : emit(&p, p.in, (size_t)n)) != 0)
+        if ((p.zstd ? compress_chunk(&p, (size_t)n, n == 0) : sink_write(&p.out, p.in, (size_t)n, e)) != 0)
             return -1;
         if (n == 0)
             break;
@@ -140,9 +100,10 @@ int copy_store(int in, const char *in_path, int out, const char *out_path, const
         r->size += (uint64_t)n;
     }
     (void)posix_fadvise(in, 0, 0, POSIX_FADV_DONTNEED); /* what read-ahead brought back */
-    if (!hasher_hex(p.original, r->sha256) || (p.stored && !hasher_hex(p.stored, r->stored_sha256)))
+    if (!hasher_hex(p.original, r->sha256) || (p.out.hash && !hasher_hex(p.out.hash, r->stored_sha256)))
         return err_set(e, EIO, "cannot hash", in_path, NULL);
-    if (!p.stored)
+    r->stored_size = p.out.size;
+    if (!p.out.hash)
         memcpy(r->stored_sha256, r->sha256, sizeof r->stored_sha256);
     return 0;
 }

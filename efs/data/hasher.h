@@ -1,7 +1,7 @@
 /* SHA-256 of bytes that come in pieces. Large ones are hashed in a thread of its own, so that hashing goes on
  * while the caller reads, unpacks or writes: of a copy it is what takes longest. One caller at a time. */
-#ifndef EFS_REPO_HASHER_H
-#define EFS_REPO_HASHER_H
+#ifndef EFS_DATA_HASHER_H
+#define EFS_DATA_HASHER_H
 #include <stdbool.h>
 #include <stddef.h>
 
