@@ -200,7 +200,7 @@ static bool prove(struct run *r, const struct backup *b, const char *passed_over
 {
     struct drill_report d;
     note_tree(r, b);
-    r->bar = progress_new(b->m.content.stored_size);
+    r->bar = progress_new(backup_work(&b->m));
     progress_name(r->bar, b->m.source.stem);
     drill_one(r, b, &d);
     progress_end(r->bar);

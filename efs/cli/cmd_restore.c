@@ -199,7 +199,7 @@ static enum restore_outcome attempt(struct backup *b, void *arg, struct err *e)
     struct progress *bar = NULL;
     enum restore_outcome outcome = j->s3 ? s3_look(j, b, &bar, e) : RESTORE_DONE;
     if (!bar && outcome == RESTORE_DONE) {
-        bar = progress_new(b->m.content.stored_size);
+        bar = progress_new(backup_work(&b->m));
         progress_name(bar, b->m.source.stem);
     }
     struct copy_watch watch = {progress_bytes, bar};

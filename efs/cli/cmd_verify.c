@@ -11,7 +11,7 @@ static uint64_t total_of(const struct backup_list *list)
     uint64_t total = 0;
     for (size_t i = 0; i < list->n; i++)
         if (list->v[i].state == ENTRY_COMPLETE)
-            total += list->v[i].m.content.stored_size;
+            total += backup_work(&list->v[i].m);
     return total;
 }
 

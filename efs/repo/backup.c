@@ -5,6 +5,7 @@
 #include "common/base/cleanup.h"
 #include "common/base/files.h"
 #include "common/base/string_list.h"
+#include "efs/data/hasher.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -98,6 +99,56 @@ static int path_of(const struct backup *b, const char *name, const char *suffix,
     return files_join(path, PATH_MAX, b->dir, full, e);
 }
 
+/* The tree that it lies in, and its folder below a frequency. False when it lies in none. */
+static bool tree_of(const struct backup *b, char tree[PATH_MAX], char folder[NAME_MAX * 2])
+{
+    char below[NAME_MAX * 2 + 32];
+    size_t dir = strlen(b->dir), n = 0;
+    if (name_folder(&b->m.source, folder, NAME_MAX * 2))
+        n = (size_t)snprintf(below, sizeof below, "/%s/%s", frequency_text(b->frequency), folder);
+    if (n == 0 || n >= dir || n >= sizeof below || strcmp(b->dir + dir - n, below) != 0)
+        return false;
+    (void)snprintf(tree, PATH_MAX, "%.*s", (int)(dir - n), b->dir);
+    return true;
+}
+
+/* Of the data of a base: its tree, and its path below that. */
+static int base_path(const struct backup *b, unsigned i, char tree[PATH_MAX], char below[PATH_MAX],
+                     struct err *e)
+{
+    char folder[NAME_MAX * 2];
+    if (!tree_of(b, tree, folder))
+        return err_set(e, ENOENT, "cannot tell where the base is of", b->data, NULL);
+    int n = snprintf(below, PATH_MAX, "%s/%s/%s", frequency_text(b->m.bases.v[i].frequency), folder,
+                     base_data(&b->m.bases, i));
+    return n > 0 && n < PATH_MAX ? 0 : err_set(e, ENAMETOOLONG, "no place for", b->data, NULL);
+}
+
+/* All that a delta needs has to be there. */
+static int look_at_bases(struct backup *b, struct err *e)
+{
+    char tree[PATH_MAX], below[PATH_MAX], path[PATH_MAX], why[PATH_MAX + 80];
+    struct stat st;
+    for (unsigned i = 0; b->state == ENTRY_COMPLETE && i < b->m.bases.n; i++) {
+        const char *what = NULL;
+        if (base_path(b, i, tree, below, e) != 0 || files_join(path, sizeof path, tree, below, e) != 0)
+            return -1;
+        if (lstat(path, &st) != 0 && errno != ENOENT && errno != ENOTDIR)
+            return err_set(e, errno, "cannot look at", path, NULL);
+        if (lstat(path, &st) != 0)
+            what = "is not there";
+        else if (!S_ISREG(st.st_mode) || (uint64_t)st.st_size > b->m.bases.v[i].stored_size)
+            what = "is another one";
+        else if ((uint64_t)st.st_size < b->m.bases.v[i].stored_size)
+            what = "is shorter than it was";
+        if (what) {
+            (void)snprintf(why, sizeof why, "%s, which it is made of, %s", below, what);
+            mark(b, ENTRY_INCOMPLETE, why);
+        }
+    }
+    return 0;
+}
+
 static int look_at_data(struct backup *b, struct err *e)
 {
     char path[PATH_MAX];
@@ -117,7 +168,7 @@ static int look_at_data(struct backup *b, struct err *e)
     } else {
         mark(b, ENTRY_COMPLETE, NULL);
     }
-    return 0;
+    return look_at_bases(b, e);
 }
 
 /* A manifest that speaks of another place, or of another backup's data, must not make anyone delete that. */
@@ -129,9 +180,11 @@ static bool belongs(const struct backup *b, const struct manifest *m)
     size_t n = strlen(data), dir = strlen(b->dir);
     if (!name_folder(&m->source, folder + 1, sizeof folder - 1) || dir < strlen(folder))
         return false;
-    return m->frequency == b->frequency && strcmp(stored, b->stem) == 0 && strncmp(m->data, data, n) == 0 &&
-           (!m->data[n] || strcmp(m->data + n, ".zst") == 0) &&
-           strcmp(b->dir + dir - strlen(folder), folder) == 0;
+    if (m->frequency != b->frequency || strcmp(stored, b->stem) != 0 || strncmp(m->data, data, n) != 0)
+        return false;
+    const char *suffix = m->data + n;
+    bool named = m->bases.n > 0 ? strcmp(suffix, ".delta") == 0 : !*suffix || strcmp(suffix, ".zst") == 0;
+    return named && strcmp(b->dir + dir - strlen(folder), folder) == 0;
 }
 
 static const struct verify_keys *verify_keys;
@@ -160,6 +213,12 @@ static int check_signature(struct backup *b, const char *json, size_t n, struct 
         return e ? (*e = why, -1) : -1;
     b->signature = signature_check(verify_keys, json, n, signature, size);
     return 0;
+}
+
+bool backup_trusted(const struct backup *b)
+{
+    return !verify_keys ||
+           (b->signature != SIGNATURE_BAD && (!signature_required || b->signature == SIGNATURE_GOOD));
 }
 
 void backup_trust(struct backup *b)
@@ -277,7 +336,8 @@ static int add_name(struct backup_list *list, size_t from, enum frequency t, con
     char name[NAME_MAX + 1];
     (void)snprintf(name, sizeof name, "%s", file);
     bool receipt = cut_receipt(name), manifest = !receipt && ends(name, ".json", &n);
-    if (name[0] == '.' || (!manifest && !ends(name, ".snapshot.zst", &n) && !ends(name, ".snapshot", &n)))
+    if (name[0] == '.' || (!manifest && !ends(name, ".snapshot.zst", &n) &&
+                           !ends(name, ".snapshot.delta", &n) && !ends(name, ".snapshot", &n)))
         return 0;
     char stem[NAME_MAX + 1];
     (void)snprintf(stem, sizeof stem, "%.*s", (int)n, name);
@@ -552,39 +612,110 @@ enum entry_state backup_sums(const struct backup *b, struct err *e)
 /* From the tree on: a folder in it may be a link that somebody made. */
 int backup_open_data(const struct backup *b, struct err *e)
 {
-    char folder[NAME_MAX * 2], below[PATH_MAX] = "", base[PATH_MAX];
-    size_t dir = strlen(b->dir), n = 0;
-    if (name_folder(&b->m.source, folder, sizeof folder))
-        n = (size_t)snprintf(below, sizeof below, "/%s/%s", frequency_text(b->frequency), folder);
-    if (n == 0 || n >= dir || strcmp(b->dir + dir - n, below) != 0)
+    char folder[NAME_MAX * 2], below[PATH_MAX], tree[PATH_MAX];
+    if (!tree_of(b, tree, folder))
         return beneath_open(b->dir, b->data, e);
-    (void)snprintf(base, sizeof base, "%.*s", (int)(dir - n), b->dir);
-    if ((size_t)snprintf(below + n, sizeof below - n, "/%s", b->data) >= sizeof below - n)
+    int n = snprintf(below, sizeof below, "%s/%s/%s", frequency_text(b->frequency), folder, b->data);
+    if (n < 0 || (size_t)n >= sizeof below)
         return err_set(e, ENAMETOOLONG, "cannot read", b->data, NULL);
-    return beneath_open(base, below + 1, e);
+    return beneath_open(tree, below, e);
+}
+
+static int add_layer(const struct backup *b, unsigned i, struct layers *l, struct err *e)
+{
+    char tree[PATH_MAX], below[PATH_MAX], path[PATH_MAX];
+    bool base = i < b->m.bases.n;
+    if (base ? base_path(b, i, tree, below, e) != 0 || files_join(path, sizeof path, tree, below, e) != 0
+             : path_of(b, b->data, "", path, e) != 0)
+        return -1;
+    int fd = base ? beneath_open(tree, below, e) : backup_open_data(b, e);
+    return fd < 0 ? -1 : layers_add(l, fd, path, base ? &b->m.bases.v[i].recipe : &b->m.recipe, e);
+}
+
+int backup_open_layers(const struct backup *b, struct layers **out, struct err *e)
+{
+    struct layers *l = layers_new();
+    *out = NULL;
+    if (!l)
+        return err_set(e, ENOMEM, "cannot read", b->data, NULL);
+    for (unsigned i = 0; i <= b->m.bases.n; i++)
+        if (add_layer(b, i, l, e) != 0)
+            return layers_free(l), -1;
+    if (layers_pieces(l)->size != b->m.content.size) {
+        layers_free(l);
+        return err_set(e, 0, "the recipe gives another size than the manifest says in", b->data,
+                       "take another backup");
+    }
+    *out = l;
+    return 0;
+}
+
+uint64_t backup_work(const struct manifest *m)
+{
+    return m->bases.n > 0 ? m->content.size : m->content.stored_size;
+}
+
+/* The bytes as they are stored. */
+static enum entry_state verify_stored(const struct backup *b, const struct copy_watch *watch, struct err *e)
+{
+    char path[PATH_MAX];
+    struct copy_result r;
+    bool delta = b->m.bases.n > 0, packed = !delta && strcmp(b->m.codec, "none") != 0;
+    if (path_of(b, b->data, "", path, e) != 0)
+        return ENTRY_CORRUPT;
+    cleanup_close int fd = backup_open_data(b, e);
+    if (fd < 0 || copy_check(fd, path, -1, packed, delta ? COPY_ANY : b->m.content.size, delta ? NULL : watch,
+                             &r, e) != 0)
+        return ENTRY_CORRUPT;
+    if (strcmp(r.stored_sha256, b->m.content.stored_sha256) != 0)
+        return (void)err_set(e, 0, "stored bytes differ from the manifest's SHA-256", NULL, NULL),
+               ENTRY_CORRUPT;
+    if (!delta && (r.size != b->m.content.size || strcmp(r.sha256, b->m.content.sha256) != 0))
+        return (void)err_set(e, 0, "the snapshot inside differs from the manifest's SHA-256", NULL, NULL),
+               ENTRY_CORRUPT;
+    return ENTRY_COMPLETE;
+}
+
+/* What a delta gives with what it is made of. */
+static int verify_made(const struct backup *b, const struct copy_watch *watch, struct err *e)
+{
+    cleanup_layers struct layers *l = NULL;
+    enum { CHUNK = 1 << 18 };
+    cleanup_free char *chunk = malloc(CHUNK);
+    char hex[65] = "";
+    ssize_t n = -1;
+    if (!chunk)
+        return err_set(e, ENOMEM, "cannot verify", b->data, NULL);
+    if (backup_open_layers(b, &l, e) != 0)
+        return -1;
+    struct hasher *h = hasher_new();
+    bool hashed = h != NULL;
+    while (hashed && (n = layers_read(l, chunk, CHUNK, e)) > 0) {
+        hashed = hasher_add(h, chunk, (size_t)n) && hasher_wait(h);
+        if (watch && watch->bytes)
+            watch->bytes((size_t)n, watch->arg);
+    }
+    hashed = hashed && (n < 0 || hasher_hex(h, hex));
+    hasher_free(h);
+    if (!hashed)
+        return err_set(e, ENOMEM, "cannot hash", b->data, NULL);
+    if (n == 0 && strcmp(hex, b->m.content.sha256) != 0)
+        return err_set(e, 0, "the snapshot made of it differs from the manifest's SHA-256", NULL, NULL);
+    return (int)n;
 }
 
 void backup_verify(struct backup *b, const struct copy_watch *watch)
 {
-    char path[PATH_MAX];
-    struct copy_result r;
     struct err e = {0};
     if (b->state == ENTRY_UNREAD && backup_load(b, &e) != 0)
         return mark(b, ENTRY_CORRUPT, e.text);
     if (b->state != ENTRY_COMPLETE)
         return;
-    if (path_of(b, b->data, "", path, &e) != 0)
+    if (verify_stored(b, watch, &e) != ENTRY_COMPLETE)
         return mark(b, ENTRY_CORRUPT, e.text);
-    cleanup_close int fd = backup_open_data(b, &e);
-    if (fd < 0)
-        return mark(b, ENTRY_CORRUPT, e.text);
-    if (copy_check(fd, path, -1, strcmp(b->m.codec, "none") != 0, b->m.content.size, watch, &r, &e) != 0)
-        return mark(b, ENTRY_CORRUPT, e.text);
-    if (strcmp(r.stored_sha256, b->m.content.stored_sha256) != 0)
-        return mark(b, ENTRY_CORRUPT, "stored bytes differ from the manifest's SHA-256");
-    if (r.size != b->m.content.size || strcmp(r.sha256, b->m.content.sha256) != 0)
-        return mark(b, ENTRY_CORRUPT, "the snapshot inside differs from the manifest's SHA-256");
     enum entry_state sums = backup_sums(b, &e);
     if (sums != ENTRY_COMPLETE)
-        mark(b, sums, e.text);
+        return mark(b, sums, e.text);
+    if (b->m.bases.n > 0 && verify_made(b, watch, &e) != 0)
+        mark(b, ENTRY_CORRUPT, e.text);
 }

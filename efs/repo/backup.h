@@ -1,8 +1,9 @@
-/* The layout on EFS: {root}/{TIER}-{CPU_ARCH}/{frequency}/{folder}/{stem}.snapshot[.zst], .sha256 and
+/* The layout on EFS: {root}/{TIER}-{CPU_ARCH}/{frequency}/{folder}/{stem}.snapshot[.zst|.delta], .sha256 and
  * .json. Finds, publishes and prunes backups. Every call may hang with EFS: never call from a thread
  * that others wait for. Not thread-safe for one folder: one writer per folder. */
 #ifndef EFS_REPO_BACKUP_H
 #define EFS_REPO_BACKUP_H
+#include "efs/data/layers.h"
 #include "efs/repo/manifest.h"
 #include "efs/repo/retention.h"
 #include "efs/repo/signature.h"
@@ -61,6 +62,8 @@ void backup_verify_keys(const struct verify_keys *keys, bool required);
  * without one, where that is required, incomplete: on a replica it may still be arriving. Retention and
  * publishing do not ask: an old backup without a signature must not stop them. */
 void backup_trust(struct backup *b);
+/* Would it leave that entry as it is? */
+bool backup_trusted(const struct backup *b);
 /* For whoever restores: what cannot be read is no reason to do without the rest. The folder of a tier that
  * cannot be listed is told and left out; an entry whose manifest or data the file system does not give
  * becomes ENTRY_UNREADABLE, with the reason. -1 only without memory. */
@@ -132,6 +135,7 @@ struct publish {
     void *prove_arg;
     const struct retention *retention;
     struct copy_options copy;
+    bool delta; /* 15min and hourly ones as deltas, where that is less than half of a whole */
 };
 /* Choose the tier, copy, compare with the checksum, publish. Slot and creation are by the clock of EFS's
  * server (frequency_taken), also when the node's is wrong; what is from the future all the same was created
@@ -153,6 +157,11 @@ struct prune {
  * Refuses (-1, nothing deleted) when what is to go, or what is to stay in its place, cannot be read. */
 int backup_prune(const char *base, const char *folder, const struct prune *p, struct err *e);
 
+/* The files that a delta, or a whole with a recipe, is made of, for its pieces. Each is opened, and its
+ * recipe is proven. -1: code 0 when one is not what the manifest says, else errno's. */
+int backup_open_layers(const struct backup *b, struct layers **out, struct err *e);
+/* How many bytes whoever reads or verifies it is told of, in all. */
+uint64_t backup_work(const struct manifest *m);
 /* The file for `sha256sum -c`, which ops use without us, must say what the manifest says: ENTRY_COMPLETE, or
  * what that makes of the backup, with `e`. */
 /* Its data, to be read. The code of an error is 0 where that is no file of its own. */

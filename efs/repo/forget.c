@@ -2,6 +2,7 @@
 #include "common/base/cleanup.h"
 #include "common/base/files.h"
 #include "efs/repo/remove.h"
+#include "efs/repo/ruler.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -46,9 +47,17 @@ static bool is_stem(const char *name, size_t n)
 /* The names of files that our programs write; a listing of backups has seen those with data or a manifest. */
 static bool is_ours(const char *name)
 {
-    static const char *const tail[] = {
-        ".snapshot.zst.sha256", ".snapshot.sha256", ".snapshot.zst.s3", ".snapshot.s3",
-        ".snapshot.zst",        ".snapshot",        ".json.sig",        ".json"};
+    static const char *const tail[] = {".snapshot.delta.sha256",
+                                       ".snapshot.zst.sha256",
+                                       ".snapshot.sha256",
+                                       ".snapshot.delta.s3",
+                                       ".snapshot.zst.s3",
+                                       ".snapshot.s3",
+                                       ".snapshot.delta",
+                                       ".snapshot.zst",
+                                       ".snapshot",
+                                       ".json.sig",
+                                       ".json"};
     if (strncmp(name, FILES_PARTIAL, strlen(FILES_PARTIAL)) == 0)
         return true;
     for (size_t i = 0; i < sizeof tail / sizeof *tail; i++)
@@ -61,6 +70,28 @@ static bool is_ours(const char *name)
 static bool is_our_backup(const struct backup *b)
 {
     return b->m.content.sha256[0] || is_stem(b->stem, strlen(b->stem));
+}
+
+static void leave(const struct forget *f, const char *path, const char *why)
+{
+    if (f->left)
+        f->left(path, why, f->arg);
+}
+
+/* Told, and true, when one that stays is made of it. */
+static bool stays_for_others(const struct forget *f, struct backup_list *list, const struct backup *b)
+{
+    char path[PATH_MAX];
+    for (size_t i = 0; i < list->n; i++) {
+        struct backup *other = &list->v[i];
+        if (!ruler_may_need(other, b) || backup_load(other, NULL) != 0 || concerns(f, other) ||
+            !ruler_needs(other, b))
+            continue;
+        if (files_join(path, sizeof path, b->dir, b->data, NULL) == 0)
+            leave(f, path, "a newer backup that stays is made of it; forget once more when that is gone");
+        return true;
+    }
+    return false;
 }
 
 static int forget_folder_backups(const struct forget *f, const char *folder, struct err *e)
@@ -80,7 +111,7 @@ static int forget_folder_backups(const struct forget *f, const char *folder, str
             rc = worse(rc, -1, &why, e);
             continue;
         }
-        if (!concerns(f, b))
+        if (!concerns(f, b) || stays_for_others(f, &list, b))
             continue;
         if (f->gone)
             f->gone(b, f->arg);
@@ -88,12 +119,6 @@ static int forget_folder_backups(const struct forget *f, const char *folder, str
             rc = worse(rc, remove_backup(b, &why), &why, e);
     }
     return rc;
-}
-
-static void leave(const struct forget *f, const char *path, const char *why)
-{
-    if (f->left)
-        f->left(path, why, f->arg);
 }
 
 /* One file or folder of a collection's folder, after its backups are gone. `others`: backups of other nodes,

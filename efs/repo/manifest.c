@@ -77,12 +77,55 @@ bool manifest_add_points_of(cJSON *o, const struct manifest *m)
     return !m->points_of_node || json_add_text(o, "points_of", NODE);
 }
 
+bool bases_add(struct bases *b, const struct base *one, const char *data)
+{
+    size_t n = strlen(data) + 1;
+    if (b->n == BASES_MAX || n > sizeof b->names - b->used)
+        return false;
+    b->v[b->n] = *one;
+    b->v[b->n++].name = b->used;
+    memcpy(b->names + b->used, data, n);
+    b->used += (unsigned)n;
+    return true;
+}
+
+static bool add_recipe(cJSON *o, const struct recipe_place *r)
+{
+    cJSON *of = cJSON_AddObjectToObject(o, "recipe");
+    return of && cJSON_AddNumberToObject(of, "offset", (double)r->at) &&
+           cJSON_AddNumberToObject(of, "size", (double)r->size) && json_add_text(of, "sha256", r->sha256);
+}
+
+static bool add_bases(cJSON *o, const struct bases *b)
+{
+    cJSON *list = cJSON_AddArrayToObject(o, "bases");
+    for (unsigned i = 0; list && i < b->n; i++) {
+        cJSON *one = cJSON_CreateObject();
+        if (!one || !cJSON_AddItemToArray(list, one)) {
+            cJSON_Delete(one);
+            return false;
+        }
+        if (!json_add_text(one, "frequency", frequency_text(b->v[i].frequency)) ||
+            !json_add_text(one, "data", base_data(b, i)) ||
+            !cJSON_AddNumberToObject(one, "stored_size", (double)b->v[i].stored_size) ||
+            !json_add_text(one, "sha256", b->v[i].sha256) || !add_recipe(one, &b->v[i].recipe))
+            return false;
+    }
+    return list != NULL;
+}
+
+bool manifest_add_pieces(cJSON *o, const struct manifest *m)
+{
+    return (m->recipe.size == 0 || add_recipe(o, &m->recipe)) && (m->bases.n == 0 || add_bases(o, &m->bases));
+}
+
 char *manifest_print(const struct manifest *m)
 {
     cleanup_json cJSON *o = cJSON_CreateObject();
     cJSON *node = o ? cJSON_AddObjectToObject(o, "node") : NULL;
     bool ok =
-        node && cJSON_AddNumberToObject(o, "format", MANIFEST_FORMAT) &&
+        node &&
+        cJSON_AddNumberToObject(o, "format", m->bases.n > 0 ? MANIFEST_FORMAT_DELTA : MANIFEST_FORMAT) &&
         json_add_text(o, "collection", m->source.collection) &&
         json_add_text(o, "snapshot", m->source.stem) && json_add_text(o, "kind", kind_text(m->source.kind)) &&
         json_add_text(o, "shard", m->source.shard) && json_add_text(node, "name", m->node) &&
@@ -93,7 +136,7 @@ char *manifest_print(const struct manifest *m)
         json_add_text(o, "codec", m->codec) && cJSON_AddNumberToObject(o, "size", (double)m->content.size) &&
         json_add_text(o, "sha256", m->content.sha256) &&
         cJSON_AddNumberToObject(o, "stored_size", (double)m->content.stored_size) &&
-        json_add_text(o, "stored_sha256", m->content.stored_sha256) &&
+        json_add_text(o, "stored_sha256", m->content.stored_sha256) && manifest_add_pieces(o, m) &&
         cJSON_AddBoolToObject(o, "qdrant_checksum", m->qdrant_checksum) && manifest_add_origin(o, m) &&
         json_add_text(o, "qdrant_version", m->qdrant_version) &&
         (m->points < 0 ? cJSON_AddNullToObject(o, "points")
@@ -175,7 +218,47 @@ void manifest_get_content(const cJSON *o, struct manifest *m)
     get_aliases(o, &m->aliases);
 }
 
-static bool fields(const cJSON *o, struct manifest *m)
+static bool get_recipe(const cJSON *o, struct recipe_place *r)
+{
+    const cJSON *from = json_member(o, "recipe");
+    return json_size(from, "offset", &r->at) && json_size(from, "size", &r->size) && r->size > 0 &&
+           r->size <= RECIPE_MAX && json_hash(from, "sha256", r->sha256);
+}
+
+static bool file_name_good(const char *name) { return name[0] && name[0] != '.' && !strchr(name, '/'); }
+
+static bool get_base(const cJSON *o, struct bases *b)
+{
+    char frequency[16], data[NAME_STORED];
+    struct base one = {0};
+    return json_copy(o, "frequency", frequency, sizeof frequency) &&
+           frequency_parse(frequency, &one.frequency) && json_copy(o, "data", data, sizeof data) &&
+           file_name_good(data) && json_size(o, "stored_size", &one.stored_size) &&
+           json_hash(o, "sha256", one.sha256) && get_recipe(o, &one.recipe) && bases_add(b, &one, data);
+}
+
+static bool get_pieces(const cJSON *o, struct manifest *m, uint64_t format)
+{
+    const cJSON *list = json_member(o, "bases"), *one;
+    bool delta = strcmp(m->codec, "delta") == 0;
+    if (delta != (format == MANIFEST_FORMAT_DELTA))
+        return false;
+    if (!get_recipe(o, &m->recipe)) {
+        m->recipe =
+            (struct recipe_place){0}; /* then it is no base, and as good as before there were recipes */
+        return !delta;
+    }
+    if (!delta)
+        return true;
+    cJSON_ArrayForEach(one, list)
+    {
+        if (!get_base(one, &m->bases))
+            return false;
+    }
+    return m->bases.n > 0;
+}
+
+static bool fields(const cJSON *o, uint64_t format, struct manifest *m)
 {
     char frequency[16];
     const cJSON *node = json_member(o, "node");
@@ -201,11 +284,10 @@ static bool fields(const cJSON *o, struct manifest *m)
            json_copy(o, "frequency", frequency, sizeof frequency) &&
            frequency_parse(frequency, &m->frequency) && json_time(o, "slot", &m->slot) &&
            json_time(o, "created", &m->created) && json_copy(o, "data", m->data, sizeof m->data) &&
-           m->data[0] && m->data[0] != '.' && !strchr(m->data, '/') &&
-           json_copy(o, "codec", m->codec, sizeof m->codec) && json_size(o, "size", &m->content.size) &&
-           json_hash(o, "sha256", m->content.sha256) &&
+           file_name_good(m->data) && json_copy(o, "codec", m->codec, sizeof m->codec) &&
+           json_size(o, "size", &m->content.size) && json_hash(o, "sha256", m->content.sha256) &&
            json_size(o, "stored_size", &m->content.stored_size) &&
-           json_hash(o, "stored_sha256", m->content.stored_sha256);
+           json_hash(o, "stored_sha256", m->content.stored_sha256) && get_pieces(o, m, format);
 }
 
 int manifest_parse(const char *json, const char *path, struct manifest *m, struct err *e)
@@ -218,9 +300,9 @@ int manifest_parse(const char *json, const char *path, struct manifest *m, struc
                        "on a replica it may still be arriving");
     if (!cJSON_IsObject(o) || !json_size(o, "format", &format))
         return err_set(e, 0, "no manifest:", path, "move it away, the data beside it may be good");
-    if (format != MANIFEST_FORMAT)
+    if (format != MANIFEST_FORMAT && format != MANIFEST_FORMAT_DELTA)
         return err_set(e, 0, "manifest of an unknown format:", path, "use a newer qdrant-efs");
-    if (!fields(o, m))
+    if (!fields(o, format, m))
         return err_set(e, 0, "manifest lacks or garbles a field:", path,
                        "move it away, the data beside it may be good");
     return 0;

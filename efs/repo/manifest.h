@@ -4,10 +4,33 @@
 #define EFS_REPO_MANIFEST_H
 #include "common/base/err.h"
 #include "efs/data/copy.h"
+#include "efs/data/recipe.h"
 #include "efs/repo/name.h"
 #include "efs/repo/frequency.h"
 #include "qdrant/fingerprint.h"
-enum { MANIFEST_FORMAT = 1, MANIFEST_MAX = 1 << 20 };
+enum {
+    MANIFEST_FORMAT = 1,
+    MANIFEST_FORMAT_DELTA = 2, /* which older programs cannot restore, and say so */
+    MANIFEST_MAX = 1 << 20,
+    BASES_MAX = LAYERS_MAX - 1,
+    BASES_NAMES = 1024,
+};
+/* The other backups of this node and collection that a delta is made of, the whole first. */
+struct bases {
+    unsigned n; /* 0: a whole */
+    struct base {
+        unsigned name; /* of its data, in `names` */
+        enum frequency frequency;
+        uint64_t stored_size;
+        char sha256[65]; /* of its snapshot */
+        struct recipe_place recipe;
+    } v[BASES_MAX];
+    char names[BASES_NAMES]; /* one after the other, each with its NUL */
+    unsigned used;
+};
+static inline const char *base_data(const struct bases *b, unsigned i) { return b->names + b->v[i].name; }
+/* One more above the others. False when there is no room for it. */
+bool bases_add(struct bases *b, const struct base *one, const char *data);
 struct manifest {
     struct source source;
     char node[128];                            /* NODE_NAME, else the peer id in the name; may be empty */
@@ -15,8 +38,10 @@ struct manifest {
     enum frequency frequency;
     time_t slot, created; /* UTC */
     char data[256];       /* file name of the stored bytes */
-    char codec[16];       /* "none" or "zstd:LEVEL" */
+    char codec[16];       /* "none", "zstd:LEVEL" or "delta" */
     struct copy_result content;
+    struct recipe_place recipe; /* of its pieces; a whole that has one may be the base of deltas */
+    struct bases bases;
     bool qdrant_checksum;    /* the original's hash equals Qdrant's own .checksum */
     bool upload;             /* it had none: somebody put the file there, and its contents were proven to
                                 fit the collection. Its times are the file's; always in 15min */
@@ -35,7 +60,9 @@ struct manifest {
  * without memory. */
 struct cJSON;
 bool manifest_add_content(struct cJSON *o, const struct manifest *m);
-/* And read them. */
+/* "recipe" and "bases", likewise. */
+bool manifest_add_pieces(struct cJSON *o, const struct manifest *m);
+/* And read the first two. */
 void manifest_get_content(const struct cJSON *o, struct manifest *m);
 /* "origin": "upload", and "points_of": "node"; each left out where it does not hold. */
 bool manifest_add_origin(struct cJSON *o, const struct manifest *m);

@@ -3,6 +3,7 @@
 #include "common/base/files.h"
 #include "efs/repo/remove.h"
 #include "efs/repo/backup.h"
+#include "efs/repo/ruler.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -89,6 +90,34 @@ static bool leftover(const struct backup *b, const struct frequency_item *own,
            stat(path, &st) == 0 && older(&st, ABANDONED, b->dir, c);
 }
 
+/* A delta that stays needs what it is made of: 1 when one does, -1 when one cannot be read. Only those are
+ * read whose names say that they may. */
+static int needed(struct backup_list *list, const bool *go, size_t i, struct err *e)
+{
+    for (size_t j = 0; j < list->n; j++) {
+        struct backup *b = &list->v[j];
+        if (go[j] || !b->has_manifest || !ruler_may_need(b, &list->v[i]))
+            continue;
+        if (backup_load(b, e) != 0 || refuse_broken(b, e) != 0)
+            return -1;
+        if (ruler_needs(b, &list->v[i]))
+            return 1;
+    }
+    return 0;
+}
+
+/* Newest first: one that stays for a newer one keeps what it needs itself. */
+static int keep_bases(struct backup_list *list, bool *go, struct err *e)
+{
+    for (size_t i = list->n; i > 0; i--) {
+        int rc = go[i - 1] ? needed(list, go, i - 1, e) : 0;
+        if (rc < 0)
+            return -1;
+        go[i - 1] = go[i - 1] && rc == 0;
+    }
+    return 0;
+}
+
 static int load_without_manifest(struct backup_list *list, struct err *e)
 {
     for (size_t i = 0; i < list->n; i++)
@@ -165,12 +194,21 @@ int backup_prune(const char *base, const char *folder, const struct prune *p, st
     cleanup_free struct frequency_item *items = calloc(list.n + 1, sizeof *items);
     if (!items)
         return err_set(e, ENOMEM, "cannot prune", base, NULL);
+    cleanup_free bool *go = calloc(list.n + 1, sizeof *go);
+    if (!go)
+        return err_set(e, ENOMEM, "cannot prune", base, NULL);
     if (decide(&list, p->retention, items, e) != 0)
         return -1;
     for (size_t i = 0; i < list.n; i++) {
         const struct backup *b = &list.v[i];
-        if (!(b->has_manifest ? items[i].drop : leftover(b, &items[i], items, list.n, &clock)) ||
-            (p->may && !p->may(b, p->arg)))
+        go[i] = (b->has_manifest ? items[i].drop : leftover(b, &items[i], items, list.n, &clock)) &&
+                (!p->may || p->may(b, p->arg));
+    }
+    if (keep_bases(&list, go, e) != 0)
+        return -1;
+    for (size_t i = list.n; i > 0; i--) { /* newest first: what is made of others before these */
+        const struct backup *b = &list.v[i - 1];
+        if (!go[i - 1])
             continue;
         if (!p->dry_run && remove_backup(b, e) != 0)
             return -1;

@@ -6,7 +6,9 @@
 #include "common/base/files.h"
 #include "common/base/text.h"
 #include "efs/repo/backup.h"
+#include "efs/data/delta.h"
 #include "efs/repo/remove.h"
+#include "efs/repo/ruler.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -133,10 +135,76 @@ static enum publish_outcome source_ok(const struct publish *p, int in, const str
     return PUBLISHED;
 }
 
+static void name_data_file(const struct publish *p, struct manifest *m)
+{
+    char stored[NAME_STORED];
+    name_stored(m->source.stem, stored);
+    (void)snprintf(m->data, sizeof m->data, "%.235s.snapshot%s", stored,
+                   m->bases.n > 0      ? ".delta"
+                   : p->copy.level > 0 ? ".zst"
+                                       : "");
+}
+
+/* What is stored of it, and how: m->bases say whether it is a delta. */
+static void name_codec(const struct publish *p, struct manifest *m)
+{
+    if (m->bases.n > 0)
+        (void)snprintf(m->codec, sizeof m->codec, "delta");
+    else
+        (void)snprintf(m->codec, sizeof m->codec, p->copy.level ? "zstd:%d" : "none", p->copy.level);
+    name_data_file(p, m);
+}
+
+/* Empty, to begin anew. */
+static int empty(int out, const char *path, struct err *e)
+{
+    return ftruncate(out, 0) == 0 && lseek(out, 0, SEEK_SET) == 0
+               ? 0
+               : err_set(e, errno, "cannot empty", path, NULL);
+}
+
+/* As a delta of `base`. DELTA_TOO_LARGE and DELTA_NO_BASE: nothing is kept of it. */
+static enum delta_outcome copy_delta(const struct publish *p, int in, int out, const char *partial,
+                                     const struct backup *base, struct manifest *m, struct err *e)
+{
+    cleanup_layers struct layers *layers = NULL;
+    struct err why = {0};
+    if (!ruler_bases(base, &m->bases))
+        return DELTA_NO_BASE;
+    enum delta_outcome rc =
+        backup_open_layers(base, &layers, &why) != 0
+            ? DELTA_NO_BASE
+            : delta_store(in, p->path, out, partial, layers, m->bases.v[0].stored_size / 2, &p->copy,
+                          &m->content, &m->recipe, &why);
+    if (rc == DELTA_FAILED)
+        *e = why;
+    if (rc == DELTA_STORED || rc == DELTA_FAILED)
+        return rc;
+    m->bases = (struct bases){0};
+    return empty(out, partial, e) == 0 ? rc : DELTA_FAILED;
+}
+
+/* A delta where there is a base (NULL: none) and it is worth while, else a whole. */
+static int copy_data(const struct publish *p, int in, int out, const char *partial, const struct backup *base,
+                     struct manifest *m, struct err *e)
+{
+    m->recipe = (struct recipe_place){0};
+    m->bases = (struct bases){0};
+    enum delta_outcome rc = base ? copy_delta(p, in, out, partial, base, m, e) : DELTA_NO_BASE;
+    if (rc == DELTA_TOO_LARGE || rc == DELTA_NO_BASE)
+        rc = p->delta && !m->upload ? delta_store(in, p->path, out, partial, NULL, UINT64_MAX, &p->copy,
+                                                  &m->content, &m->recipe, e)
+             : copy_store(in, p->path, out, partial, &p->copy, &m->content, e) == 0 ? DELTA_STORED
+                                                                                    : DELTA_FAILED;
+    name_codec(p, m);
+    return rc == DELTA_STORED ? 0 : -1;
+}
+
 /* Copy into a partial file of `dir`; its name comes back in `partial`, and in `written` when that was, by the
  * clock of EFS's server. */
-static enum publish_outcome copy_partial(const struct publish *p, int in, const char *dir, char *partial,
-                                         struct manifest *m, time_t *written, struct err *e)
+static enum publish_outcome copy_partial(const struct publish *p, int in, const char *dir,
+                                         const struct backup *base, char *partial, struct manifest *m,
+                                         time_t *written, struct err *e)
 {
     struct timespec a, b;
     struct stat before, stored;
@@ -148,7 +216,7 @@ static enum publish_outcome copy_partial(const struct publish *p, int in, const 
     if (out < 0)
         return err_set(e, errno, "cannot create", partial, "check who may write to EFS"), PUBLISH_FAILED;
     (void)clock_gettime(CLOCK_MONOTONIC, &a);
-    if (copy_store(in, p->path, out, partial, &p->copy, &m->content, e) != 0)
+    if (copy_data(p, in, out, partial, base, m, e) != 0)
         return PUBLISH_FAILED;
     enum publish_outcome rc = source_ok(p, in, &before, m, e);
     if (rc != PUBLISHED)
@@ -291,7 +359,7 @@ static void manifest_name(const struct manifest *m, char name[NAME_STORED + 8])
 
 /* In place of data that was lost, or is only part of what its manifest says: that manifest goes first, or a
  * crash would leave it beside data that is not its own. */
-static int make_room(const char *dir, const struct manifest *m, struct err *e)
+static int make_room(const char *dir, const struct manifest *m, const struct backup *mend, struct err *e)
 {
     char name[NAME_STORED + 8], path[PATH_MAX];
     manifest_name(m, name);
@@ -299,6 +367,10 @@ static int make_room(const char *dir, const struct manifest *m, struct err *e)
         return -1;
     if (unlink(path) != 0 && errno != ENOENT)
         return err_set(e, errno, "cannot delete", path, NULL);
+    /* Stored in another way than this time, what is left of its data would lie there for ever. */
+    if (*mend->data && strcmp(mend->data, m->data) != 0 &&
+        (remove_file(dir, mend->data, ".sha256", e) != 0 || remove_file(dir, mend->data, "", e) != 0))
+        return -1;
     return remove_file(dir, name, SIGNATURE_SUFFIX, e) != 0 ? -1 : files_sync_dir(dir, e);
 }
 
@@ -343,10 +415,10 @@ static int put_signature(const struct signing_key *key, const char *dir, const s
 }
 
 static enum publish_outcome name_data(const char *dir, const char *partial, const struct manifest *m,
-                                      bool mend, struct err *e)
+                                      const struct backup *mend, struct err *e)
 {
     char final[PATH_MAX];
-    if (files_join(final, sizeof final, dir, m->data, e) != 0 || (mend && make_room(dir, m, e) != 0))
+    if (files_join(final, sizeof final, dir, m->data, e) != 0 || (mend && make_room(dir, m, mend, e) != 0))
         return PUBLISH_FAILED;
     int rc = mend ? files_rename(partial, final, e) : files_name_new(partial, final, e);
     if (rc < 0)
@@ -356,7 +428,7 @@ static enum publish_outcome name_data(const char *dir, const char *partial, cons
 }
 
 static enum publish_outcome finish(const struct publish *p, const char *dir, const char *partial,
-                                   const struct manifest *m, bool mend, struct err *e)
+                                   const struct manifest *m, const struct backup *mend, struct err *e)
 {
     char name[NAME_STORED + 32], line[NAME_MAX * 2 + 80];
     enum publish_outcome rc = name_data(dir, partial, m, mend, e);
@@ -449,8 +521,8 @@ struct draft {
     int in;
     const char *folder;
     struct backup_list *list;
-    time_t named; /* when it was taken, by the clock of its node */
-    bool mend;
+    time_t named;              /* when it was taken, by the clock of its node */
+    const struct backup *mend; /* in whose place, or NULL */
 };
 
 /* By the clock of EFS's server, which is none of the node's: manifest and retention go by that time. True: it
@@ -509,6 +581,31 @@ static enum publish_outcome choose_first(const struct draft *d, struct manifest 
                                                                                      : rc;
 }
 
+/* The backup that this one may be a delta of, or NULL. Its name has to tell its slot: whoever prunes goes by
+ * names. */
+static const struct backup *choose_base(const struct draft *d, const struct manifest *m)
+{
+    enum { DELTA_ROOM = NAME_MAX - (int)sizeof ".snapshot.delta.sha256" };
+    char stored[NAME_STORED];
+    name_stored(m->source.stem, stored);
+    if (!d->p->delta || m->upload || d->mend || m->frequency > FREQUENCY_HOURLY || !m->source.taken ||
+        frequency_slot(m->source.taken) != m->slot || strlen(stored) > DELTA_ROOM)
+        return NULL;
+    return ruler_base(d->list, m);
+}
+
+/* Its name tells a wrong time, as only the copy has shown: once more, as a whole. */
+static enum publish_outcome copy_whole(const struct draft *d, const char *dir, char *partial,
+                                       struct manifest *m, struct err *e)
+{
+    time_t written;
+    (void)unlink(partial); /* else the sweep finds it */
+    *partial = 0;
+    if (lseek(d->in, 0, SEEK_SET) != 0)
+        return err_set(e, errno, "cannot read", d->p->path, NULL), PUBLISH_FAILED;
+    return copy_partial(d->p, d->in, dir, NULL, partial, m, &written, e);
+}
+
 static enum publish_outcome write_backup(const struct draft *d, struct manifest *m, struct err *e)
 {
     const struct publish *p = d->p;
@@ -517,12 +614,14 @@ static enum publish_outcome write_backup(const struct draft *d, struct manifest 
     if (make_dir(p, d->folder, m->frequency, dir, e) != 0)
         return PUBLISH_FAILED;
     time_t written = 0;
-    enum publish_outcome rc = copy_partial(p, d->in, dir, partial, m, &written, e);
+    enum publish_outcome rc = copy_partial(p, d->in, dir, choose_base(d, m), partial, m, &written, e);
     /* One that runs behind was looked at before. */
     if (rc == PUBLISHED && !d->mend && m->created > written + BACKUP_AHEAD && set_right(d, m, written))
         rc = choose_again(d, m, e) == PUBLISH_FAILED ? PUBLISH_FAILED : PUBLISHED;
     if (rc == PUBLISHED && m->frequency != frequency && make_dir(p, d->folder, m->frequency, dir, e) != 0)
         rc = PUBLISH_FAILED;
+    if (rc == PUBLISHED && m->bases.n > 0 && m->source.taken == 0)
+        rc = copy_whole(d, dir, partial, m, e);
     if (rc == PUBLISHED && !d->mend)
         rc = look_again(p, d->in, d->folder, m, e);
     if (rc == PUBLISHED)
@@ -546,13 +645,6 @@ static void describe_upload(const struct stat *st, struct manifest *m)
     m->source.taken = 0;
     m->source.peer[0] = 0;
     m->created = st->st_mtime < now ? st->st_mtime : now;
-}
-
-static void name_data_file(const struct publish *p, struct manifest *m)
-{
-    char stored[NAME_STORED];
-    name_stored(m->source.stem, stored);
-    (void)snprintf(m->data, sizeof m->data, "%.235s.snapshot%s", stored, p->copy.level ? ".zst" : "");
 }
 
 /* Another upload has its name: people call each one "docs.snapshot". With its own time behind it, it finds
@@ -581,8 +673,7 @@ static void describe(const struct publish *p, const struct stat *st, struct mani
     m->points = -1;
     (void)snprintf(m->node, sizeof m->node, "%s", p->node && *p->node ? p->node : m->source.peer);
     (void)snprintf(m->written_by, sizeof m->written_by, "%s", p->written_by);
-    (void)snprintf(m->codec, sizeof m->codec, p->copy.level ? "zstd:%d" : "none", p->copy.level);
-    name_data_file(p, m);
+    name_codec(p, m);
 }
 
 enum publish_outcome backup_publish(const struct publish *p, struct manifest *m, struct err *e)

@@ -19,7 +19,8 @@ struct backup_reader {
     bool elsewhere;                      /* not on EFS */
     int fd;
     char path[PATH_MAX];
-    ZSTD_DCtx *zstd; /* NULL: stored as is */
+    ZSTD_DCtx *zstd;       /* NULL: stored as is, or a delta */
+    struct layers *layers; /* what a delta is made of, else NULL */
     struct hasher *original, *stored;
     char *in[2]; /* stored bytes: those that zstd has not taken yet, and those that may still be hashed */
     int reading; /* which of them is which */
@@ -41,6 +42,7 @@ void backup_reader_close(struct backup_reader *s)
     if (s->origin && s->fd >= 0)
         (void)s->origin->end(s->origin->arg, NULL); /* nobody wants the rest */
     (void)ZSTD_freeDCtx(s->zstd);
+    layers_free(s->layers);
     hasher_free(s->original); /* before what they hash */
     hasher_free(s->stored);
     free(s->in[0]);
@@ -51,12 +53,13 @@ void backup_reader_close(struct backup_reader *s)
 
 static bool set_up(struct backup_reader *s)
 {
-    bool packed = strcmp(s->m->codec, "none") != 0;
+    bool packed = s->m->bases.n == 0 && strcmp(s->m->codec, "none") != 0;
     if (packed &&
         (!(s->in[0] = malloc(CHUNK)) || !(s->in[1] = malloc(CHUNK)) || !(s->zstd = ZSTD_createDCtx())))
         return false;
     s->left = packed; /* an empty file holds no frame: cut short */
-    /* What is stored as is has one hash for both. */
+    /* What is stored as is has one hash for both; of a delta that of its own bytes is for `verify`: what is
+     * made of it is proven as a whole. */
     return (s->original = hasher_new()) && (!packed || (s->stored = hasher_new()));
 }
 
@@ -94,6 +97,11 @@ struct backup_reader *backup_reader_open_from(const struct restore_origin *origi
     }
     s->origin = origin;
     s->elsewhere = origin != NULL;
+    if (b->m.bases.n > 0) {
+        int rc = origin ? err_set(e, 0, "a delta is read from EFS alone:", s->path, NULL)
+                        : backup_open_layers(b, &s->layers, e);
+        return rc == 0 ? s : (backup_reader_close(s), NULL);
+    }
     s->fd = origin ? origin->open(origin->arg, b, e) : open_file(b, e);
     return s->fd >= 0 ? s : (backup_reader_close(s), NULL);
 }
@@ -158,9 +166,20 @@ static ssize_t unpack(struct backup_reader *s, char *out, size_t n)
     return (ssize_t)dst.pos;
 }
 
+/* The next bytes of a delta and what it is made of. */
+static ssize_t made_bytes(struct backup_reader *s, char *out, size_t n)
+{
+    if (s->stop && atomic_load(s->stop))
+        return err_set(&s->failed, ECANCELED, "stopped reading", s->path, NULL);
+    ssize_t got = layers_read(s->layers, out, n, &s->failed);
+    if (got > 0 && s->watch.bytes)
+        s->watch.bytes((size_t)got, s->watch.arg);
+    return got;
+}
+
 static ssize_t pull(struct backup_reader *s, char *out, size_t n)
 {
-    ssize_t got = s->zstd ? unpack(s, out, n) : stored_bytes(s, out, n);
+    ssize_t got = s->layers ? made_bytes(s, out, n) : s->zstd ? unpack(s, out, n) : stored_bytes(s, out, n);
     if (got > 0)
         s->size += (uint64_t)got;
     return got;
@@ -178,7 +197,8 @@ static int prove(struct backup_reader *s)
         return wrong(s, "more bytes than the manifest says in");
     if (!hasher_hex(s->original, original) || (s->stored && !hasher_hex(s->stored, stored)))
         return err_set(&s->failed, ENOMEM, "cannot hash", s->path, NULL);
-    if (s->stored_size != c->stored_size || strcmp(s->stored ? stored : original, c->stored_sha256) != 0)
+    if (!s->layers &&
+        (s->stored_size != c->stored_size || strcmp(s->stored ? stored : original, c->stored_sha256) != 0))
         return wrong(s, s->elsewhere ? "the bytes differ from the SHA-256 that they were stored with:"
                                      : "stored bytes differ from the manifest's SHA-256:");
     if (strcmp(original, c->sha256) != 0)

@@ -17,7 +17,7 @@ static const struct config_row table[] = {
     {"TIER", "environment; with CPU_ARCH the tree {EFS_ROOT}/{TIER}-{CPU_ARCH}", "default", NULL, false},
     {"CPU_ARCH", "processor", "", "the machine's", false},
     {"NODE_NAME", "a name of this node that outlives its task", "", "the peer id", false},
-    {"COMPRESSION", "none, or zstd:1 to zstd:19", "zstd:1", NULL, false},
+    {"COMPRESSION", "none, zstd:1 to zstd:19, or delta", "zstd:1", NULL, false},
     {"COMPRESSION_THREADS", "0 to 64", "2", NULL, false},
     {"RETENTION", "per tier a count or an age (m h d w)", RETENTION_STANDARD, NULL, false},
     {"LOCAL_KEEP", "published snapshots of a collection that stay on the local disk", "1", NULL, false},
@@ -53,12 +53,15 @@ static int compression(struct settings *s, struct err *e)
     const char *v = config_env("COMPRESSION", standard("COMPRESSION"));
     long n;
     char *end = NULL;
+    s->delta = strcmp(v, "delta") == 0;
     if (strcmp(v, "none") == 0)
         s->level = 0;
+    else if (s->delta)
+        s->level = 1;
     else {
         long level = strncmp(v, "zstd:", 5) == 0 && v[5] >= '1' && v[5] <= '9' ? strtol(v + 5, &end, 10) : 0;
         if (level < 1 || level > 19 || *end)
-            return config_wrong(e, "COMPRESSION", v, "none, or zstd:1 to zstd:19");
+            return config_wrong(e, "COMPRESSION", v, "none, zstd:1 to zstd:19, or delta");
         s->level = (int)level;
     }
     if (config_number("COMPRESSION_THREADS", standard("COMPRESSION_THREADS"), 0, 64, &n, e) != 0)

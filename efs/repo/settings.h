@@ -17,6 +17,7 @@ struct settings {
     char node[128];               /* NODE_NAME: a name that outlives the task; may be empty */
     struct retention retention;
     int level, threads;  /* COMPRESSION, COMPRESSION_THREADS */
+    bool delta;          /* COMPRESSION=delta */
     unsigned local_keep; /* LOCAL_KEEP */
     char written_by[128];
     struct signing_key *sign;        /* SIGNING_KEY_FILE; NULL: manifests are not signed */

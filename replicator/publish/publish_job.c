@@ -218,7 +218,8 @@ static enum publish_outcome publish(struct publish_job *p, struct job *j, struct
                            .prove = prove,
                            .prove_arg = &proof,
                            .retention = &s->retention,
-                           .copy = {s->level, s->threads, p->stop, &watch}};
+                           .copy = {s->level, s->threads, p->stop, &watch},
+                           .delta = s->delta};
     return backup_publish(&what, m, e);
 }
 

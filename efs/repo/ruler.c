@@ -1,0 +1,102 @@
+#include "efs/repo/ruler.h"
+#include <string.h>
+
+enum { SLOT = 900, TRIES = 8 };
+
+time_t ruler_above(time_t slot)
+{
+    time_t day = frequency_period(FREQUENCY_DAILY, slot);
+    unsigned long number = (unsigned long)((slot - day) / SLOT);
+    return number == 0 ? 0 : day + (time_t)(number & (number - 1)) * SLOT;
+}
+
+bool ruler_hangs(time_t slot, time_t older)
+{
+    while (slot > older)
+        slot = ruler_above(slot);
+    return slot == older && slot != 0;
+}
+
+bool ruler_is_delta(const struct backup *b)
+{
+    static const char suffix[] = ".snapshot.delta";
+    size_t n = strlen(b->data), s = sizeof suffix - 1;
+    return n > s && strcmp(b->data + n - s, suffix) == 0;
+}
+
+/* Loaded, can it be the base of what `m` describes? */
+static bool fits(struct backup *b, const struct manifest *m)
+{
+    struct err ignored;
+    if (!b->has_manifest || (b->state == ENTRY_UNREAD && backup_load(b, &ignored) != 0))
+        return false;
+    return b->state == ENTRY_COMPLETE && backup_trusted(b) && b->m.recipe.size > 0 && !b->m.upload &&
+           b->m.qdrant_checksum && b->m.slot < m->slot && b->m.slot + RULER_REACH >= m->slot &&
+           strcmp(b->m.node, m->node) == 0 && m->qdrant_version[0] &&
+           strcmp(b->m.qdrant_version, m->qdrant_version) == 0;
+}
+
+/* The newest whole before it. */
+static struct backup *anchor(struct backup_list *list, const struct manifest *m)
+{
+    int tries = TRIES;
+    for (size_t i = list->n; i > 0 && tries > 0; i--) { /* oldest first in the list */
+        struct backup *b = &list->v[i - 1];
+        if (ruler_is_delta(b) || b->m.slot >= m->slot)
+            continue;
+        if (b->m.slot + RULER_REACH < m->slot)
+            break;
+        tries--;
+        if (fits(b, m))
+            return b;
+    }
+    return NULL;
+}
+
+static struct backup *of_slot(struct backup_list *list, time_t slot, const struct manifest *m)
+{
+    for (size_t i = list->n; i > 0; i--) {
+        struct backup *b = &list->v[i - 1];
+        if (b->m.slot == slot && fits(b, m) && b->m.bases.n < BASES_MAX)
+            return b;
+    }
+    return NULL;
+}
+
+struct backup *ruler_base(struct backup_list *list, const struct manifest *m)
+{
+    struct backup *whole = anchor(list, m);
+    for (time_t slot = whole ? ruler_above(m->slot) : 0; slot != 0 && slot > whole->m.slot;
+         slot = ruler_above(slot)) {
+        struct backup *b = of_slot(list, slot, m);
+        struct bases bases;
+        if (b && ruler_bases(b, &bases))
+            return b;
+    }
+    return whole;
+}
+
+bool ruler_bases(const struct backup *b, struct bases *out)
+{
+    struct base one = {
+        .frequency = b->frequency, .stored_size = b->m.content.stored_size, .recipe = b->m.recipe};
+    memcpy(one.sha256, b->m.content.sha256, sizeof one.sha256);
+    *out = b->m.bases;
+    return bases_add(out, &one, b->data);
+}
+
+bool ruler_may_need(const struct backup *delta, const struct backup *b)
+{
+    if (!ruler_is_delta(delta) || delta->m.slot <= b->m.slot || delta->m.slot - b->m.slot > RULER_REACH)
+        return false;
+    return !ruler_is_delta(b) || ruler_hangs(delta->m.slot, b->m.slot);
+}
+
+bool ruler_needs(const struct backup *delta, const struct backup *b)
+{
+    for (unsigned i = 0; i < delta->m.bases.n; i++)
+        if (delta->m.bases.v[i].frequency == b->frequency &&
+            strcmp(base_data(&delta->m.bases, i), b->data) == 0)
+            return true;
+    return false;
+}
