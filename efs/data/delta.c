@@ -197,27 +197,37 @@ static enum delta_outcome read_prefix(struct store *s, const struct piece *like)
     return DELTA_STORED;
 }
 
-/* A frame for the piece, the smaller one of the two; s->frame has it. */
+/* As what differs from its counterpart, at s->other: its size, 0 when that cannot be had. */
+static size_t make_patch(struct store *s, const struct piece *like, size_t length)
+{
+    if (ZSTD_isError(ZSTD_CCtx_refPrefix(s->patch, s->prefix, like->length)))
+        return 0;
+    size_t n = ZSTD_compress2(s->patch, s->other, FRAME_MAX, s->now, length);
+    return ZSTD_isError(n) ? 0 : n;
+}
+
+/* A frame for the piece at s->frame. A patch that is small is not compared with the frame that needs none. */
 static enum delta_outcome make_frame(struct store *s, const struct placed *like, struct piece *p)
 {
-    size_t n = ZSTD_compress2(s->plain, s->frame, FRAME_MAX, s->now, p->length);
-    if (ZSTD_isError(n))
-        return err_set(s->e, 0, ZSTD_getErrorName(n), s->out.path, NULL), DELTA_FAILED;
-    p->size = (uint32_t)n;
-    if (!like)
-        return DELTA_STORED;
-    enum delta_outcome rc = read_prefix(s, like->piece);
+    enum { SMALL_PATCH = 4 }; /* a quarter */
+    size_t patched = 0, plain = 0;
+    enum delta_outcome rc = like ? read_prefix(s, like->piece) : DELTA_STORED;
     if (rc != DELTA_STORED)
         return rc;
-    n = ZSTD_isError(ZSTD_CCtx_refPrefix(s->patch, s->prefix, like->piece->length))
-            ? 0
-            : ZSTD_compress2(s->patch, s->other, FRAME_MAX, s->now, p->length);
-    if (n == 0 || ZSTD_isError(n) || n >= p->size)
+    if (like)
+        patched = make_patch(s, like->piece, p->length);
+    if (patched == 0 || patched > p->length / SMALL_PATCH) {
+        plain = ZSTD_compress2(s->plain, s->frame, FRAME_MAX, s->now, p->length);
+        if (ZSTD_isError(plain))
+            return err_set(s->e, 0, ZSTD_getErrorName(plain), s->out.path, NULL), DELTA_FAILED;
+    }
+    p->size = (uint32_t)plain;
+    if (patched == 0 || (plain > 0 && plain <= patched))
         return DELTA_STORED;
-    char *smaller = s->other;
+    char *better = s->other;
     s->other = s->frame;
-    s->frame = smaller;
-    p->size = (uint32_t)n;
+    s->frame = better;
+    p->size = (uint32_t)patched;
     p->prefix = like->piece;
     return DELTA_STORED;
 }

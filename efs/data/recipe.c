@@ -91,7 +91,7 @@ static bool read_step(const char **at, struct step *s)
         return false;
     if (s->how == '=') {
         s->length = s->prefix;
-        return p == end;
+        return p == end && p[-1] != ' ';
     }
     if (!number(&p, &s->at) || !number(&p, &s->size) || !number(&p, &s->length) || end - p < 66 ||
         p[64] != ' ')

@@ -202,6 +202,8 @@ int tar_cuts(int fd, uint64_t size, const atomic_bool *stop, struct cuts *out, s
     struct cutter c = {.fd = fd, .stop = stop, .out = out};
     *out = (struct cuts){0};
     cut_tar(&c, 0, size, FNV_START, 0);
+    if (c.end == 0) /* no tar: one member, as it were */
+        extent(&c, 0, size, 0, FNV_START);
     gap(&c, size);
     if (stop && atomic_load(stop))
         return cuts_free(out), err_set(e, ECANCELED, "stopped looking at", "the snapshot", NULL);

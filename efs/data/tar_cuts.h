@@ -3,7 +3,7 @@
  * themselves (segments) are looked through, and holes of sparse members are passed over. What lies between
  * members is glued together.
  *
- * Any cuts are right, since each piece is proven by its hash: what is no tar is cut at each MiB. */
+ * Any cuts are right, since each piece is proven by its hash: what is no tar is cut at each MiB of itself. */
 #ifndef EFS_DATA_TAR_CUTS_H
 #define EFS_DATA_TAR_CUTS_H
 #include "common/base/err.h"

@@ -1,10 +1,9 @@
 """COMPRESSION=delta: a slot for the price of its changes, and each one as good as a whole."""
-import hashlib
 import json
 import subprocess
 
 import pytest
-from days import Collection, Version, name_of, slot
+from days import Collection, Version, name_of
 from harness import checksum_of, manifests_of
 
 
@@ -44,12 +43,25 @@ class Day:
     def bases(self, number):
         return [b["data"].partition(".snapshot")[0] for b in self.manifest(number).get("bases", [])]
 
-    def restored(self, number, **env):
-        """As `restore` streams it: into a file."""
+    def restored(self, number):
+        """What `restore` gives of it, else None; what it printed last is in `said`."""
         out = self.tree.root / "out"
         out.unlink(missing_ok=True)
-        run = self.tree.efs_tool("restore", "--collection", "docs", "--to-file", str(out), name_of(number), **env)
-        return run, out.read_bytes() if out.exists() else None
+        run = self.tree.efs_tool("restore", "--snapshot", name_of(number), "--to", str(out))
+        self.said = run.stdout + run.stderr
+        return out.read_bytes() if run.returncode == 0 else None
+
+    def newest(self):
+        """The number of the slot that `restore` takes when it may choose, and its bytes are right."""
+        out = self.tree.root / "out"
+        out.unlink(missing_ok=True)
+        run = self.tree.efs_tool("restore", "--collection", "docs", "--to", str(out))
+        self.said = run.stdout + run.stderr
+        assert run.returncode == 0, run.stderr
+        return next(number for number, data in self.bytes.items() if data == out.read_bytes())
+
+    def states(self):
+        return {b["snapshot"]: (b["state"], b["reason"]) for b in self.tree.ls()}
 
 
 def test_a_day_hangs_on_its_whole_like_the_marks_of_a_ruler(day):
@@ -61,3 +73,145 @@ def test_a_day_hangs_on_its_whole_like_the_marks_of_a_ruler(day):
         assert day.bases(number) == [name_of(n) for n in chain]
         assert m["stored_size"] < day.manifest(0)["stored_size"] / 50
     assert day.tree.efs_tool("verify").returncode == 0
+
+
+def test_each_slot_of_a_day_comes_back_as_qdrant_made_it(day):
+    day.publish(*range(20))
+    for number in day.bytes:
+        assert day.restored(number) == day.bytes[number], day.said
+    assert len([b for b in day.tree.ls() if b["codec"] == "delta" and b["state"] == "complete"]) == 19
+
+
+def test_a_whole_of_the_day_is_read_by_zstd_alone(day):
+    day.publish(0)
+    assert subprocess.run(["zstd", "-dcq", day.path(0)], capture_output=True, check=True).stdout == day.bytes[0]
+
+
+def test_a_slot_without_a_backup_is_left_out_of_the_chain(day):
+    day.publish(0, 5, 7, 15)  # no 4, no 6, no 14 and no 12
+    assert day.bases(5) == [name_of(0)] and day.bases(7) == [name_of(0)] and day.bases(15) == [name_of(0)]
+    for number in day.bytes:
+        assert day.restored(number) == day.bytes[number]
+
+
+def test_a_day_that_begins_late_hangs_on_its_first_backup(day):
+    day.publish(10, 11, 12, 13)
+    assert day.manifest(10)["codec"] == "zstd:1"
+    assert [day.bases(n) for n in (11, 12, 13)] == [[name_of(10)], [name_of(10)], [name_of(10), name_of(12)]]
+
+
+def test_what_changed_by_more_than_half_becomes_a_whole_and_the_next_ones_hang_on_that(day):
+    day.publish(0, 1)
+    day.collection.replace()
+    day.publish(2, 3)
+    assert (day.manifest(2)["codec"], day.manifest(2)["frequency"]) == ("zstd:1", "15min")
+    assert day.bases(3) == [name_of(2)]
+    assert [day.restored(n) == day.bytes[n] for n in (1, 2, 3)] == [True] * 3
+
+
+def test_a_daily_backup_is_whole_whatever_there_is_before_it(day):
+    day.publish(94, 95, 96, 97)
+    assert day.manifest(96)["frequency"] == "daily" and day.manifest(96)["codec"] == "zstd:1"
+    assert day.bases(97) == [name_of(96)]
+
+
+def test_nothing_hangs_on_a_backup_of_another_version_of_qdrant_or_another_node_or_without_a_recipe(day):
+    day.publish(0, COMPRESSION="zstd:1")
+    day.publish(1)
+    assert day.manifest(1)["codec"] == "zstd:1" and "recipe" not in day.manifest(0)
+    day.version.version = "1.19.0"
+    day.publish(2)
+    assert day.manifest(2)["codec"] == "zstd:1"
+    day.publish(3, NODE_NAME="n2")
+    assert day.manifest(3)["codec"] == "zstd:1"
+    day.publish(5)
+    assert day.bases(5) == [name_of(2)]
+    day.publish(6, QDRANT_URL="http://127.0.0.1:1")  # nobody says which version it is of
+    assert day.manifest(6)["codec"] == "zstd:1"
+
+
+def test_nothing_hangs_on_a_backup_whose_bytes_are_not_what_they_were(day):
+    day.publish(0, 2)
+    damage(day.path(2))
+    day.publish(3)
+    assert day.manifest(3)["codec"] == "zstd:1" and day.restored(3) == day.bytes[3]
+
+
+def damage(path, at=0.5):
+    data = bytearray(path.read_bytes())
+    data[int(len(data) * at)] ^= 1
+    path.write_bytes(data)
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+@pytest.mark.parametrize("how", [damage, cut, lambda path: path.unlink()], ids=["flipped", "cut", "lost"])
+@pytest.mark.parametrize("broken", [0, 4, 6, 7])
+def test_each_file_of_a_chain_broken_is_named_by_verify_and_restore_takes_another_way(day, how, broken):
+    day.publish(0, 4, 5, 6, 7)
+    needs = {number: {number, *(n for n in day.bytes if name_of(n) in day.bases(number))} for number in day.bytes}
+    path = day.path(broken)
+    how(path)
+    verify = day.tree.efs_tool("verify")
+    assert verify.returncode == 1 and path.name in verify.stderr
+    for number in day.bytes:
+        good = day.restored(number)
+        assert good == (None if broken in needs[number] else day.bytes[number]), (number, day.said)
+    if broken != 0:
+        assert day.newest() == max(n for n in day.bytes if broken not in needs[n])
+
+
+def test_on_a_replica_a_delta_waits_for_what_it_is_made_of(day):
+    day.publish(0, 1, 2, 3)
+    on_its_way = day.path(2).read_bytes()
+    day.path(2).unlink()
+    state, why = day.states()[name_of(3)]
+    assert state == "incomplete" and f"15min/docs/{day.manifest(2)['data']}, which it is made of, is not there" in why
+    assert day.newest() == 1
+    day.path(2).write_bytes(on_its_way)
+    assert day.states()[name_of(3)] == ("complete", "") and day.newest() == 3
+
+
+def test_retention_keeps_what_a_kept_backup_is_made_of_and_no_longer(day):
+    day.publish(*range(0, 9), RETENTION="15min=2,hourly=24h")
+    left = {b["snapshot"] for b in day.tree.ls()}
+    assert left == {name_of(n) for n in (0, 4, 7, 8, 6)}  # 6 stays for 7
+    for number in (0, 4, 6, 7, 8):
+        assert day.restored(number) == day.bytes[number]
+    dry = day.tree.efs_tool("prune", "--dry-run", "--retention", "15min=2,hourly=24h")
+    assert dry.returncode == 0 and name_of(6) not in dry.stdout
+    day.publish(9, 10, RETENTION="15min=2,hourly=24h")
+    assert {b["snapshot"] for b in day.tree.ls()} == {name_of(n) for n in (0, 4, 8, 9, 10)}
+
+
+def test_forgetting_the_past_leaves_what_newer_backups_are_made_of_and_says_so(day):
+    day.publish(0, 1, 2, 3)
+    run = day.tree.efs_tool("forget", "docs", "--older", "1m")
+    assert run.returncode in (0, 64), run.stderr
+
+
+def test_a_delta_says_in_its_manifest_what_it_is_made_of(day):
+    day.publish(0, 2, 3)
+    m, whole = day.manifest(3), day.manifest(0)
+    assert m["bases"][0] == {"frequency": whole["frequency"], "data": whole["data"], "stored_size": whole["stored_size"],
+                             "sha256": whole["sha256"], "recipe": whole["recipe"]}
+    data = day.path(3).read_bytes()
+    recipe = data[m["recipe"]["offset"]:][:m["recipe"]["size"]]
+    assert checksum_of(recipe) == m["recipe"]["sha256"] and recipe.startswith((b"=", b"~", b"+"))
+    assert checksum_of(data) == m["stored_sha256"] and m["sha256"] == checksum_of(day.bytes[3])
+    sums = subprocess.run(["sha256sum", "-c", f"{m['data']}.sha256"], cwd=day.path(3).parent, capture_output=True)
+    assert sums.returncode == 0
+
+
+def test_older_programs_say_that_a_newer_one_is_needed_and_read_the_wholes(day):
+    day.publish(0, 1)
+    assert day.manifest(1)["format"] == 2 and day.manifest(0)["format"] == 1
+
+
+def test_an_upload_is_stored_whole(day):
+    day.publish(0)
+    day.tree.snapshot("docs", "docs-by-hand", day.collection.snapshot(), checksum=False)
+    day.tree.once(**day.env)
+    assert all(m["codec"] != "delta" for m in (json.loads(p.read_text()) for p in manifests_of(day.tree.base)))
