@@ -88,7 +88,7 @@ static bool stays_for_others(const struct forget *f, struct backup_list *list, c
             !ruler_needs(other, b))
             continue;
         if (files_join(path, sizeof path, b->dir, b->data, NULL) == 0)
-            leave(f, path, "a newer backup that stays is made of it; forget once more when that is gone");
+            leave(f, path, "what newer backups that stay are made of; forget once more when these are gone");
         return true;
     }
     return false;

@@ -5,6 +5,7 @@
 #include "common/log.h"
 #include "efs/repo/forget.h"
 #include "efs/repo/inventory.h"
+#include "efs/repo/readme.h"
 #include "replicator/publish/efs_check.h"
 #include "replicator/core/hand_fingerprints.h"
 #include "replicator/core/last_aliases.h"
@@ -271,6 +272,14 @@ static void prune(struct publish_job *p, const char *folder, bool sweep, struct 
         log_line(LOG_ERROR, "prune_failed", "%s", e.text);
 }
 
+/* Once, when there is a tree. */
+static void put_readme(struct publish_job *p)
+{
+    struct err e = {0};
+    if (!atomic_exchange(&p->readme, true) && readme_put(p->context->settings.base, &e) != 0)
+        log_line(LOG_WARN, "readme_failed", "%s", e.text);
+}
+
 void publish_job_publish(struct publish_job *p, struct job *j, struct counts *c)
 {
     struct err e = {0};
@@ -288,6 +297,7 @@ void publish_job_publish(struct publish_job *p, struct job *j, struct counts *c)
         memcpy(j->sha256, m.content.sha256, sizeof j->sha256);
     if (j->outcome != PUBLISHED)
         return;
+    put_readme(p);
     status_published(p->context->status, &m, delay(j), time(NULL));
     heartbeat_writer_published(p->context->heartbeat_writer, &m, clock_ms());
     s3_upload_add(p->context->s3_upload, &m, j->relative, &j->stamp);

@@ -167,6 +167,7 @@ static bool local_source(const struct s3_upload *o, const struct upload *u, char
     (void)snprintf(dir, PATH_MAX, "%.*s", (int)(name - 1 - path), path);
     (void)snprintf(b->data, sizeof b->data, "%s", name);
     (void)snprintf(b->m.codec, sizeof b->m.codec, "none");
+    b->m.bases = (struct bases){0};
     b->m.content.stored_size = b->m.content.size;
     memcpy(b->m.content.stored_sha256, b->m.content.sha256, sizeof b->m.content.stored_sha256);
     return true;

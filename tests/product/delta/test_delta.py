@@ -1,5 +1,6 @@
 """COMPRESSION=delta: a slot for the price of its changes, and each one as good as a whole."""
 import json
+import shutil
 import subprocess
 
 import pytest
@@ -24,12 +25,12 @@ class Day:
         self.tree, self.version, self.collection, self.bytes = tree, version, Collection(), {}
         self.env = {"COMPRESSION": "delta", "QDRANT_URL": version.url, "NODE_NAME": "n1", "LOCAL_KEEP": "1"}
 
-    def publish(self, *numbers, **env):
+    def publish(self, *numbers, peer=1, **env):
         for number in numbers:
             self.collection.change()
             data = self.collection.snapshot()
             self.bytes[number] = data
-            self.tree.snapshot("docs", name_of(number), data)
+            self.tree.snapshot("docs", name_of(number, peer=peer), data)
             run = self.tree.once(**self.env | env)
             assert run.returncode == 0, run.stderr
 
@@ -174,6 +175,25 @@ def test_on_a_replica_a_delta_waits_for_what_it_is_made_of(day):
     assert day.states()[name_of(3)] == ("complete", "") and day.newest() == 3
 
 
+def test_plain_tools_give_back_a_delta_by_the_words_of_the_readme(day, tmp_path):
+    """In a folder with nothing but the tools that the page names."""
+    day.publish(0, 4, 6, 7)
+    page = (day.tree.base / "README.txt").read_text()
+    script = page.partition("  #!/bin/sh\n")[2].partition("\n\n")[0]
+    (tmp_path / "undelta.sh").write_text("".join(line[2:] + "\n" for line in script.splitlines()))
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for tool in ("sh", "tail", "head", "zstd", "rm"):
+        (tools / tool).symlink_to(shutil.which(tool))
+    m = day.manifest(7)
+    whole, *deltas = [(day.tree.base / b["frequency"] / "docs" / b["data"], b["recipe"]) for b in m["bases"]] + [(day.path(7), m["recipe"])]
+    commands = [f"zstd -dc {whole[0]} >s0"]
+    commands += [f"sh undelta.sh s{i} {path} {r['offset']} {r['size']} >s{i + 1}" for i, (path, r) in enumerate(deltas)]
+    for command in commands:
+        subprocess.run(["sh", "-ec", command], cwd=tmp_path, env={"PATH": str(tools)}, check=True)
+    assert (tmp_path / f"s{len(deltas)}").read_bytes() == day.bytes[7]
+
+
 def test_retention_keeps_what_a_kept_backup_is_made_of_and_no_longer(day):
     day.publish(*range(0, 9), RETENTION="15min=2,hourly=24h")
     left = {b["snapshot"] for b in day.tree.ls()}
@@ -186,10 +206,19 @@ def test_retention_keeps_what_a_kept_backup_is_made_of_and_no_longer(day):
     assert {b["snapshot"] for b in day.tree.ls()} == {name_of(n) for n in (0, 4, 8, 9, 10)}
 
 
-def test_forgetting_the_past_leaves_what_newer_backups_are_made_of_and_says_so(day):
+def test_forgetting_one_task_of_a_node_leaves_what_the_backups_of_its_next_one_are_made_of_and_says_so(day):
+    day.publish(0, 1)
+    day.publish(2, 3, peer=2)
+    run = day.tree.efs_tool("forget", "--node", "1", "docs")
+    assert run.returncode == 1 and day.path(0).name in run.stderr and "newer backups that stay are made of" in run.stderr
+    assert {b["snapshot"] for b in day.tree.ls()} == {name_of(0), name_of(2, peer=2), name_of(3, peer=2)}
+    assert day.tree.efs_tool("verify").returncode == 0
+
+
+def test_forgetting_all_leaves_nothing(day):
     day.publish(0, 1, 2, 3)
-    run = day.tree.efs_tool("forget", "docs", "--older", "1m")
-    assert run.returncode in (0, 64), run.stderr
+    assert day.tree.efs_tool("forget", "docs").returncode == 0
+    assert [f for f in day.tree.files() if "docs" in f and "deleted" not in f] == []
 
 
 def test_a_delta_says_in_its_manifest_what_it_is_made_of(day):
@@ -203,11 +232,6 @@ def test_a_delta_says_in_its_manifest_what_it_is_made_of(day):
     assert checksum_of(data) == m["stored_sha256"] and m["sha256"] == checksum_of(day.bytes[3])
     sums = subprocess.run(["sha256sum", "-c", f"{m['data']}.sha256"], cwd=day.path(3).parent, capture_output=True)
     assert sums.returncode == 0
-
-
-def test_older_programs_say_that_a_newer_one_is_needed_and_read_the_wholes(day):
-    day.publish(0, 1)
-    assert day.manifest(1)["format"] == 2 and day.manifest(0)["format"] == 1
 
 
 def test_an_upload_is_stored_whole(day):
