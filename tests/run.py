@@ -29,7 +29,7 @@ SPLIT = ("schedule", "system", "boot", "drill", "offsite", "runbook", "restore",
 total = {"passed": 0, "failed": 0, "skipped": 0}
 # Each suite has a folder of its own for what its tests write: pytest's default lies in one that the suites would share,
 # and a pytest that begins there deletes what it takes for an old one's.
-written = pathlib.Path(tempfile.mkdtemp(prefix="qb-"))
+written = pathlib.Path(tempfile.mkdtemp(prefix="pytest-"))
 failures = []  # "suite: test", said once more at the end: a long log's end is what people see
 
 

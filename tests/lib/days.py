@@ -1,4 +1,5 @@
 """A collection that changes from slot to slot: its snapshots as Qdrant packs them, segments as tars in the tar."""
+import contextlib
 import datetime
 import http.server
 import io
@@ -69,7 +70,8 @@ class Version:
                 self.send_response(200 if self.path == "/" else 404)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
-                self.wfile.write(body)
+                with contextlib.suppress(OSError):  # whoever asked may have been killed
+                    self.wfile.write(body)
 
             def log_message(self, *_):
                 pass
