@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <zstd.h>
 
-enum { PREFIX_LEVEL = 3, DIGEST = 32 };
+enum { DELTA_LEVEL = 3, DIGEST = 32 };
 static const uint32_t SKIPPABLE_MAGIC = 0x184D2A50;
 
 /* The base's pieces in an order of their own, so that one is found. */
@@ -125,8 +125,10 @@ static bool for_patches(ZSTD_CCtx *c)
 
 static int set_up(struct store *s)
 {
-    int level = s->o->level > 0 ? s->o->level : 1;
     const struct pieces *p = s->base ? layers_pieces(s->base) : NULL;
+    int level = s->o->level > 0 ? s->o->level : 1;
+    if (p && level < DELTA_LEVEL)
+        level = DELTA_LEVEL; /* of little that is new, and of patches, it is worth the time */
     bool ok = (s->plain = compressor(level)) && (s->undo = ZSTD_createDCtx()) &&
               (s->sha256 = EVP_MD_fetch(NULL, "SHA256", NULL)) && (s->digests = EVP_MD_CTX_new()) &&
               EVP_DigestInit_ex(s->digests, s->sha256, NULL) == 1 && (s->original = hasher_new()) &&
@@ -134,7 +136,7 @@ static int set_up(struct store *s)
               (s->before = malloc(PIECE_MAX)) && (s->undone = malloc(PIECE_MAX)) &&
               (s->frame = malloc(FRAME_MAX)) && (s->recipe.to = open_memstream(&s->text, &s->text_size));
     if (ok && p)
-        ok = (s->patch = compressor(level > PREFIX_LEVEL ? level : PREFIX_LEVEL)) && for_patches(s->patch) &&
+        ok = (s->patch = compressor(level)) && for_patches(s->patch) &&
              (s->prefix = malloc(PIECE_MAX)) && (s->other = malloc(FRAME_MAX)) && sort(&s->keys, p, by_key) &&
              sort(&s->hashes, p, by_hash);
     return ok ? 0 : err_set(s->e, ENOMEM, "cannot start copying to", s->out.path, NULL);

@@ -126,6 +126,15 @@ static bool is_there(const struct backup *b, const char *name)
     return *name && files_join(path, sizeof path, b->dir, name, NULL) == 0 && stat(path, &st) == 0;
 }
 
+/* Are all bytes of its own there? */
+static bool is_whole(const struct backup *b)
+{
+    char path[PATH_MAX];
+    struct stat st;
+    return b->m.content.sha256[0] && files_join(path, sizeof path, b->dir, b->data, NULL) == 0 &&
+           stat(path, &st) == 0 && (uint64_t)st.st_size == b->m.content.stored_size;
+}
+
 /* Is the .sha256 a part of what it must be? It may be arriving. */
 static bool sums_cut(const struct backup *b)
 {
@@ -145,6 +154,8 @@ static void look_at(struct backup *b, struct seen *s)
         s->what = REPLICA_UNREADABLE;
     else if (b->state == ENTRY_CORRUPT)
         s->what = REPLICA_CORRUPT;
+    else if (b->state == ENTRY_INCOMPLETE && is_whole(b)) /* what it is made of is not all there */
+        s->what = REPLICA_ABSENT;
     else if (b->state == ENTRY_INCOMPLETE) /* its manifest or its data is cut short, or not there */
         s->what = b->has_manifest && (!b->m.content.sha256[0] || is_there(b, b->data)) ? REPLICA_CUT
                                                                                        : REPLICA_ABSENT;

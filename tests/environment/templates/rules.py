@@ -265,7 +265,7 @@ def a_gateway_endpoint_can_be_reached(t):
 
 def what_the_runbook_changes_is_a_parameter(t):
     """Else people edit a template, or set by hand what the next deployment undoes."""
-    for name in ("LOCAL_KEEP", "MIN_FREE", "SNAPSHOT_ON_STOP", "RETENTION", "SNAPSHOT_INTERVAL", "SNAPSHOT_OFFSET", "COLLECTIONS", "DRILL_SCHEDULE", "RPO_SECONDS"):
+    for name in ("LOCAL_KEEP", "COMPRESSION", "MIN_FREE", "SNAPSHOT_ON_STOP", "RETENTION", "SNAPSHOT_INTERVAL", "SNAPSHOT_OFFSET", "COLLECTIONS", "DRILL_SCHEDULE", "RPO_SECONDS"):
         if "Ref" not in (value_of(t, name) or {}):
             yield f"{name} is no parameter"
     if t["Resources"]["FileSystem"]["Properties"]["BackupPolicy"]["Status"] != {"Ref": "AwsBackup"}:
