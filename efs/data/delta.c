@@ -136,9 +136,8 @@ static int set_up(struct store *s)
               (s->before = malloc(PIECE_MAX)) && (s->undone = malloc(PIECE_MAX)) &&
               (s->frame = malloc(FRAME_MAX)) && (s->recipe.to = open_memstream(&s->text, &s->text_size));
     if (ok && p)
-        ok = (s->patch = compressor(level)) && for_patches(s->patch) &&
-             (s->prefix = malloc(PIECE_MAX)) && (s->other = malloc(FRAME_MAX)) && sort(&s->keys, p, by_key) &&
-             sort(&s->hashes, p, by_hash);
+        ok = (s->patch = compressor(level)) && for_patches(s->patch) && (s->prefix = malloc(PIECE_MAX)) &&
+             (s->other = malloc(FRAME_MAX)) && sort(&s->keys, p, by_key) && sort(&s->hashes, p, by_hash);
     return ok ? 0 : err_set(s->e, ENOMEM, "cannot start copying to", s->out.path, NULL);
 }
 
@@ -186,19 +185,6 @@ static bool undoes(struct store *s, const char *frame, const struct piece *p)
     return !ZSTD_isError(n) && n == p->length && memcmp(s->undone, s->now, n) == 0;
 }
 
-/* The counterpart's bytes, as they were when the base was made. */
-static enum delta_outcome read_prefix(struct store *s, const struct piece *like)
-{
-    unsigned char hash[DIGEST];
-    if (layers_piece(s->base, like, s->prefix, s->e) != 0)
-        return DELTA_NO_BASE;
-    if (!hash_of(s, s->prefix, like->length, hash))
-        return err_set(s->e, ENOMEM, "cannot hash", s->out.path, NULL), DELTA_FAILED;
-    if (memcmp(hash, like->sha256, DIGEST) != 0)
-        return err_set(s->e, 0, "a piece of the base differs from its SHA-256", NULL, NULL), DELTA_NO_BASE;
-    return DELTA_STORED;
-}
-
 /* As what differs from its counterpart, at s->other: its size, 0 when that cannot be had. */
 static size_t make_patch(struct store *s, const struct piece *like, size_t length)
 {
@@ -208,16 +194,33 @@ static size_t make_patch(struct store *s, const struct piece *like, size_t lengt
     return ZSTD_isError(n) ? 0 : n;
 }
 
+/* The counterpart at s->prefix, and the patch: 0 when that cannot be had. The counterpart has to be what it
+ * was when the base was made; it is hashed while the patch is made. */
+static enum delta_outcome try_patch(struct store *s, const struct piece *like, size_t length, size_t *patched)
+{
+    unsigned char hash[DIGEST];
+    if (layers_piece(s->base, like, s->prefix, s->e) != 0)
+        return DELTA_NO_BASE;
+    struct hasher *h = hasher_new();
+    bool hashed = h && hasher_add(h, s->prefix, like->length);
+    *patched = hashed ? make_patch(s, like, length) : 0;
+    hashed = hashed && hasher_raw(h, hash);
+    hasher_free(h);
+    if (!hashed)
+        return err_set(s->e, ENOMEM, "cannot hash", s->out.path, NULL), DELTA_FAILED;
+    if (memcmp(hash, like->sha256, DIGEST) != 0)
+        return err_set(s->e, 0, "a piece of the base differs from its SHA-256", NULL, NULL), DELTA_NO_BASE;
+    return DELTA_STORED;
+}
+
 /* A frame for the piece at s->frame. A patch that is small is not compared with the frame that needs none. */
 static enum delta_outcome make_frame(struct store *s, const struct placed *like, struct piece *p)
 {
     enum { SMALL_PATCH = 4 }; /* a quarter */
     size_t patched = 0, plain = 0;
-    enum delta_outcome rc = like ? read_prefix(s, like->piece) : DELTA_STORED;
+    enum delta_outcome rc = like ? try_patch(s, like->piece, p->length, &patched) : DELTA_STORED;
     if (rc != DELTA_STORED)
         return rc;
-    if (like)
-        patched = make_patch(s, like->piece, p->length);
     if (patched == 0 || patched > p->length / SMALL_PATCH) {
         plain = ZSTD_compress2(s->plain, s->frame, FRAME_MAX, s->now, p->length);
         if (ZSTD_isError(plain))

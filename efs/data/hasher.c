@@ -86,13 +86,18 @@ bool hasher_add(struct hasher *d, const void *data, size_t n)
     return good;
 }
 
+bool hasher_raw(struct hasher *d, unsigned char out[32])
+{
+    unsigned n = 0;
+    return hasher_wait(d) && EVP_DigestFinal_ex(d->ctx, out, &n) == 1 && n == 32;
+}
+
 bool hasher_hex(struct hasher *d, char hex[65])
 {
-    unsigned char raw[EVP_MAX_MD_SIZE];
-    unsigned n = 0;
-    if (!hasher_wait(d) || EVP_DigestFinal_ex(d->ctx, raw, &n) != 1 || n != 32)
+    unsigned char raw[32];
+    if (!hasher_raw(d, raw))
         return false;
-    for (unsigned i = 0; i < n; i++)
+    for (unsigned i = 0; i < sizeof raw; i++)
         (void)snprintf(hex + (size_t)i * 2, 3, "%02x", raw[i]);
     return true;
 }

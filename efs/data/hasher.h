@@ -14,6 +14,7 @@ void hasher_free(struct hasher *d);
 bool hasher_add(struct hasher *d, const void *data, size_t n);
 /* From here on those bytes may change. */
 bool hasher_wait(struct hasher *d);
-/* Once, at the end. */
+/* Once, at the end: the hash as bytes, or as hex digits. */
+bool hasher_raw(struct hasher *d, unsigned char out[32]);
 bool hasher_hex(struct hasher *d, char hex[65]);
 #endif
