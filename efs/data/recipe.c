@@ -161,8 +161,13 @@ static bool take_copy(const struct step *s, const struct pieces *base, struct pi
 static size_t count_frames(const char *text)
 {
     size_t n = 0;
-    for (const char *p = text; p && *p; p = strchr(p, '\n'), p += p != NULL)
+    for (const char *p = text; *p;) {
+        const char *end = strchr(p, '\n');
         n += *p != '=';
+        if (!end)
+            break;
+        p = end + 1;
+    }
     return n;
 }
 
