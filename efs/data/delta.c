@@ -80,6 +80,7 @@ struct store {
     char *text;
     size_t text_size;
     uint64_t size;
+    size_t pieces;
     struct err *e;
 };
 
@@ -278,6 +279,7 @@ static enum delta_outcome store_piece(struct store *s, size_t n, uint64_t key)
     s->now = next;
     (void)posix_fadvise(s->in, (off_t)s->size, (off_t)n, POSIX_FADV_DONTNEED); /* advice only */
     s->size += n;
+    s->pieces++;
     if (s->o->watch && s->o->watch->bytes)
         s->o->watch->bytes(n, s->o->watch->arg);
     return rc;
@@ -344,7 +346,7 @@ static int write_recipe(struct store *s, struct recipe_place *place)
     s->recipe.to = NULL;
     if (!written || !digest_text(s, place->sha256))
         return err_set(s->e, ENOMEM, "cannot write the recipe of", s->out.path, NULL);
-    if (s->text_size > RECIPE_MAX)
+    if (s->text_size > RECIPE_MAX || s->pieces > PIECES_MAX)
         return err_set(s->e, EFBIG, "too many pieces for a recipe in", s->out.path, "set COMPRESSION=zstd:1");
     if (prove_recipe(s, frames) != 0)
         return -1;

@@ -150,7 +150,7 @@ static bool take_copy(const struct step *s, const struct pieces *base, struct pi
 {
     size_t n = 0;
     const struct placed *range = base ? pieces_range(base, s->from, s->length, &n) : NULL;
-    if (!range)
+    if (!range || n > PIECES_MAX - out->n)
         return false;
     for (size_t i = 0; i < n; i++)
         if (!add(out, range[i].piece))
@@ -183,7 +183,7 @@ int recipe_apply(const char *text, unsigned layer, uint64_t frames, const struct
         good = read_step(&at, &s);
         if (good && s.how == '=') {
             good = take_copy(&s, base, out, &memory);
-        } else if (good && (good = take_frame(&s, frames, base, next))) {
+        } else if (good && (good = out->n < PIECES_MAX && take_frame(&s, frames, base, next))) {
             next->layer = layer;
             memory = add(out, next++);
         }

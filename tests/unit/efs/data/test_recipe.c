@@ -144,6 +144,34 @@ static void damaged_ones_are_refused(void **state)
     base_free(&b);
 }
 
+static void a_few_lines_do_not_make_a_snapshot_without_end(void **state)
+{
+    enum { BITS = 7 }; /* each layer is the one before it 128 times */
+    char line[64];
+    struct base b = base_of(whole);
+    struct err e = {0};
+    int layer = 1;
+    (void)state;
+    for (; layer < LAYERS_MAX; layer++) {
+        struct pieces p;
+        struct piece *own;
+        char *big = calloc(1 << BITS, sizeof line);
+        (void)snprintf(line, sizeof line, "= 0 %llu\n", (unsigned long long)b.pieces.size);
+        for (int i = 0; i < 1 << BITS; i++)
+            (void)strcat(big, line);
+        int rc = recipe_apply(big, (unsigned)layer, 0, &b.pieces, &p, &own, "delta", &e);
+        free(big);
+        if (rc != 0)
+            break;
+        free(own);
+        pieces_free(&b.pieces);
+        b.pieces = p;
+    }
+    assert_int_equal(layer, 3); /* 2 pieces, 256, 32,768, and no more */
+    assert_non_null(strstr(e.text, "damaged"));
+    base_free(&b);
+}
+
 static void a_whole_has_no_base_to_copy_from(void **state)
 {
     (void)state;
@@ -161,6 +189,7 @@ int main(void)
         cmocka_unit_test(a_delta_takes_pieces_of_its_base_and_frames_of_its_own),
         cmocka_unit_test(what_is_written_is_read_back),
         cmocka_unit_test(damaged_ones_are_refused),
+        cmocka_unit_test(a_few_lines_do_not_make_a_snapshot_without_end),
         cmocka_unit_test(a_whole_has_no_base_to_copy_from),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
