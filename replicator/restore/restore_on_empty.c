@@ -2,7 +2,7 @@
 #include "common/base/cleanup.h"
 #include "common/base/clock.h"
 #include "common/log.h"
-#include "common/base/storage.h"
+#include "common/base/storage_state.h"
 #include "replicator/core/worker.h"
 #include "common/base/utc.h"
 #include "replicator/restore/batch.h"
