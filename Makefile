@@ -43,7 +43,7 @@ CMD_SRC  = $(call in,efs/cli)
 LIB_OBJ  = $(call objects,$(filter-out $(CMD_SRC),$(call in,common aws qdrant efs)))
 EFS_OBJ  = $(call objects,$(CMD_SRC))
 REP_OBJ  = $(call objects,$(call in,replicator))
-EP_OBJ   = $(call objects,$(call in,entrypoint) common/base/storage.c common/base/listens.c common/base/fds.c common/base/confine.c)
+EP_OBJ   = $(call objects,$(call in,entrypoint) common/base/storage_state.c common/base/listens.c common/base/fds.c common/base/confine.c)
 # What unit tests may link: everything but the three mains.
 TEST_OBJ = $(filter-out %/main.o,$(LIB_OBJ) $(EFS_OBJ) $(REP_OBJ)) $(addprefix $(BUILD)/entrypoint/,supervise_policy.o health_policy.o address.o http_probe.o)
 UNIT     = $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(sort $(shell find tests/unit -name 'test_*.c')))

@@ -1,6 +1,6 @@
 #include "entrypoint/settings.h"
 #include "common/base/listens.h"
-#include "common/base/storage.h"
+#include "common/base/storage_state.h"
 #include "entrypoint/qdrant_files.h"
 #include "entrypoint/log.h"
 #include <errno.h>

@@ -1,5 +1,5 @@
 #include "entrypoint/supervise.h"
-#include "common/base/storage.h"
+#include "common/base/storage_state.h"
 #include "entrypoint/log.h"
 #include "entrypoint/signals.h"
 #include "entrypoint/spawn.h"

@@ -5,8 +5,8 @@
 #include "common/base/thread.h"
 #include "replicator/restore/restore_on_empty.h"
 #include "replicator/drill/drill_runner.h"
-#include "replicator/publish/grace.h"
-#include "replicator/snapshot/lookout.h"
+#include "replicator/publish/stop_budget.h"
+#include "replicator/snapshot/qdrant_observer.h"
 #include "replicator/publish/s3_upload.h"
 #include "replicator/core/patience.h"
 #include "replicator/publish/heartbeat_writer.h"
@@ -25,7 +25,7 @@
 #include <unistd.h>
 
 /* Qdrant may be gone at once, and the entrypoint gives us two seconds then; also behind the time that we got
- * for publishing (GRACE_OWN_MS). LEAVE_MS: for the watcher, which hangs with nobody. */
+ * for publishing (STOP_BUDGET_OWN_MS). LEAVE_MS: for the watcher, which hangs with nobody. */
 enum {
     STOP_MS = 1200,
     LEAVE_MS = 300,
@@ -41,7 +41,7 @@ struct program {
     struct schedule *schedule;
     struct reporter *reporter;
     struct drill_runner *drills;
-    struct lookout *lookout;
+    struct qdrant_observer *observer;
     struct restore_on_empty *boot;
     struct status_http *status;
     pthread_t watcher;
@@ -166,7 +166,7 @@ static void drain(struct program *p, struct watch *w, struct pending *in, int64_
     if (pending_hurried(in) == 0)
         atomic_store(&p->drained, true);
     else if (p->context->options.grace > 0 && !p->said_publishes) {
-        grace_say(p->word, GRACE_PUBLISHES);
+        stop_budget_say(p->word, STOP_BUDGET_PUBLISHES);
         p->said_publishes = true;
     }
 }
@@ -282,10 +282,10 @@ static bool start_rest(struct program *p)
         log_line(LOG_ERROR, "no_status", "%s; backups are made, but nobody can ask how they do", e.text);
     p->reporter = reporter_start(x);
     p->schedule = schedule_start(&what);
-    p->lookout = lookout_start(x, p->workers);
+    p->observer = qdrant_observer_start(x, p->workers);
     if (x->options.drills.period > 0 && !(p->drills = drill_runner_start(x)))
         return false;
-    return p->reporter && p->schedule && p->lookout;
+    return p->reporter && p->schedule && p->observer;
 }
 
 static bool start(struct program *p)
@@ -312,23 +312,23 @@ static void wake(const struct program *p)
 static void snapshot_the_rest(struct program *p, int64_t begun)
 {
     struct context *x = p->context;
-    int64_t restore_pending = grace_hold();
+    int64_t restore_pending = stop_budget_hold();
     if (p->once || p->word < 0 || !p->schedule)
         return;
     if (x->options.on_stop && !atomic_load(&x->restore_pending)) {
         if (restore_pending > 0)
-            grace_say(p->word, GRACE_SNAPSHOTS);
+            stop_budget_say(p->word, STOP_BUDGET_SNAPSHOTS);
         atomic_store(&x->ending, true);
         p->last = stop_snapshots_make(x, p->schedule, begun, restore_pending);
     }
-    grace_say(p->word, GRACE_SNAPSHOTTED);
+    stop_budget_say(p->word, STOP_BUDGET_SNAPSHOTTED);
 }
 
 /* All but the watcher and the workers is told to stop; these put on EFS what is finished. Nothing is pruned
  * meanwhile: that can wait, and a backup cannot. */
 static void publish_the_rest(struct program *p, int64_t begun)
 {
-    int64_t end = begun + grace_for_publishing(p->context->options.grace);
+    int64_t end = begun + stop_budget_publishing(p->context->options.grace);
     atomic_store(&p->context->restore_pending, true);
     atomic_store(&p->context->stop, true);
     jobs_hurry(p->workers);
@@ -355,10 +355,10 @@ static bool stop(struct program *p)
     clean = (!p->context->s3_upload || s3_upload_stop(p->context->s3_upload, end)) && clean;
     clean = (!p->schedule || schedule_stop(p->schedule, end)) && clean;
     clean = (!p->drills || drill_runner_stop(p->drills, end)) && clean;
-    clean = (!p->lookout || lookout_stop(p->lookout, end)) && clean;
+    clean = (!p->observer || qdrant_observer_stop(p->observer, end)) && clean;
     clean = (!p->boot || restore_on_empty_stop(p->boot, end)) && clean;
     /* Behind the schedule, which writes to it. What it says is worth a moment more, where there is time. */
-    int64_t told = clock_ms() + RECORD_MS, budget = begun + grace_for_publishing(p->context->options.grace);
+    int64_t told = clock_ms() + RECORD_MS, budget = begun + stop_budget_publishing(p->context->options.grace);
     told = told < budget ? told : budget;
     clean = stop_snapshots_end(p->last, told > end ? told : end, clean) && clean;
     return (!p->reporter || reporter_stop(p->reporter, end)) && clean;
@@ -370,7 +370,7 @@ int daemon_run(struct context *x, bool once, const sigset_t *stops)
     struct program *p = &program;
     int sig;
     *p = (struct program){.context = x, .once = once, .begun = clock_ms(), .exit_code = 1};
-    p->word = once ? -1 : grace_word();
+    p->word = once ? -1 : stop_budget_fd();
     x->gate = once ? GATE_NONE : qdrant_gate_read(&x->gate_fd);
     atomic_store(&x->restore_pending, restore_on_empty_pending(x, once));
     if (!start(p)) {
@@ -404,7 +404,7 @@ int daemon_run(struct context *x, bool once, const sigset_t *stops)
     }
     reporter_free(p->reporter);
     drill_runner_free(p->drills);
-    lookout_free(p->lookout);
+    qdrant_observer_free(p->observer);
     restore_on_empty_free(p->boot);
     schedule_free(p->schedule);
     jobs_free(p->workers);

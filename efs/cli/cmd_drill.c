@@ -6,7 +6,7 @@
 #include "common/base/utc.h"
 #include "efs/drill/drill.h"
 #include "efs/repo/history.h"
-#include "efs/drill/drill_sum.h"
+#include "efs/drill/drill_result.h"
 #include "efs/restore/restore.h"
 #include <cjson/cJSON.h>
 #include <curl/curl.h>
@@ -22,7 +22,7 @@ struct run {
         *others; /* all that --snapshot may leave out, for what a drill needs beside it */
     struct progress *bar;
     cJSON *report, *drills; /* the report, and its array */
-    struct drill_sum sum;
+    struct drill_result result;
     time_t begun;
     int64_t timeout_ms;
     uint64_t min_free;
@@ -209,10 +209,10 @@ static bool prove(struct run *r, const struct backup *b, const char *passed_over
     restore_clock_note(b, r->begun, clock, sizeof clock);
     add_note(&d, clock);
     add_note(&d, passed_over);
-    r->sum.n++;
-    r->sum.proven += d.verdict == DRILL_PROVEN;
-    r->sum.partly += d.verdict == DRILL_PARTLY;
-    r->sum.refused += d.verdict == DRILL_REFUSED;
+    r->result.n++;
+    r->result.proven += d.verdict == DRILL_PROVEN;
+    r->result.partly += d.verdict == DRILL_PARTLY;
+    r->result.refused += d.verdict == DRILL_REFUSED;
     if (*d.engine)
         (void)snprintf(r->engine, sizeof r->engine, "%s", d.engine);
     if (!*r->node)
@@ -233,7 +233,7 @@ static void nothing(struct run *r, const struct restore_selector *w, const char 
     struct drill_report d = {.verdict = DRILL_FAILED, .found = {.points = -1}};
     (void)snprintf(none.m.source.collection, sizeof none.m.source.collection, "%s", collection);
     (void)snprintf(d.why, sizeof d.why, "%s", why);
-    r->sum.n++;
+    r->result.n++;
     report_json(r, &none, &d);
     if (!r->o->json)
         cmd_complain("%s: %s", shown(&none), why);
@@ -370,7 +370,7 @@ static void prove_all(struct run *r, const struct backup_list *list)
     if (any)
         prove_each(r, list, &w);
     w.kind = by->storage ? KIND_STORAGE : by->shard ? KIND_SHARD : KIND_COLLECTION;
-    if (r->sum.n == 0 && !atomic_load(r->stop)) {
+    if (r->result.n == 0 && !atomic_load(r->stop)) {
         struct err e = {0};
         explain(r, &w, NULL, &e);
         cmd_complain("%s", e.text);
@@ -382,12 +382,12 @@ static bool finish_report(struct run *r)
     char begun[32];
     utc_text(r->begun, begun);
     return cmd_json_text(r->report, "time", begun) &&
-           cmd_json_text(r->report, "verdict", drill_sum_verdict(&r->sum)) &&
+           cmd_json_text(r->report, "verdict", drill_result_verdict(&r->result)) &&
            cmd_json_text(r->report, "node", r->node) && cmd_json_text(r->report, "engine", r->engine) &&
-           cJSON_AddNumberToObject(r->report, "proven", (double)r->sum.proven) &&
-           cJSON_AddNumberToObject(r->report, "partly_proven", (double)r->sum.partly) &&
-           cJSON_AddNumberToObject(r->report, "refused", (double)r->sum.refused) &&
-           cJSON_AddNumberToObject(r->report, "of", (double)r->sum.n);
+           cJSON_AddNumberToObject(r->report, "proven", (double)r->result.proven) &&
+           cJSON_AddNumberToObject(r->report, "partly_proven", (double)r->result.partly) &&
+           cJSON_AddNumberToObject(r->report, "refused", (double)r->result.refused) &&
+           cJSON_AddNumberToObject(r->report, "of", (double)r->result.n);
 }
 
 static bool keep(struct run *r)
@@ -403,7 +403,7 @@ static bool keep(struct run *r)
     return rc == 0;
 }
 
-static void report_sum(const struct drill_sum *s)
+static void report_result(const struct drill_result *s)
 {
     if (s->n == 0)
         return;
@@ -417,15 +417,15 @@ static void report_sum(const struct drill_sum *s)
 
 static int report(struct run *r, bool clean)
 {
-    r->sum.stopped = atomic_load(r->stop);
-    r->sum.left = !clean;
+    r->result.stopped = atomic_load(r->stop);
+    r->result.left = !clean;
     if (!finish_report(r))
         return cmd_complain("no memory"), EXIT_DEFECT;
     if (r->o->keep_report && !keep(r))
-        r->sum.left = true;
-    bool ok = drill_sum_good(&r->sum);
+        r->result.left = true;
+    bool ok = drill_result_good(&r->result);
     if (!r->o->json) {
-        report_sum(&r->sum);
+        report_result(&r->result);
         return ok && fflush(stdout) == 0 ? 0 : EXIT_DEFECT;
     }
     cJSON *whole = r->report;

@@ -97,7 +97,7 @@ static enum publish_outcome choose(const struct publish *p, struct backup_list *
 {
     cleanup_free struct frequency_item *items = calloc(list->n + 1, sizeof *items);
     if (!items)
-        return err_set(e, ENOMEM, "cannot choose a tier", NULL, NULL), PUBLISH_FAILED;
+        return err_set(e, ENOMEM, "cannot choose a frequency", NULL, NULL), PUBLISH_FAILED;
     for (size_t i = 0; i < list->n; i++)
         if (may_matter(&list->v[i], m, named) && backup_read(&list->v[i], e) != 0)
             return PUBLISH_FAILED;

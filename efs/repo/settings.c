@@ -19,7 +19,7 @@ static const struct config_row table[] = {
     {"NODE_NAME", "a name of this node that outlives its task", "", "the peer id", false},
     {"COMPRESSION", "none, zstd:1 to zstd:19, or delta", "zstd:1", NULL, false},
     {"COMPRESSION_THREADS", "0 to 64", "2", NULL, false},
-    {"RETENTION", "per tier a count or an age (m h d w)", RETENTION_STANDARD, NULL, false},
+    {"RETENTION", "per frequency a count or an age (m h d w)", RETENTION_STANDARD, NULL, false},
     {"LOCAL_KEEP", "published snapshots of a collection that stay on the local disk", "1", NULL, false},
     {"SIGNING_KEY_FILE", "sign manifests with this Ed25519 private key (a PEM file)", "", "not signed",
      false},
@@ -169,6 +169,6 @@ int settings_read(struct settings *s, struct err *e)
     if (!retention_parse(config_env("RETENTION", standard("RETENTION")), &s->retention, part, sizeof part))
         return config_wrong(
             e, "RETENTION", part,
-            "tiers 15min, hourly, daily, monthly with a count or an age, as in " RETENTION_STANDARD);
+            "frequencies 15min, hourly, daily, monthly with a count or an age, as in " RETENTION_STANDARD);
     return 0;
 }

@@ -1,7 +1,7 @@
 #include "replicator/core/disk.h"
 #include "common/base/files.h"
 #include "common/log.h"
-#include "common/base/storage.h"
+#include "common/base/storage_state.h"
 #include "common/base/string_list.h"
 #include <errno.h>
 #include <fts.h>

@@ -1,7 +1,7 @@
 #include "replicator/core/options.h"
 #include "common/base/cleanup.h"
 #include "common/base/files.h"
-#include "common/base/storage.h"
+#include "common/base/storage_state.h"
 #include "efs/restore/restore.h"
 #include <errno.h>
 #include <fnmatch.h>

@@ -12,7 +12,7 @@
 #include "replicator/status/ecs_task.h"
 #include "replicator/publish/s3_upload.h"
 #include "replicator/core/snapshot_fingerprints.h"
-#include "replicator/publish/proof.h"
+#include "replicator/publish/publishable.h"
 #include "replicator/publish/heartbeat_writer.h"
 #include "replicator/publish/tar_check.h"
 #include "replicator/status/state.h"
@@ -70,7 +70,7 @@ static void about(struct manifest *m, void *arg)
     if (ask && !answers)
         atomic_store(&p->ask_after, clock_ms() + PROBE_AGAIN);
     if (answers && m->source.kind != KIND_STORAGE)
-        proof_count(p->context, m);
+        publishable_count(p->context, m);
     about_aliases(p, answers, m);
 }
 
@@ -104,7 +104,8 @@ static cJSON *of_collection(const struct job *j)
 static void report_doubt(const struct publish_job *p, const struct job *j, const struct err *e,
                          struct counts *c)
 {
-    bool upload = !j->checksum[0] || e->code == PROOF_NOT_QDRANTS, refused = j->outcome == PUBLISH_REFUSED;
+    bool upload = !j->checksum[0] || e->code == PUBLISHABLE_NOT_QDRANTS,
+         refused = j->outcome == PUBLISH_REFUSED;
     enum status_doubt what = !refused ? STATUS_UPLOAD_WAITS
                              : upload ? STATUS_UPLOAD_REFUSED
                                       : STATUS_NOT_ACTIVE;
@@ -189,7 +190,7 @@ static void alive(size_t n, void *arg)
 
 static enum publish_outcome prove(struct manifest *m, void *arg, struct err *e)
 {
-    return proof_of(arg, m, e);
+    return publishable_judge(arg, m, e);
 }
 
 static enum publish_outcome publish(struct publish_job *p, struct job *j, struct manifest *m, struct err *e)
@@ -204,7 +205,8 @@ static enum publish_outcome publish(struct publish_job *p, struct job *j, struct
         return e->code == ECANCELED      ? PUBLISH_FAILED
                : access(path, F_OK) == 0 ? PUBLISH_MISMATCH
                                          : PUBLISH_VANISHED;
-    struct proof proof = {.context = p->context, .path = path, .made = j->checksum[0] != 0, .stop = p->stop};
+    struct publishable asked = {
+        .context = p->context, .path = path, .made = j->checksum[0] != 0, .stop = p->stop};
     struct publish what = {.base = s->base,
                            .path = path,
                            .stamp = &j->stamp,
@@ -217,7 +219,7 @@ static enum publish_outcome publish(struct publish_job *p, struct job *j, struct
                            .about = about,
                            .about_arg = p,
                            .prove = prove,
-                           .prove_arg = &proof,
+                           .prove_arg = &asked,
                            .retention = &s->retention,
                            .copy = {s->level, s->threads, p->stop, &watch},
                            .delta = s->delta};
@@ -285,7 +287,7 @@ void publish_job_publish(struct publish_job *p, struct job *j, struct counts *c)
     struct err e = {0};
     struct manifest m = {0};
     j->outcome = publish(p, j, &m, &e);
-    if (j->outcome == PUBLISHED && proof_forgotten(p->context, &m, &e))
+    if (j->outcome == PUBLISHED && publishable_forgotten(p->context, &m, &e))
         j->outcome = forget_again(p, &m, &e);
     report(p, j, &m, &e, c);
     j->local = efs_check_local(p->context, false);

@@ -14,7 +14,7 @@ enum { START_MS = 24 * 3600 * 1000, STOP_MS = 120 * 1000 };
 void batch_free(struct batch *b)
 {
     for (size_t i = 0; i < b->n; i++)
-        restore_choice_free(&b->v[i].choice);
+        boot_choice_free(&b->v[i].choice);
     free(b->v);
     *b = (struct batch){0};
 }
@@ -33,7 +33,7 @@ struct batch_item *batch_add(struct batch *b)
     return &b->v[b->n++];
 }
 
-void batch_drop_last(struct batch *b) { restore_choice_free(&b->v[--b->n].choice); }
+void batch_drop_last(struct batch *b) { boot_choice_free(&b->v[--b->n].choice); }
 
 static const struct backup *backup_of(const struct batch_item *i) { return &i->choice.list.v[i->chosen]; }
 

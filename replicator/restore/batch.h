@@ -3,7 +3,7 @@
  * can reach that Qdrant, so that what is compared is what was restored. Blocks; does not touch EFS. */
 #ifndef REPLICATOR_RESTORE_BATCH_H
 #define REPLICATOR_RESTORE_BATCH_H
-#include "replicator/restore/choice.h"
+#include "replicator/restore/boot_choice.h"
 #include "replicator/restore/stage.h"
 
 enum batch_verdict {
@@ -14,7 +14,7 @@ enum batch_verdict {
 };
 struct batch_item {
     struct marker_part *part;
-    struct restore_choice choice;
+    struct boot_choice choice;
     size_t chosen; /* index into choice.list */
     char file[PATH_MAX];
     enum batch_verdict verdict;

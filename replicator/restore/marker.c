@@ -1,7 +1,7 @@
 #include "replicator/restore/marker.h"
 #include "common/base/cleanup.h"
 #include "common/base/files.h"
-#include "common/base/storage.h"
+#include "common/base/storage_state.h"
 #include "common/base/string_list.h"
 #include "common/json.h"
 #include <errno.h>

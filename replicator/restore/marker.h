@@ -1,6 +1,6 @@
 /* How far a restore at boot has come: {storage}/.restore.json, in Qdrant's own storage folder, so that it
- * goes with the storage that it tells of. Its first member is "state"; common/base/storage.h reads no more of
- * it.
+ * goes with the storage that it tells of. Its first member is "state"; common/base/storage_state.h reads no
+ * more of it.
  */
 #ifndef REPLICATOR_RESTORE_MARKER_H
 #define REPLICATOR_RESTORE_MARKER_H

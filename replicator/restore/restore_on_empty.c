@@ -2,7 +2,7 @@
 #include "common/base/cleanup.h"
 #include "common/base/clock.h"
 #include "common/log.h"
-#include "common/base/storage.h"
+#include "common/base/storage_state.h"
 #include "replicator/core/worker.h"
 #include "common/base/utc.h"
 #include "replicator/restore/batch.h"
@@ -524,7 +524,7 @@ static enum fill fetch(struct restore_on_empty *b, struct batch *batch, struct b
         struct backup *one = &item->choice.list.v[item->choice.order[k]];
         struct err reading = {0};
         char copy[PATH_MAX + NAME_MAX]; /* the other tree may have the same one, and whole */
-        (void)snprintf(copy, sizeof copy, "%s/%s", restore_choice_tree(&item->choice, item->choice.order[k]),
+        (void)snprintf(copy, sizeof copy, "%s/%s", boot_choice_tree(&item->choice, item->choice.order[k]),
                        one->m.source.stem);
         if (marker_passed(p, one->m.source.stem) || marker_passed(p, copy))
             continue;
@@ -542,7 +542,7 @@ static enum fill fetch(struct restore_on_empty *b, struct batch *batch, struct b
             (void)err_set(e, ENOSPC, why, NULL, "give the task more ephemeral storage");
             return batch->n > 1 ? FILL_FULL : FILL_WAIT;
         }
-        switch (restore_fetch(one, item->file, &how, &reading)) {
+        switch (boot_choice_fetch(one, item->file, &how, &reading)) {
         case RESTORE_DONE:
             item->chosen = item->choice.order[k];
             p->tries = 0;
@@ -566,28 +566,28 @@ static enum fill choose(struct restore_on_empty *b, struct batch *batch, struct 
     if (!item)
         return (void)err_set(e, ENOMEM, "cannot plan the restore", NULL, NULL), FILL_WAIT;
     item->part = p;
-    item->choice = (struct restore_choice){.trees = &b->trees,
-                                           .history = &b->history,
-                                           .deleted = b->x->options.restore_deleted ? NULL : &b->deleted,
-                                           .own = b->own,
-                                           .collection = p->collection,
-                                           .node = b->x->settings.node,
-                                           .at = b->marker.at,
-                                           .now = time(NULL)};
+    item->choice = (struct boot_choice){.trees = &b->trees,
+                                        .history = &b->history,
+                                        .deleted = b->x->options.restore_deleted ? NULL : &b->deleted,
+                                        .own = b->own,
+                                        .collection = p->collection,
+                                        .node = b->x->settings.node,
+                                        .at = b->marker.at,
+                                        .now = time(NULL)};
     stage_file(&b->stage, batch->n, item->file);
-    enum choice_outcome outcome = restore_choice_make(&item->choice, e);
-    b->other_nodes += outcome == CHOICE_OTHER_NODE;
-    b->were_deleted += outcome == CHOICE_DELETED;
+    enum boot_choice_outcome outcome = boot_choice_make(&item->choice, e);
+    b->other_nodes += outcome == BOOT_CHOICE_OTHER_NODE;
+    b->were_deleted += outcome == BOOT_CHOICE_DELETED;
     if (item->choice.unreadable && !p->why)
         (void)marker_set(&p->why,
                          "a folder of its backups cannot be listed (boot_restore_folder in the log): newer "
                          "ones may be there");
     switch (outcome) {
-    case CHOICE_MADE: return fetch(b, batch, item, e);
-    case CHOICE_NONE:
-    case CHOICE_DELETED:
-    case CHOICE_OTHER_NODE: return skipped(p, e->text), FILL_ON;
-    case CHOICE_BAD: return failed(p, e->text), FILL_ON;
+    case BOOT_CHOICE_MADE: return fetch(b, batch, item, e);
+    case BOOT_CHOICE_NONE:
+    case BOOT_CHOICE_DELETED:
+    case BOOT_CHOICE_OTHER_NODE: return skipped(p, e->text), FILL_ON;
+    case BOOT_CHOICE_BAD: return failed(p, e->text), FILL_ON;
     default: /* a person's slip, such as rights, does not pass by itself */
         if (!restore_plan_is_slip(e) && ++p->tries < TRIES)
             return FILL_WAIT;
@@ -645,9 +645,9 @@ static void staged(struct restore_on_empty *b, struct batch_item *i)
     p->points = i->points;
     p->taken = restore_moment(one, time(NULL));
     if (!marker_set(&p->snapshot, one->m.source.stem) ||
-        !marker_set(&p->from, restore_choice_tree(&i->choice, i->chosen)))
+        !marker_set(&p->from, boot_choice_tree(&i->choice, i->chosen)))
         log_line(LOG_ERROR, "internal", "no memory to note what %s came back from", p->collection);
-    restore_choice_tell_source(&i->choice, i->chosen);
+    boot_choice_tell_source(&i->choice, i->chosen);
     log_fields(lost || *i->why ? LOG_WARN : LOG_INFO, "boot_restored", about(p, one->m.source.stem),
                "%s: %" PRId64 " points from %s%s%s%s%s", p->collection, p->points, one->m.source.stem,
                *i->why ? "; note: " : "", i->why, lost ? "; " : "", lost ? p->why : "");
@@ -705,7 +705,7 @@ static void keep_open(struct batch *batch)
     size_t kept = 0;
     for (size_t i = 0; i < batch->n; i++) {
         if (batch->v[i].verdict != BATCH_OPEN) {
-            restore_choice_free(&batch->v[i].choice);
+            boot_choice_free(&batch->v[i].choice);
             continue;
         }
         batch->v[kept] = batch->v[i];

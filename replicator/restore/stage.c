@@ -1,7 +1,7 @@
 #include "replicator/restore/stage.h"
 #include "common/base/cleanup.h"
 #include "common/base/files.h"
-#include "common/base/storage.h"
+#include "common/base/storage_state.h"
 #include "efs/drill/resources.h"
 #include <errno.h>
 #include <fcntl.h>

@@ -256,7 +256,7 @@ static bool deleted_meanwhile(struct runner *m, const struct target *it, const s
 }
 
 /* A snapshot of a replica that is not Active looks whole, and lacks points. Lets go of the mutex while it
- * asks; where Qdrant does not tell, what is in the snapshot does (proof.h). */
+ * asks; where Qdrant does not tell, what is in the snapshot does (publishable.h). */
 static bool not_active_locked(struct runner *m, const struct target *it)
 {
     struct cluster_shards shards = {0};

@@ -132,15 +132,15 @@ static const struct metric of_backup[] = {
 static const struct metric of_tier[] = {
     {"tier_age_seconds",
      GAUGE,
-     "Since the newest good backup of this tier or a higher one was taken.",
+     "Since the newest good backup of this frequency or a higher one was taken.",
      {"age_seconds"}},
     {"tier_objective_seconds", GAUGE, "What that may be.", {"objective_seconds"}},
-    {"tier_backups", GAUGE, "Good backups in this tier.", {"count"}},
+    {"tier_backups", GAUGE, "Good backups of this frequency.", {"count"}},
     {"tier_stored_bytes", GAUGE, "Their bytes on EFS.", {"stored_bytes"}},
 };
 /* Of each of "counts"."tiers". */
 static const struct metric of_sum[] = {
-    {"tier_published_total", COUNTER, "Backups published, by tier.", {"published"}},
+    {"tier_published_total", COUNTER, "Backups published, by frequency.", {"published"}},
     {"tier_published_bytes_total", COUNTER, "Their bytes before compression.", {"bytes"}},
     {"tier_published_stored_bytes_total", COUNTER, "Their bytes on EFS.", {"stored"}},
     {"tier_publish_seconds_total",

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Who may include whom: fails on an edge between folders that is not in the table, on a circle of folders or headers, and on a
-library below PID 1, and on a comment that names a file that is not there. Run from the root of the tree."""
+library below PID 1, and on a comment, or docs/architecture.md, that names a file that is not there. Run from the root of the tree."""
 import pathlib
 import re
 import sys
@@ -71,6 +71,10 @@ def main():
             if folder in (BASE, "entrypoint"):
                 said += [f"{path}: <{h}> is not of the C library, and PID 1 is to run without any other"
                          for h in re.findall(r"^#include <([^>]+)>", text, re.M) if not C_LIBRARY.fullmatch(h)]
+    page = pathlib.Path("docs/architecture.md").read_text()
+    said += [f"docs/architecture.md names {name}, and there is no such file" for name in re.findall(r"`([a-z0-9_]+(?:/[a-z0-9_.]+)+)/?`", page)
+             if name.partition("/")[0] in {f.partition("/")[0] for f in ALLOWED} and
+             not any(pathlib.Path(name + end).exists() for end in ("", ".c", ".h"))]
     for what, edges in (("folders", folders), ("headers", headers)):
         found = circle(edges)
         if found:

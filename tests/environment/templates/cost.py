@@ -36,6 +36,6 @@ def month(gb, deltas=False, alarms=8):
 
 def table():
     head = ["", *month(1)]
-    rows = [[f"{gb} GB{', with deltas' if deltas else ''}", *(f"${v:,.0f}" for v in month(gb, deltas).values())]
+    rows = [[f"{gb} GB{', with deltas (not in this version)' if deltas else ''}", *(f"${v:,.0f}" for v in month(gb, deltas).values())]
             for gb in (1, 10, 100) for deltas in (False, True)]
     return "\n".join("| " + " | ".join(r) + " |" for r in [head, ["---"] + ["---:"] * (len(head) - 1), *rows])

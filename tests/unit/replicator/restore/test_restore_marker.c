@@ -9,7 +9,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 #include "common/base/files.h"
-#include "common/base/storage.h"
+#include "common/base/storage_state.h"
 #include "replicator/restore/marker.h"
 
 static char dir[] = "/tmp/boot-marker-XXXXXX";

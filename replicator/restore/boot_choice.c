@@ -1,4 +1,4 @@
-#include "replicator/restore/choice.h"
+#include "replicator/restore/boot_choice.h"
 #include "efs/repo/readers.h"
 #include "common/base/cleanup.h"
 #include "common/base/utc.h"
@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static cJSON *about(const struct restore_choice *c, const char *snapshot)
+static cJSON *about(const struct boot_choice *c, const char *snapshot)
 {
     cJSON *f = cJSON_CreateObject();
     if (f) { /* a member that finds no memory is left out */
@@ -27,17 +27,14 @@ static bool is_named(const struct backup *b)
     return *b->m.node && strcmp(b->m.node, b->m.source.peer) != 0;
 }
 
-static size_t begin_of(const struct restore_choice *c, size_t tree) { return tree ? c->all[0] : 0; }
-static size_t tree_of(const struct restore_choice *c, size_t i) { return i >= c->all[0]; }
+static size_t begin_of(const struct boot_choice *c, size_t tree) { return tree ? c->all[0] : 0; }
+static size_t tree_of(const struct boot_choice *c, size_t i) { return i >= c->all[0]; }
 
-const char *restore_choice_tree(const struct restore_choice *c, size_t i)
-{
-    return c->trees->base[tree_of(c, i)];
-}
+const char *boot_choice_tree(const struct boot_choice *c, size_t i) { return c->trees->base[tree_of(c, i)]; }
 
 /* Moves what may not be chosen to the end of its tree's part of the list, and returns where that begins. */
-static size_t set_aside(struct restore_choice *c, size_t tree, size_t end,
-                        bool (*may)(const struct restore_choice *c, size_t i))
+static size_t set_aside(struct boot_choice *c, size_t tree, size_t end,
+                        bool (*may)(const struct boot_choice *c, size_t i))
 {
     size_t kept = begin_of(c, tree);
     struct backup *v = c->list.v;
@@ -51,24 +48,24 @@ static size_t set_aside(struct restore_choice *c, size_t tree, size_t end,
 }
 
 /* Those of nodes with a NODE_NAME are not chosen any more; what is left is of tasks that had none. */
-static bool has_no_name(const struct restore_choice *c, size_t i) { return !is_named(&c->list.v[i]); }
+static bool has_no_name(const struct boot_choice *c, size_t i) { return !is_named(&c->list.v[i]); }
 
 /* A restore to a time brings back what was there then, also what was deleted later. */
-static bool is_deleted(const struct restore_choice *c, size_t i)
+static bool is_deleted(const struct boot_choice *c, size_t i)
 {
     return c->deleted && c->at == 0 &&
            tombstones_cover(c->deleted, c->collection, restore_moment(&c->list.v[i], c->now));
 }
 
-static bool is_allowed(const struct restore_choice *c, size_t i)
+static bool is_allowed(const struct boot_choice *c, size_t i)
 {
-    bool own = strcmp(restore_choice_tree(c, i), c->own) == 0;
+    bool own = strcmp(boot_choice_tree(c, i), c->own) == 0;
     return !is_deleted(c, i) &&
            !restore_history_forbids(c->history, own, restore_moment(&c->list.v[i], c->now), c->at != 0);
 }
 
 /* As restore_choose: uploads after what Qdrant has made itself. */
-static bool goes_first(const struct restore_choice *c, size_t a, size_t b)
+static bool goes_first(const struct boot_choice *c, size_t a, size_t b)
 {
     if (c->list.v[a].m.upload != c->list.v[b].m.upload)
         return c->list.v[b].m.upload;
@@ -76,7 +73,7 @@ static bool goes_first(const struct restore_choice *c, size_t a, size_t b)
 }
 
 /* As restore_choose of each tree; of both, the newest first. */
-static size_t choose_all(struct restore_choice *c, const size_t end[2], const struct restore_selector *w,
+static size_t choose_all(struct boot_choice *c, const size_t end[2], const struct restore_selector *w,
                          struct err *e)
 {
     size_t n = 0;
@@ -97,7 +94,7 @@ static size_t choose_all(struct restore_choice *c, const size_t end[2], const st
     return n;
 }
 
-static size_t choose_among_nodes(struct restore_choice *c, size_t end[2], struct restore_selector *w)
+static size_t choose_among_nodes(struct boot_choice *c, size_t end[2], struct restore_selector *w)
 {
     struct err e = {0};
     size_t n = choose_all(c, end, w, &e);
@@ -124,7 +121,7 @@ static size_t choose_among_nodes(struct restore_choice *c, size_t end[2], struct
     return choose_all(c, end, w, &e);
 }
 
-void restore_choice_tell_source(const struct restore_choice *c, size_t i)
+void boot_choice_tell_source(const struct boot_choice *c, size_t i)
 {
     size_t tree = tree_of(c, i), k = 0;
     while (k < c->n && tree_of(c, c->order[k]) == tree)
@@ -155,7 +152,7 @@ static void nodes_of(const struct backup_list *list, char *out, size_t size)
     }
 }
 
-static const struct backup *newest(const struct restore_choice *c)
+static const struct backup *newest(const struct boot_choice *c)
 {
     const struct backup *last = &c->list.v[0];
     for (size_t i = 1; i < c->list.n; i++)
@@ -164,7 +161,7 @@ static const struct backup *newest(const struct restore_choice *c)
     return last;
 }
 
-static enum choice_outcome none(const struct restore_choice *c, bool forbidden, struct err *e)
+static enum boot_choice_outcome none(const struct boot_choice *c, bool forbidden, struct err *e)
 {
     char nodes[400], what[600];
     bool whole = false;
@@ -173,7 +170,7 @@ static enum choice_outcome none(const struct restore_choice *c, bool forbidden, 
     if (c->list.n > 0 && !whole) {
         (void)err_set(e, 0, "there are backups of its shards alone", NULL,
                       "create it and restore them by hand: qdrant-efs restore --shard");
-        return CHOICE_BAD;
+        return BOOT_CHOICE_BAD;
     }
     const struct tombstone *t =
         forbidden && c->deleted && c->at == 0
@@ -184,7 +181,7 @@ static enum choice_outcome none(const struct restore_choice *c, bool forbidden, 
         (void)snprintf(what, sizeof what, "it was %s %.31s",
                        t->forgotten ? "forgotten at" : "deleted on purpose, seen at", nodes);
         (void)err_set(e, 0, what, NULL, "RESTORE_DELETED=1 brings it back, if it has backups");
-        return CHOICE_DELETED;
+        return BOOT_CHOICE_DELETED;
     }
     if (forbidden || c->at || !*c->node) {
         (void)err_set(e, 0,
@@ -192,12 +189,12 @@ static enum choice_outcome none(const struct restore_choice *c, bool forbidden, 
                           ? "all its backups are of a past that was left (see the records below restores/)"
                           : "it has no backup that old",
                       NULL, NULL);
-        return CHOICE_NONE;
+        return BOOT_CHOICE_NONE;
     }
     nodes_of(&c->list, nodes, sizeof nodes);
     (void)snprintf(what, sizeof what, "it has no backup of NODE_NAME=%s, only of %s", c->node, nodes);
     (void)err_set(e, 0, what, NULL, NULL);
-    return CHOICE_OTHER_NODE;
+    return BOOT_CHOICE_OTHER_NODE;
 }
 
 /* --- what there is */
@@ -211,7 +208,7 @@ static void keep_first(const struct err *why, void *arg)
         *first = *why;
 }
 
-static int gather(struct restore_choice *c, struct err *e)
+static int gather(struct boot_choice *c, struct err *e)
 {
     char folder[NAME_MAX * 2];
     struct err unreadable = {0};
@@ -234,7 +231,7 @@ static int gather(struct restore_choice *c, struct err *e)
     return c->order ? 0 : err_set(e, ENOMEM, "cannot choose a backup of", c->collection, NULL);
 }
 
-enum choice_outcome restore_choice_make(struct restore_choice *c, struct err *e)
+enum boot_choice_outcome boot_choice_make(struct boot_choice *c, struct err *e)
 {
     struct restore_selector wish = {.kind = KIND_COLLECTION,
                                     .collection = c->collection,
@@ -243,14 +240,14 @@ enum choice_outcome restore_choice_make(struct restore_choice *c, struct err *e)
                                     .frequency = -1,
                                     .now = c->now};
     if (gather(c, e) != 0)
-        return CHOICE_LATER;
+        return BOOT_CHOICE_LATER;
     size_t end[2] = {set_aside(c, 0, c->all[0], is_allowed), set_aside(c, 1, c->all[1], is_allowed)};
     bool forbidden = c->list.n > 0 && end[0] == 0 && end[1] == c->all[0];
     c->n = forbidden ? 0 : choose_among_nodes(c, end, &wish);
-    return c->n > 0 ? CHOICE_MADE : none(c, forbidden, e);
+    return c->n > 0 ? BOOT_CHOICE_MADE : none(c, forbidden, e);
 }
 
-void restore_choice_free(struct restore_choice *c)
+void boot_choice_free(struct boot_choice *c)
 {
     backup_list_free(&c->list);
     free(c->order);
@@ -258,8 +255,8 @@ void restore_choice_free(struct restore_choice *c)
 
 /* --- its bytes */
 
-enum restore_outcome restore_fetch(const struct backup *b, const char *path,
-                                   const struct restore_reading *how, struct err *e)
+enum restore_outcome boot_choice_fetch(const struct backup *b, const char *path,
+                                       const struct restore_reading *how, struct err *e)
 {
     cleanup_close int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0) {

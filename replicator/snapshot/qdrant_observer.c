@@ -1,4 +1,4 @@
-#include "replicator/snapshot/lookout.h"
+#include "replicator/snapshot/qdrant_observer.h"
 #include "common/base/cleanup.h"
 #include "common/base/clock.h"
 #include "common/base/files.h"
@@ -18,7 +18,7 @@
 
 enum { LOOK_SECONDS = 60 };
 
-struct lookout {
+struct qdrant_observer {
     struct context *x;
     struct jobs *workers;
     struct presence *presence;
@@ -29,45 +29,45 @@ struct lookout {
 
 /* --- the cluster */
 
-static void say(const struct cluster_state *c, struct lookout *l)
+static void say(const struct cluster_state *c, struct qdrant_observer *o)
 {
-    if (c->consensus[0] && !l->consensus_said)
+    if (c->consensus[0] && !o->consensus_said)
         log_line(LOG_ERROR, "consensus_stopped", "consensus has stopped on this node: %s; see Qdrant's log",
                  c->consensus);
-    if (c->unreachable > 0 && !l->peers_said)
+    if (c->unreachable > 0 && !o->peers_said)
         log_line(LOG_WARN, "peer_unreachable", "%u peers of the cluster cannot be reached: %s",
                  c->unreachable, c->peers);
-    l->consensus_said = c->consensus[0];
-    l->peers_said = c->unreachable > 0;
+    o->consensus_said = c->consensus[0];
+    o->peers_said = c->unreachable > 0;
 }
 
-static void look_at_cluster(struct lookout *l)
+static void look_at_cluster(struct qdrant_observer *o)
 {
     struct cluster_state c;
     struct err e = {0};
-    if (cluster_state(l->x->qdrant, &c, &e) != 0)
+    if (cluster_state(o->x->qdrant, &c, &e) != 0)
         return; /* whether Qdrant answers is told elsewhere; the last state stays */
-    say(&c, l);
-    status_cluster(l->x->status, c.consensus, c.unreachable, c.peers);
+    say(&c, o);
+    status_cluster(o->x->status, c.consensus, c.unreachable, c.peers);
 }
 
 /* --- the collections */
 
 /* Each process of Qdrant has its own (src/common/telemetry.rs). Empty: it does not tell. */
-static void process_of(const struct lookout *l, char *out, size_t size)
+static void process_of(const struct qdrant_observer *o, char *out, size_t size)
 {
     struct qdrant_ask ask = {.method = "GET", .path = "/telemetry"};
     struct err ignored;
-    cleanup_json cJSON *whole = qdrant_ask(l->x->qdrant, &ask, &ignored);
+    cleanup_json cJSON *whole = qdrant_ask(o->x->qdrant, &ask, &ignored);
     const char *id = json_string(json_member(whole, "result"), "id");
     (void)snprintf(out, size, "%s", id ? id : "");
 }
 
-static bool is_alias(const struct lookout *l, const char *name)
+static bool is_alias(const struct qdrant_observer *o, const char *name)
 {
     struct qdrant_ask ask = {.method = "GET", .path = "/aliases"};
     struct err ignored;
-    cleanup_json cJSON *whole = qdrant_ask(l->x->qdrant, &ask, &ignored);
+    cleanup_json cJSON *whole = qdrant_ask(o->x->qdrant, &ask, &ignored);
     const cJSON *a, *list = json_member(json_member(whole, "result"), "aliases");
     bool alias = !cJSON_IsArray(list); /* in doubt */
     cJSON_ArrayForEach(a, list)
@@ -81,31 +81,31 @@ static bool is_alias(const struct lookout *l, const char *name)
 /* Its snapshots are here: then the Qdrant that was asked is that of this node. */
 static bool is_ours(const char *name, void *arg)
 {
-    const struct lookout *l = arg;
+    const struct qdrant_observer *o = arg;
     char path[PATH_MAX];
     struct stat st;
-    return files_join(path, sizeof path, l->x->settings.snapshots_dir, name, NULL) == 0 &&
+    return files_join(path, sizeof path, o->x->settings.snapshots_dir, name, NULL) == 0 &&
            lstat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
 /* What is there has no tombstone. Takes the names. */
-static void push_present(struct lookout *l, struct qdrant_names *names)
+static void push_present(struct qdrant_observer *o, struct qdrant_names *names)
 {
     struct job *j = job_new(JOB_TOMBSTONES, NULL, "");
     if (!j)
         return; /* at the next start of the replicator */
     j->present = *names;
     *names = (struct qdrant_names){0};
-    jobs_push(l->workers, j);
+    jobs_push(o->workers, j);
 }
 
 /* `qdrant-efs restore --swap` deletes a collection, and then gives its name to what it has restored beside
  * it. Killed between the two it has deleted nothing on purpose. */
-static bool is_swapped(const struct lookout *l, const char *name)
+static bool is_swapped(const struct qdrant_observer *o, const char *name)
 {
     cleanup_names struct qdrant_names names = {0};
     struct err ignored;
-    if (qdrant_collections(l->x->qdrant, &names, &ignored) != 0)
+    if (qdrant_collections(o->x->qdrant, &names, &ignored) != 0)
         return true; /* in doubt */
     for (size_t i = 0; i < names.n; i++)
         if (swap_name_is(names.v[i], name))
@@ -115,9 +115,9 @@ static bool is_swapped(const struct lookout *l, const char *name)
 
 static void gone(const char *name, time_t seen, time_t missing, void *arg)
 {
-    struct lookout *l = arg;
+    struct qdrant_observer *o = arg;
     struct source source = {.kind = KIND_COLLECTION};
-    if (is_alias(l, name) || is_swapped(l, name))
+    if (is_alias(o, name) || is_swapped(o, name))
         return; /* the name is still in use */
     (void)snprintf(source.collection, sizeof source.collection, "%s", name);
     struct job *j = job_new(JOB_TOMBSTONE, &source, "");
@@ -125,7 +125,7 @@ static void gone(const char *name, time_t seen, time_t missing, void *arg)
         return; /* without memory it is not told */
     j->seen = seen;
     j->deleted = missing;
-    jobs_push(l->workers, j);
+    jobs_push(o->workers, j);
 }
 
 /* An upload is under way, for which `qdrant-efs restore --recreate` may have deleted a collection: Qdrant
@@ -143,72 +143,72 @@ static bool is_uploading_to(const char *folder, const char *upload)
     return false;
 }
 
-static bool is_uploading(const struct lookout *l)
+static bool is_uploading(const struct qdrant_observer *o)
 {
     const char *temp = getenv("QDRANT__STORAGE__TEMP_PATH");
-    return is_uploading_to(l->x->settings.snapshots_dir, "tmp/upload") ||
+    return is_uploading_to(o->x->settings.snapshots_dir, "tmp/upload") ||
            (temp && *temp && is_uploading_to(temp, "tmp/upload"));
 }
 
 /* Ready, and neither in recovery nor restoring: then a list is all that it has. */
-static bool is_settled(const struct lookout *l)
+static bool is_settled(const struct qdrant_observer *o)
 {
     struct qdrant_state state = {0};
     struct err ignored;
-    bool settled = qdrant_ready(l->x->qdrant, &ignored) == 0 &&
-                   qdrant_state(l->x->qdrant, &state, &ignored) == 0 && !state.recovery_mode &&
-                   !state.recovering && !is_uploading(l);
+    bool settled = qdrant_ready(o->x->qdrant, &ignored) == 0 &&
+                   qdrant_state(o->x->qdrant, &state, &ignored) == 0 && !state.recovery_mode &&
+                   !state.recovering && !is_uploading(o);
     qdrant_names_free(&state.making);
     return settled;
 }
 
 /* EFS did not take note of a deletion: once more, when nothing hangs there. */
-static void try_again(struct lookout *l, const struct qdrant_names *names)
+static void try_again(struct qdrant_observer *o, const struct qdrant_names *names)
 {
     struct source source = {.kind = KIND_COLLECTION};
     time_t deleted;
-    for (unsigned i = 0; status_deletion(l->x->status, i, source.collection, &deleted); i++) {
+    for (unsigned i = 0; status_deletion(o->x->status, i, source.collection, &deleted); i++) {
         if (qdrant_names_have(names, source.collection)) {
-            status_no_doubt(l->x->status, "", source.collection);
+            status_no_doubt(o->x->status, "", source.collection);
             return; /* the rest at the next look */
         }
-        struct job *j = jobs_idle(l->workers) ? job_new(JOB_TOMBSTONE, &source, "") : NULL;
+        struct job *j = jobs_idle(o->workers) ? job_new(JOB_TOMBSTONE, &source, "") : NULL;
         if (!j)
             return;
         j->deleted = deleted;
-        jobs_push(l->workers, j);
+        jobs_push(o->workers, j);
     }
 }
 
 /* False: what Qdrant tells now says nothing about deletions. The process is the same before and after, else
  * the list may be another's. */
-static bool look_at_collections(struct lookout *l)
+static bool look_at_collections(struct qdrant_observer *o)
 {
     cleanup_names struct qdrant_names names = {0};
     struct err ignored;
     char process[64], again[64];
-    if (atomic_load(&l->x->restore_pending) || l->x->qdrant_settings.shared)
+    if (atomic_load(&o->x->restore_pending) || o->x->qdrant_settings.shared)
         return false;
     time_t asked = time(NULL);
-    process_of(l, process, sizeof process);
-    if (!*process || !is_settled(l) || qdrant_collections(l->x->qdrant, &names, &ignored) != 0 ||
+    process_of(o, process, sizeof process);
+    if (!*process || !is_settled(o) || qdrant_collections(o->x->qdrant, &names, &ignored) != 0 ||
         names.odd > 0)
         return false;
-    process_of(l, again, sizeof again);
+    process_of(o, again, sizeof again);
     if (strcmp(process, again) != 0)
         return false;
     struct presence_look look = {.process = process,
                                  .names = &names,
                                  .now_ms = clock_ms(),
                                  .now = time(NULL),
-                                 .settle_ms = l->every,
+                                 .settle_ms = o->every,
                                  .ours = is_ours,
                                  .gone = gone,
-                                 .arg = l};
-    disk_present(l->x->disk, &names, asked);
-    try_again(l, &names);
-    if (presence_look(l->presence, &look))
-        push_present(l, &names);
+                                 .arg = o};
+    disk_present(o->x->disk, &names, asked);
+    try_again(o, &names);
+    if (presence_look(o->presence, &look))
+        push_present(o, &names);
     return true;
 }
 
@@ -216,38 +216,39 @@ static bool look_at_collections(struct lookout *l)
 
 static void *loop(void *arg)
 {
-    struct lookout *l = arg;
-    while (!atomic_load(&l->x->stop)) {
-        look_at_cluster(l);
-        if (!look_at_collections(l))
-            presence_doubt(l->presence);
-        worker_rest(&l->worker, clock_ms() + l->every);
+    struct qdrant_observer *o = arg;
+    while (!atomic_load(&o->x->stop)) {
+        look_at_cluster(o);
+        if (!look_at_collections(o))
+            presence_doubt(o->presence);
+        worker_rest(&o->worker, clock_ms() + o->every);
     }
     return NULL;
 }
 
-struct lookout *lookout_start(struct context *x, struct jobs *w)
+struct qdrant_observer *qdrant_observer_start(struct context *x, struct jobs *w)
 {
-    struct lookout *l = calloc(1, sizeof *l);
-    if (!l)
+    struct qdrant_observer *o = calloc(1, sizeof *o);
+    if (!o)
         return NULL;
     unsigned every =
         x->options.interval > 0 && x->options.interval < LOOK_SECONDS ? x->options.interval : LOOK_SECONDS;
-    *l = (struct lookout){.x = x, .workers = w, .every = (int64_t)every * 1000, .presence = presence_new()};
-    if (l->presence && worker_start(&l->worker, "lookout", loop, l, &x->stop))
-        return l;
-    presence_free(l->presence);
-    free(l);
+    *o = (struct qdrant_observer){
+        .x = x, .workers = w, .every = (int64_t)every * 1000, .presence = presence_new()};
+    if (o->presence && worker_start(&o->worker, "qdrant-observer", loop, o, &x->stop))
+        return o;
+    presence_free(o->presence);
+    free(o);
     return NULL;
 }
 
-bool lookout_stop(struct lookout *l, int64_t end) { return worker_stop(&l->worker, end); }
+bool qdrant_observer_stop(struct qdrant_observer *o, int64_t end) { return worker_stop(&o->worker, end); }
 
-void lookout_free(struct lookout *l)
+void qdrant_observer_free(struct qdrant_observer *o)
 {
-    if (!l)
+    if (!o)
         return;
-    presence_free(l->presence);
-    worker_free(&l->worker);
-    free(l);
+    presence_free(o->presence);
+    worker_free(&o->worker);
+    free(o);
 }

@@ -10,7 +10,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 #include "common/base/files.h"
-#include "common/base/storage.h"
+#include "common/base/storage_state.h"
 
 static char dir[] = "/tmp/storage-XXXXXX";
 

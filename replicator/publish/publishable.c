@@ -1,4 +1,4 @@
-#include "replicator/publish/proof.h"
+#include "replicator/publish/publishable.h"
 #include "common/base/cleanup.h"
 #include "common/log.h"
 #include "common/json.h"
@@ -14,7 +14,7 @@
 static const char ADVICE[] =
     "it is neither published nor deleted; have Qdrant make a snapshot, and delete this file";
 
-static enum publish_outcome refuse(const struct proof *p, const char *why, struct err *e)
+static enum publish_outcome refuse(const struct publishable *p, const char *why, struct err *e)
 {
     char what[600];
     (void)snprintf(what, sizeof what, "no backup, %.500s:", why);
@@ -22,12 +22,12 @@ static enum publish_outcome refuse(const struct proof *p, const char *why, struc
 }
 
 /* Whoever has Qdrant's key can put any file into the folder of snapshots, and a checksum beside it. */
-static enum publish_outcome not_qdrants(const struct proof *p, const char *why, struct err *e)
+static enum publish_outcome not_qdrants(const struct publishable *p, const char *why, struct err *e)
 {
     char what[600];
     (void)snprintf(what, sizeof what, "no snapshot of Qdrant's, %.500s:", why);
     (void)err_set(e, 0, what, p->path, ADVICE);
-    e->code = PROOF_NOT_QDRANTS;
+    e->code = PUBLISHABLE_NOT_QDRANTS;
     return PUBLISH_REFUSED;
 }
 
@@ -55,7 +55,7 @@ static bool forgotten_by(const struct context *x, const char *node, const struct
     return t;
 }
 
-bool proof_forgotten(const struct context *x, const struct manifest *m, struct err *e)
+bool publishable_forgotten(const struct context *x, const struct manifest *m, struct err *e)
 {
     if (m->source.kind == KIND_STORAGE)
         return false;
@@ -66,7 +66,7 @@ bool proof_forgotten(const struct context *x, const struct manifest *m, struct e
 /* --- made by Qdrant */
 
 /* A file that cannot be made out is Qdrant's all the same: its checksum is compared while it is copied. */
-static enum publish_outcome prove_made(const struct proof *p, int fd, struct manifest *m, struct err *e)
+static enum publish_outcome prove_made(const struct publishable *p, int fd, struct manifest *m, struct err *e)
 {
     cleanup_found struct archive_found found = {0};
     struct err ignored;
@@ -90,7 +90,8 @@ static enum publish_outcome prove_made(const struct proof *p, int fd, struct man
 /* --- whatever else */
 
 /* The live collection's parameters; `*whole` is to be freed. */
-static const cJSON *live_params(const struct proof *p, const char *collection, cJSON **whole, struct err *e)
+static const cJSON *live_params(const struct publishable *p, const char *collection, cJSON **whole,
+                                struct err *e)
 {
     struct qdrant_ask ask = {.method = "GET", .collection = collection, .path = ""};
     *whole = qdrant_ask(p->context->qdrant, &ask, e);
@@ -98,7 +99,7 @@ static const cJSON *live_params(const struct proof *p, const char *collection, c
     return json_member(json_member(result, "config"), "params");
 }
 
-static enum publish_outcome waits(const struct proof *p, const char *why, struct err *e)
+static enum publish_outcome waits(const struct publishable *p, const char *why, struct err *e)
 {
     char what[900];
     (void)snprintf(what, sizeof what, "it has no checksum of Qdrant's, and %.800s. Not published yet:", why);
@@ -106,7 +107,7 @@ static enum publish_outcome waits(const struct proof *p, const char *why, struct
 }
 
 /* By its own name: an alias is no collection. While an upload is being restored there may be none yet. */
-static enum publish_outcome is_there(const struct proof *p, const char *collection, struct err *e)
+static enum publish_outcome is_there(const struct publishable *p, const char *collection, struct err *e)
 {
     cleanup_names struct qdrant_names names = {0};
     struct err why = {0};
@@ -119,7 +120,7 @@ static enum publish_outcome is_there(const struct proof *p, const char *collecti
     return waits(p, text, e);
 }
 
-static enum publish_outcome prove_part(const struct proof *p, const struct archive_part *part,
+static enum publish_outcome prove_part(const struct publishable *p, const struct archive_part *part,
                                        const char *collection, bool shard, struct err *e)
 {
     cleanup_json cJSON *whole = NULL;
@@ -141,7 +142,7 @@ static enum publish_outcome prove_part(const struct proof *p, const struct archi
     return shard || part->local > 0 ? PUBLISHED : refuse(p, "it holds no shard of the collection", e);
 }
 
-static enum publish_outcome prove_upload(const struct proof *p, int fd, const struct manifest *m,
+static enum publish_outcome prove_upload(const struct publishable *p, int fd, const struct manifest *m,
                                          struct err *e)
 {
     cleanup_found struct archive_found found = {0};
@@ -161,9 +162,9 @@ static enum publish_outcome prove_upload(const struct proof *p, int fd, const st
     return rc;
 }
 
-enum publish_outcome proof_of(const struct proof *p, struct manifest *m, struct err *e)
+enum publish_outcome publishable_judge(const struct publishable *p, struct manifest *m, struct err *e)
 {
-    if (proof_forgotten(p->context, m, e))
+    if (publishable_forgotten(p->context, m, e))
         return PUBLISH_NOTHING;
     cleanup_close int fd = open(p->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (fd < 0)
@@ -199,7 +200,7 @@ static void count_shard(const struct context *x, struct manifest *m)
         (void)qdrant_points(x->qdrant, m->source.collection, &m->points, &e);
 }
 
-void proof_count(const struct context *x, struct manifest *m)
+void publishable_count(const struct context *x, struct manifest *m)
 {
     m->points = -1;
     if (m->upload || m->source.kind == KIND_STORAGE)

@@ -1,4 +1,4 @@
-#include "common/base/storage.h"
+#include "common/base/storage_state.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>

@@ -5,8 +5,8 @@
  * A restore at boot works in {storage}/.restore, and moves what is whole to its place at its end, the folder
  * of the collections last. {storage}/.restore.json is its marker. It goes with the storage that it tells of,
  * whatever happens to the snapshots beside it. */
-#ifndef COMMON_BASE_STORAGE_H
-#define COMMON_BASE_STORAGE_H
+#ifndef COMMON_BASE_STORAGE_STATE_H
+#define COMMON_BASE_STORAGE_STATE_H
 #define STORAGE_MARKER ".restore.json"
 #define STORAGE_STAGING ".restore"
 #define STORAGE_COLLECTIONS "collections"

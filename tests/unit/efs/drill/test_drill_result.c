@@ -5,12 +5,12 @@
 #include <stdint.h>
 #include <string.h>
 #include <cmocka.h>
-#include "efs/drill/drill_sum.h"
+#include "efs/drill/drill_result.h"
 
 static void a_drill_is_called_proven_when_each_backup_was(void **st)
 {
     static const struct {
-        struct drill_sum sum;
+        struct drill_result sum;
         const char *verdict;
         bool good;
     } table[] = {
@@ -29,9 +29,9 @@ static void a_drill_is_called_proven_when_each_backup_was(void **st)
     };
     (void)st;
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
-        if (strcmp(drill_sum_verdict(&table[i].sum), table[i].verdict) != 0 ||
-            drill_sum_good(&table[i].sum) != table[i].good)
-            fail_msg("row %zu: %s", i, drill_sum_verdict(&table[i].sum));
+        if (strcmp(drill_result_verdict(&table[i].sum), table[i].verdict) != 0 ||
+            drill_result_good(&table[i].sum) != table[i].good)
+            fail_msg("row %zu: %s", i, drill_result_verdict(&table[i].sum));
 }
 
 int main(void)

@@ -1,4 +1,4 @@
-#include "replicator/publish/grace.h"
+#include "replicator/publish/stop_budget.h"
 #include "common/log.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -14,15 +14,15 @@ static long number(const char *name, long most)
     return n < 0 || n > most || *end ? -1 : n;
 }
 
-int grace_word(void)
+int stop_budget_fd(void)
 {
-    long n = number(GRACE_WORD, 1 << 20);
+    long n = number(STOP_BUDGET_WORD, 1 << 20);
     if (n < 3 || fcntl((int)n, F_SETFD, FD_CLOEXEC) != 0)
         return -1;
     return (int)n;
 }
 
-void grace_say(int fd, enum grace_word what)
+void stop_budget_say(int fd, enum stop_budget_word what)
 {
     static const char *const words[] = {"snapshots\n", "snapshotted\n", "publishing\n"};
     if (fd >= 0 && write(fd, words[what], strlen(words[what])) < 0 && errno != EPIPE)
@@ -30,14 +30,14 @@ void grace_say(int fd, enum grace_word what)
                  strerror(errno));
 }
 
-int64_t grace_for_publishing(unsigned seconds)
+int64_t stop_budget_publishing(unsigned seconds)
 {
     int64_t all = (int64_t)seconds * 1000;
-    return all > GRACE_OWN_MS ? all - GRACE_OWN_MS : 0;
+    return all > STOP_BUDGET_OWN_MS ? all - STOP_BUDGET_OWN_MS : 0;
 }
 
-int64_t grace_hold(void)
+int64_t stop_budget_hold(void)
 {
-    long n = number(GRACE_HOLD, 3600L * 1000);
+    long n = number(STOP_BUDGET_HOLD, 3600L * 1000);
     return n > 0 ? n : 0;
 }

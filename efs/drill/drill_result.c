@@ -1,6 +1,6 @@
-#include "efs/drill/drill_sum.h"
+#include "efs/drill/drill_result.h"
 
-const char *drill_sum_verdict(const struct drill_sum *s)
+const char *drill_result_verdict(const struct drill_result *s)
 {
     if (s->proven + s->partly + s->refused < s->n)
         return "failed";
@@ -15,7 +15,7 @@ const char *drill_sum_verdict(const struct drill_sum *s)
     return s->partly > 0 ? "partly_proven" : "proven";
 }
 
-bool drill_sum_good(const struct drill_sum *s)
+bool drill_result_good(const struct drill_result *s)
 {
     return s->n > 0 && s->proven + s->partly == s->n && !s->stopped && !s->left;
 }
