@@ -38,9 +38,12 @@ int cmd_restore(const struct options *o);
 /* Settings of `restore` that have flags: which bucket, and where. */
 enum { S3_ROWS = 2 };
 extern const struct config_row s3_rows[S3_ROWS];
-/* Settings of `drill` and of `replica`, which have no flag. */
+/* Settings of `drill`, and of `replica` and `status`, which have no flag. */
 enum { DRILL_ROWS = 5, REPLICA_ROWS = 1 };
 extern const struct config_row drill_rows[DRILL_ROWS], replica_rows[REPLICA_ROWS];
+/* RPO_SECONDS. 0, or an exit code after an error that it printed. */
+int cmd_rpo(time_t *out);
+int cmd_status(const struct options *o);
 int cmd_drill(const struct options *o);
 int cmd_replica(const struct options *o);
 int cmd_du(const struct options *o);

@@ -3,27 +3,10 @@
 #include "common/base/text.h"
 #include "common/base/utc.h"
 #include "efs/cli/cli.h"
+#include "efs/cli/cmd_table.h"
 #include <cjson/cJSON.h>
 #include <stdio.h>
 #include <string.h>
-
-static const char *collection_text(const struct backup *b, char *out, size_t size)
-{
-    char raw[NAME_MAX + 32];
-    if (b->m.source.kind == KIND_STORAGE)
-        return "(whole storage)";
-    if (b->m.source.kind == KIND_SHARD && *b->m.source.shard)
-        (void)snprintf(raw, sizeof raw, "%s, shard %s", b->m.source.collection, b->m.source.shard);
-    else
-        (void)snprintf(raw, sizeof raw, "%s", b->m.source.collection);
-    return text_printable(raw, out, size);
-}
-
-static void cell(const char *text, size_t width)
-{
-    size_t has = text_width(text);
-    (void)printf("%s%*s  ", text, has < width ? (int)(width - has) : 0, "");
-}
 
 struct table {
     size_t collection, node; /* widths; node 0: without that column */
@@ -45,9 +28,9 @@ static void print_row(const struct backup *b, const struct table *t)
         (void)cmd_human(b->m.content.size, size);
         (void)cmd_human(b->m.content.stored_size, stored);
     }
-    cell(collection_text(b, safe, sizeof safe), t->collection);
+    table_cell(table_source(&b->m.source, safe, sizeof safe), t->collection, false);
     if (t->node > 0)
-        cell(node_text(b, safe, sizeof safe), t->node);
+        table_cell(node_text(b, safe, sizeof safe), t->node, false);
     const char *paint = !t->colour                   ? ""
                         : b->state == ENTRY_COMPLETE ? "\033[32m"
                         : b->state == ENTRY_CORRUPT  ? "\033[31m"
@@ -65,12 +48,6 @@ static void print_row(const struct backup *b, const struct table *t)
     (void)putchar('\n');
 }
 
-static void widen(size_t *width, const char *text)
-{
-    size_t w = text_width(text);
-    *width = w > *width ? w : *width;
-}
-
 /* Only where several nodes are told apart. */
 static size_t node_width(const struct backup_list *list)
 {
@@ -82,7 +59,7 @@ static size_t node_width(const struct backup_list *list)
         const char *node = list->v[i].m.node; /* of a shard or the whole storage it may be empty */
         several = several || (*first && *node && strcmp(node, first) != 0);
         first = *first ? first : node;
-        widen(&width, node_text(&list->v[i], safe, sizeof safe));
+        width = table_wider(width, node_text(&list->v[i], safe, sizeof safe));
     }
     return several ? width : 0;
 }
@@ -95,11 +72,11 @@ static int print_table(const struct backup_list *list, const struct deleted *del
                       .deleted = deleted};
     char safe[600];
     for (size_t i = 0; i < list->n; i++)
-        widen(&t.collection, collection_text(&list->v[i], safe, sizeof safe));
+        t.collection = table_wider(t.collection, table_source(&list->v[i].m.source, safe, sizeof safe));
     if (list->n > 0) {
-        cell("COLLECTION", t.collection);
+        table_cell("COLLECTION", t.collection, false);
         if (t.node > 0)
-            cell("NODE", t.node);
+            table_cell("NODE", t.node, false);
         (void)printf("%-9s  %-20s  %10s  %10s  %-10s  %s\n", "FREQUENCY", "SLOT", "SIZE", "STORED", "STATE",
                      "SNAPSHOT");
     }
