@@ -22,14 +22,17 @@ enum {
     REPLICA = 64,
     DU = 128,
     FORGET = 256,
+    STATUS = 512,
     CHOOSE = LS | SHOW | VERIFY | PRUNE | RESTORE | DRILL | DU,
-    ALL = CHOOSE | REPLICA | FORGET
+    ALL = CHOOSE | REPLICA | FORGET | STATUS
 };
 static const struct command {
     const char *name, *operand, *help;
     int (*run)(const struct options *);
     int bit;
 } commands[] = {
+    {"status", NULL, "each collection in a line: how old, how well proven; exit 1: not as promised",
+     cmd_status, STATUS},
     {"ls", NULL, "list backups, and whether each is complete", cmd_ls, LS},
     {"du", NULL, "bytes of each collection by frequency, before and after compression", cmd_du, DU},
     {"show", "SNAPSHOT", "all that is known of one backup", cmd_show, SHOW},
@@ -67,7 +70,7 @@ static const struct flag {
 } flags[] = {
     {"--json", FLAG_ON, ALL, offsetof(struct options, json)},
     {"--root", FLAG_ROOT, ALL, 0},
-    {"--collection", FLAG_COLLECTION, CHOOSE | REPLICA, 0},
+    {"--collection", FLAG_COLLECTION, CHOOSE | REPLICA | STATUS, 0},
     {"--frequency", FLAG_TIER, CHOOSE, offsetof(struct options, frequency)},
     {"--newer", FLAG_AGO, CHOOSE, offsetof(struct options, newer)},
     {"--older", FLAG_AGO, CHOOSE, offsetof(struct options, older)},
@@ -75,13 +78,13 @@ static const struct flag {
     {"--keep-report", FLAG_ON, DRILL, offsetof(struct options, keep_report)},
     {"--primary", FLAG_TEXT, REPLICA, offsetof(struct options, replica.primary)},
     {"--file-system", FLAG_TEXT, REPLICA, offsetof(struct options, replica.file_system)},
-    {"--rpo", FLAG_RPO, REPLICA, offsetof(struct options, replica.rpo)},
+    {"--rpo", FLAG_RPO, REPLICA | STATUS, offsetof(struct options, replica.rpo)},
     {"--verify", FLAG_ON, REPLICA, offsetof(struct options, replica.verify)},
     {"--deep", FLAG_ON, VERIFY, offsetof(struct options, deep)},
     {"--at", FLAG_TIME, RESTORE | DRILL, offsetof(struct options, restore.at)},
     {"--snapshot", FLAG_TEXT, RESTORE | DRILL, offsetof(struct options, restore.snapshot)},
     {"--all-nodes", FLAG_ON, FORGET, offsetof(struct options, all_nodes)},
-    {"--node", FLAG_TEXT, RESTORE | DRILL | LS | SHOW | VERIFY | DU | FORGET,
+    {"--node", FLAG_TEXT, RESTORE | DRILL | LS | SHOW | VERIFY | DU | FORGET | STATUS,
      offsetof(struct options, restore.node)},
     {"--shard", FLAG_TEXT, RESTORE | DRILL, offsetof(struct options, restore.shard)},
     {"--storage-snapshot", FLAG_ON, RESTORE | DRILL | FORGET, offsetof(struct options, restore.storage)},
