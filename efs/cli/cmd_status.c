@@ -15,15 +15,11 @@ static int add_tree(const struct options *o, const char *base, void *arg, struct
     struct status *s = arg;
     struct err why = {0};
     (void)o;
-    struct status_tree **more = realloc(s->tree, (s->trees + 1) * sizeof *more);
-    struct status_tree *t = calloc(1, sizeof *t);
-    if (more)
-        s->tree = more;
-    if (!more || !t) {
-        free(t);
+    struct status_tree *more = realloc(s->tree, (s->trees + 1) * sizeof *more);
+    if (!more)
         return err_set(e, ENOMEM, "cannot look at", base, NULL);
-    }
-    s->tree[s->trees++] = t;
+    s->tree = more; /* no row points at one yet */
+    struct status_tree *t = memset(&more[s->trees++], 0, sizeof *more);
     (void)snprintf(t->name, sizeof t->name, "%.159s", strrchr(base, '/') + 1);
     (void)snprintf(t->base, sizeof t->base, "%s", base);
     if (replica_beats_read(base, &t->beats, &why) != 0) {
@@ -63,8 +59,8 @@ static const struct status_tree *tree_of(const struct status *s, const struct ba
     size_t n;
     (void)folder_of(b, &n);
     for (size_t i = 0; i < s->trees; i++)
-        if (strlen(s->tree[i]->base) == n && strncmp(s->tree[i]->base, b->dir, n) == 0)
-            return s->tree[i];
+        if (strlen(s->tree[i].base) == n && strncmp(s->tree[i].base, b->dir, n) == 0)
+            return &s->tree[i];
     return NULL;
 }
 
@@ -158,13 +154,23 @@ static int by_node(const void *pa, const void *pb)
     return a->node != b->node ? (a->node > b->node) - (a->node < b->node) : (a->at > b->at) - (a->at < b->at);
 }
 
+static int reorder(struct backup *v, size_t n, const struct of_node *order, struct err *e)
+{
+    cleanup_free struct backup *copy = calloc(n + 1, sizeof *copy);
+    if (!copy)
+        return err_set(e, ENOMEM, "cannot tell whose the backups are in", v->dir, NULL);
+    for (size_t i = 0; i < n; i++)
+        copy[i] = v[order[i].at];
+    memcpy(v, copy, n * sizeof *v);
+    return 0;
+}
+
 static int sort_by_node(struct backup *v, size_t n, struct of_node *order, struct err *e)
 {
     struct backup_list list = {.v = v, .n = n};
     bool changed = false;
     cleanup_free struct frequency_item *item = calloc(n + 1, sizeof *item);
-    cleanup_free struct backup *copy = calloc(n + 1, sizeof *copy);
-    if (!item || !copy)
+    if (!item)
         return err_set(e, ENOMEM, "cannot tell whose the backups are in", v->dir, NULL);
     backup_items(&list, item);
     if (backup_nodes(&list, NULL, item, &changed, e) != 0)
@@ -172,10 +178,7 @@ static int sort_by_node(struct backup *v, size_t n, struct of_node *order, struc
     for (size_t i = 0; i < n; i++)
         order[i] = (struct of_node){item[i].node, i};
     qsort(order, n, sizeof *order, by_node);
-    for (size_t i = 0; i < n; i++)
-        copy[i] = v[order[i].at];
-    memcpy(v, copy, n * sizeof *v);
-    return 0;
+    return reorder(v, n, order, e);
 }
 
 static int add_nodes(struct status *s, struct backup *v, size_t n, struct err *e)
@@ -250,10 +253,10 @@ static int add_missing(struct status *s, const struct status_tree *t, const stru
 static int add_all_missing(struct status *s, struct err *e)
 {
     for (size_t i = 0; i < s->trees; i++) {
-        const struct replica_beats *b = &s->tree[i]->beats;
+        const struct replica_beats *b = &s->tree[i].beats;
         for (size_t k = 0; k < b->n; k++)
             if (b->v[k].read && !replica_beat_gone(b, &b->v[k]) &&
-                add_missing(s, s->tree[i], &b->v[k].h, e) != 0)
+                add_missing(s, &s->tree[i], &b->v[k].h, e) != 0)
                 return -1;
     }
     return 0;
@@ -369,8 +372,8 @@ static void judge_all(struct status *s, const struct deleted *deleted)
         for (k = i; k < s->rows && s->row[k].tree == t; k++)
             hold(s, &s->row[k], deleted, newest);
         for (size_t n = 0; n < s->trees; n++)
-            if (s->tree[n] == t)
-                status_drills(s, s->tree[n], &s->row[i], k - i);
+            if (&s->tree[n] == t)
+                status_drills(s, &s->tree[n], &s->row[i], k - i);
     }
     for (size_t i = 0; i < s->rows; i++)
         judge(s, &s->row[i]);
@@ -387,7 +390,7 @@ bool status_good(const struct status *s)
     for (size_t i = 0; i < s->rows; i++)
         good = good && s->row[i].problems == 0;
     for (size_t i = 0; i < s->trees; i++)
-        good = good && !s->tree[i]->crashed;
+        good = good && !s->tree[i].crashed;
     return good;
 }
 
@@ -405,10 +408,8 @@ static int look(struct status *s, struct backup_list *list, const struct deleted
 
 static void release(struct status *s)
 {
-    for (size_t i = 0; i < s->trees; i++) {
-        replica_beats_free(&s->tree[i]->beats);
-        free(s->tree[i]);
-    }
+    for (size_t i = 0; i < s->trees; i++)
+        replica_beats_free(&s->tree[i].beats);
     free(s->tree);
     free(s->row);
 }

@@ -50,7 +50,7 @@ struct status_tree {
 struct status {
     const struct options *o;
     time_t now, rpo; /* rpo: where neither --rpo nor a heartbeat says it */
-    struct status_tree **tree;
+    struct status_tree *tree;
     size_t trees;
     struct status_row *row; /* by tree, and then the storage after all collections */
     size_t rows;

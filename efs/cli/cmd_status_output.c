@@ -107,12 +107,14 @@ static const char *number_text(int64_t n, char out[32])
 
 static void growth_cell(const struct status_row *row, char out[CELL])
 {
-    double was = row->day ? (double)row->day->m.content.size : 0,
-           is = row->day ? (double)row->good->m.content.size : 0,
-           percent = was > 0 ? (is - was) / was * 100 : 0;
-    if (!row->day || was <= 0)
+    const struct backup *b = row->good, *day = row->day;
+    if (!b || !day || day->m.content.size == 0) {
         (void)snprintf(out, CELL, "-");
-    else if (is >= was * 10)
+        return;
+    }
+    double was = (double)day->m.content.size, is = (double)b->m.content.size,
+           percent = (is - was) / was * 100;
+    if (is >= was * 10)
         (void)snprintf(out, CELL, "x%.0f", is / was);
     else if (percent > -0.05 && percent < 0.05)
         (void)snprintf(out, CELL, "0 %%");
@@ -268,7 +270,7 @@ static void measure(const struct status *s, const struct cells *c, size_t width[
 
 int status_say(const struct status *s)
 {
-    size_t width[CELLS];
+    size_t width[CELLS] = {0};
     if (s->rows == 0 && cmd_unknown() == 0)
         cmd_complain("nothing is backed up below %s", s->o->root);
     struct cells *c = calloc(s->rows + 1, sizeof *c);
@@ -287,7 +289,7 @@ int status_say(const struct status *s)
     for (size_t i = 0; i < s->rows; i++)
         explain(&s->row[i]);
     for (size_t i = 0; i < s->trees; i++)
-        explain_tree(s->tree[i]);
+        explain_tree(&s->tree[i]);
     if (s->rows > 0)
         say_sum(s);
     free(c);
@@ -318,23 +320,36 @@ static void put_number(struct page *p, cJSON *o, const char *key, bool known, do
         page_null(p, o, key);
 }
 
+/* What grew since about a day before. */
+static void put_growth(struct page *p, cJSON *o, const struct manifest *is, const struct manifest *was)
+{
+    bool counted = is && was && is->points >= 0 && was->points >= 0;
+    page_text(p, o, "compared_with", was ? was->source.stem : "");
+    if (is && was)
+        page_number(p, o, "growth", (double)is->content.size - (double)was->content.size);
+    else
+        page_null(p, o, "growth");
+    if (counted)
+        page_number(p, o, "points_growth", (double)(is->points - was->points));
+    else
+        page_null(p, o, "points_growth");
+}
+
 static void put_backup(struct page *p, cJSON *o, const struct status_row *row)
 {
+    static const struct backup none = {.m.points = -1};
+    const struct backup *b = row->good ? row->good : &none;
+    bool any = b != &none;
     char path[PATH_MAX + NAME_MAX + 2] = "";
-    const struct backup *b = row->good, *day = row->day;
-    bool counted = b && b->m.points >= 0;
-    if (b)
+    if (any)
         (void)snprintf(path, sizeof path, "%s/%s", b->dir, b->data);
-    page_text(p, o, "snapshot", b ? b->m.source.stem : "");
-    page_text(p, o, "frequency", b ? frequency_text(b->frequency) : "");
+    page_text(p, o, "snapshot", b->m.source.stem);
+    page_text(p, o, "frequency", any ? frequency_text(b->frequency) : "");
     page_text(p, o, "path", path);
-    put_number(p, o, "points", counted, counted ? (double)b->m.points : 0);
-    put_number(p, o, "size", b, b ? (double)b->m.content.size : 0);
-    put_number(p, o, "stored_size", b, b ? (double)b->m.content.stored_size : 0);
-    page_text(p, o, "compared_with", day ? day->m.source.stem : "");
-    put_number(p, o, "growth", day, day ? (double)b->m.content.size - (double)day->m.content.size : 0);
-    bool both = day && counted && day->m.points >= 0;
-    put_number(p, o, "points_growth", both, both ? (double)(b->m.points - day->m.points) : 0);
+    put_number(p, o, "points", b->m.points >= 0, (double)b->m.points);
+    put_number(p, o, "size", any, (double)b->m.content.size);
+    put_number(p, o, "stored_size", any, (double)b->m.content.stored_size);
+    put_growth(p, o, any ? &b->m : NULL, row->day ? &row->day->m : NULL);
 }
 
 static void put_newer(struct page *p, cJSON *o, const struct backup *b)
@@ -405,11 +420,11 @@ int status_say_json(const struct status *s)
         put_row(&p, rows, &s->row[i]);
     cJSON *crashed = page_array(&p, o, "failed_drills");
     for (size_t i = 0; i < s->trees; i++)
-        if (s->tree[i]->crashed) {
+        if (s->tree[i].crashed) {
             cJSON *one = page_element(&p, crashed);
-            page_text(&p, one, "tree", s->tree[i]->name);
-            page_time(&p, one, "time", "age_seconds", s->tree[i]->crashed);
-            page_text(&p, one, "why", s->tree[i]->why);
+            page_text(&p, one, "tree", s->tree[i].name);
+            page_time(&p, one, "time", "age_seconds", s->tree[i].crashed);
+            page_text(&p, one, "why", s->tree[i].why);
         }
     put_sum(&p, o, s);
     return page_print(&p, o);
