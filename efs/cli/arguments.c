@@ -31,6 +31,22 @@ static bool seconds_or_age(const char *text, time_t *seconds)
     return plain || retention_age(text, seconds);
 }
 
+static bool count(const char *text, unsigned *out)
+{
+    char *end = NULL;
+    unsigned long n = *text >= '1' && *text <= '9' ? strtoul(text, &end, 10) : 0;
+    *out = (unsigned)n;
+    return n > 0 && n <= 1000000 && !*end;
+}
+
+static bool state(const char *text, int *out)
+{
+    for (*out = ENTRY_COMPLETE; *out <= ENTRY_UNREADABLE; (*out)++)
+        if (strcmp(text, entry_state_text((enum entry_state) * out)) == 0)
+            return true;
+    return false;
+}
+
 /* -3. */
 static int bad_time(const char *name, const char *v)
 {
@@ -52,6 +68,8 @@ static int take(struct options *o, const struct flag *f, const char *v)
     case FLAG_SECONDS: return retention_age(v, (time_t *)(void *)at) ? 1 : -1;
     case FLAG_RPO: return seconds_or_age(v, (time_t *)(void *)at) ? 1 : -1;
     case FLAG_TIME: return time_parse(v, time(NULL), (time_t *)(void *)at) ? 1 : bad_time(f->name, v);
+    case FLAG_STATE: return state(v, (int *)(void *)at) ? 1 : -1;
+    case FLAG_COUNT: return count(v, (unsigned *)(void *)at) ? 1 : -1;
     case FLAG_TIER: return frequency_parse(v, &t) ? (*(int *)(void *)at = (int)t, 1) : -1;
     default: return *v && setenv("QDRANT_URL", v, 1) == 0 ? 1 : -1;
     }
@@ -92,6 +110,8 @@ static const char *allowed(enum flag_kind kind)
     case FLAG_AGO:
     case FLAG_SECONDS: return "an age, as in 90m, 24h, 7d or 2w";
     case FLAG_RPO: return "seconds, or an age as in 90m, 24h or 7d";
+    case FLAG_STATE: return "complete, incomplete, corrupt or unreadable";
+    case FLAG_COUNT: return "a number from 1 to 1000000";
     case FLAG_TIER: return "15min, hourly, daily or monthly";
     case FLAG_TIME: return "a time (UTC) such as 2026-11-24T08:00:00Z, a day, or an age such as 2h";
     case FLAG_ROOT: return "the folder where EFS is mounted";

@@ -4,8 +4,10 @@
 #include "common/base/utc.h"
 #include "efs/cli/cli.h"
 #include "efs/cli/cmd_table.h"
+#include "efs/replica/replica.h"
 #include <cjson/cJSON.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 struct table {
@@ -64,6 +66,33 @@ static size_t node_width(const struct backup_list *list)
     return several ? width : 0;
 }
 
+/* What is in the table, in a line. */
+static void sum_up(const struct backup_list *list)
+{
+    char size[16], stored[16];
+    size_t count[ENTRY_UNREADABLE + 1] = {0};
+    uint64_t bytes = 0, stored_bytes = 0;
+    const char *comma = "";
+    for (size_t i = 0; i < list->n; i++) {
+        const struct backup *b = &list->v[i];
+        count[b->state]++;
+        bytes += b->m.content.sha256[0] ? b->m.content.size : 0;
+        stored_bytes += b->m.content.sha256[0] ? b->m.content.stored_size : 0;
+    }
+    (void)printf("%zu backup%s, %s, stored as %s: ", list->n, list->n == 1 ? "" : "s", cmd_human(bytes, size),
+                 cmd_human(stored_bytes, stored));
+    if (count[ENTRY_COMPLETE] == list->n) {
+        (void)puts(list->n == 1 ? "complete" : "all complete");
+        return;
+    }
+    for (int s = ENTRY_COMPLETE; s <= ENTRY_UNREADABLE; s++)
+        if (count[s] > 0) {
+            (void)printf("%s%zu %s", comma, count[s], entry_state_text((enum entry_state)s));
+            comma = ", ";
+        }
+    (void)putchar('\n');
+}
+
 static int print_table(const struct backup_list *list, const struct deleted *deleted)
 {
     struct table t = {.collection = strlen("COLLECTION"),
@@ -82,6 +111,8 @@ static int print_table(const struct backup_list *list, const struct deleted *del
     }
     for (size_t i = 0; i < list->n; i++)
         print_row(&list->v[i], &t);
+    if (list->n > 0)
+        sum_up(list);
     return fflush(stdout) == 0 ? 0 : EXIT_DEFECT;
 }
 
@@ -107,16 +138,55 @@ static int print_array(const struct backup_list *list, const struct deleted *del
     return cmd_print_json(array);
 }
 
+/* Has `b` `latest` newer ones of its folder and node among those that are kept? They come oldest first. Tasks
+ * without a NODE_NAME count as one node. */
+static bool has_newer(const struct backup_list *list, const bool *kept, size_t at, unsigned latest)
+{
+    const struct backup *b = &list->v[at];
+    for (size_t i = at + 1; latest > 0 && i < list->n && cmd_same_folder(b, &list->v[i]); i++)
+        latest -= kept[i] && strcmp(replica_node(&b->m), replica_node(&list->v[i].m)) == 0;
+    return latest == 0;
+}
+
+static void mark(const struct options *o, const struct backup_list *list, bool *kept)
+{
+    for (size_t i = list->n; i-- > 0;)
+        kept[i] = (o->state < 0 || list->v[i].state == (enum entry_state)o->state) &&
+                  (o->latest == 0 || !has_newer(list, kept, i, o->latest));
+}
+
+/* --state, and then --latest. False without memory. */
+static bool narrow(const struct options *o, struct backup_list *list)
+{
+    size_t n = 0, had = list->n;
+    cleanup_free bool *kept = calloc(list->n + 1, sizeof *kept);
+    if (!kept)
+        return false;
+    mark(o, list, kept);
+    for (size_t i = 0; i < list->n; i++)
+        if (kept[i])
+            list->v[n++] = list->v[i];
+        else
+            free(list->v[i].reason);
+    list->n = n;
+    if (n == 0 && had > 0)
+        cmd_complain("none of %zu backups is %s", had, entry_state_text((enum entry_state)o->state));
+    return true;
+}
+
 int cmd_ls(const struct options *o)
 {
     cleanup_backup_list struct backup_list list = {0};
     if (cmd_gather(o, &list) != 0)
         return EXIT_DEFECT;
     cmd_keep_node(o, &list);
+    bool any = list.n > 0;
+    if (!narrow(o, &list))
+        return cmd_complain("no memory"), EXIT_DEFECT;
     struct deleted *deleted = deleted_load(o);
     int rc = o->json ? print_array(&list, deleted) : print_table(&list, deleted);
     deleted_free(deleted);
-    return rc == 0 && list.n == 0 && o->n_collections > 0 ? EXIT_DEFECT : rc; /* asked for by name */
+    return rc == 0 && !any && o->n_collections > 0 ? EXIT_DEFECT : rc; /* asked for by name */
 }
 
 /* "key: value" lines, in the manifest's order; the JSON is for programs. */

@@ -31,33 +31,10 @@ static int add_tree(const struct options *o, const char *base, void *arg, struct
 
 /* --- rows: the list comes folder by folder, and each folder is of one collection, shard, or the storage */
 
-/* The folder of an entry as "{collection}" or "{collection}/%shard-N", and its tree's path before
- * "/{frequency}/" as a length. From the end, since the root may be anything. */
-static const char *folder_of(const struct backup *b, size_t *tree)
-{
-    const char *at = b->dir + strlen(b->dir), *folder = at;
-    int parts = b->m.source.kind == KIND_SHARD ? 2 : 1;
-    for (int i = 0; i <= parts; i++) {
-        while (at > b->dir && *--at != '/')
-            ;
-        if (i < parts)
-            folder = at + 1;
-    }
-    *tree = (size_t)(at - b->dir);
-    return folder;
-}
-
-static bool same_folder(const struct backup *a, const struct backup *b)
-{
-    size_t n, m;
-    const char *one = folder_of(a, &n), *other = folder_of(b, &m);
-    return n == m && strncmp(a->dir, b->dir, n) == 0 && strcmp(one, other) == 0;
-}
-
 static const struct status_tree *tree_of(const struct status *s, const struct backup *b)
 {
     size_t n;
-    (void)folder_of(b, &n);
+    (void)cmd_folder_of(b, &n);
     for (size_t i = 0; i < s->trees; i++)
         if (strlen(s->tree[i].base) == n && strncmp(s->tree[i].base, b->dir, n) == 0)
             return &s->tree[i];
@@ -122,7 +99,7 @@ static void name_node(struct status_row *row)
 static int add_row(struct status *s, struct backup *v, size_t n, bool several, struct err *e)
 {
     size_t tree;
-    const char *folder = folder_of(v, &tree), *shard = strchr(folder, '/');
+    const char *folder = cmd_folder_of(v, &tree), *shard = strchr(folder, '/');
     struct status_row *row = append(s);
     if (!row)
         return err_set(e, ENOMEM, "cannot look at", v->dir, NULL);
@@ -184,7 +161,9 @@ static int sort_by_node(struct backup *v, size_t n, struct of_node *order, struc
 static int add_nodes(struct status *s, struct backup *v, size_t n, struct err *e)
 {
     cleanup_free struct of_node *order = calloc(n + 1, sizeof *order);
-    int rc = order ? sort_by_node(v, n, order, e) : err_set(e, ENOMEM, "cannot look at", v->dir, NULL);
+    if (!order)
+        return err_set(e, ENOMEM, "cannot look at", v->dir, NULL);
+    int rc = sort_by_node(v, n, order, e);
     for (size_t i = 0, k; rc == 0 && i < n; i = k) {
         for (k = i + 1; k < n && order[k].node == order[i].node; k++)
             ;
@@ -197,7 +176,7 @@ static int add_rows(struct status *s, struct backup_list *list, struct err *e)
 {
     int rc = 0;
     for (size_t i = 0, k; rc == 0 && i < list->n; i = k) {
-        for (k = i + 1; k < list->n && same_folder(&list->v[i], &list->v[k]); k++)
+        for (k = i + 1; k < list->n && cmd_same_folder(&list->v[i], &list->v[k]); k++)
             ;
         rc = add_row(s, list->v + i, k - i, false, e);
         if (rc == 1)

@@ -44,6 +44,8 @@ enum flag_kind {
     FLAG_TIER,
     FLAG_TIME,
     FLAG_URL,
+    FLAG_STATE,
+    FLAG_COUNT,
     FLAG_SETTING /* of a setting's table, which reads it */
 };
 /* A name may have several rows, each for other commands. */

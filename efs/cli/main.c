@@ -123,7 +123,7 @@ static bool asked(int argc, char **argv, const char *word)
 
 int main(int argc, char **argv)
 {
-    static struct options o = {.frequency = -1, .restore.wait = 600};
+    static struct options o = {.frequency = -1, .state = -1, .restore.wait = 600};
 #ifndef __SANITIZE_ADDRESS__            /* the leak checker must be able to look */
     if (prctl(PR_SET_DUMPABLE, 0) != 0) /* no key in a core dump, nor in /proc/PID/environ for others */
         perror("prctl");

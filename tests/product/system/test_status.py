@@ -121,6 +121,14 @@ def test_the_same_as_json(two):
     assert total["loss_seconds"] == docs["age_seconds"] and total["not_as_promised"] == 0
 
 
+@pytest.mark.parametrize("before,growth", [(DAY + 11 * HOUR, 20480), (DAY + 14 * HOUR, None), (11 * HOUR, None), (13 * HOUR, 20480)])
+def test_growth_is_against_a_backup_of_about_a_day_before(efs, before, growth):
+    efs.make("docs", 600 + before, 40_000)
+    efs.make("docs", 600, 60_000)
+    efs.publish()
+    assert efs.row()["growth"] == growth
+
+
 def test_what_is_older_than_the_objective_is_said_and_is_no_success(two):
     rows, lines = two.text("--rpo", "5m", code=1)
     assert rows["docs"].endswith("too old") and "10/5 min" in rows["docs"]
@@ -179,9 +187,11 @@ def test_what_a_heartbeat_wants_and_nothing_is_left_of_is_missed(two):
     assert two.rows("--collection", "docs") .keys() == {("docs", "n1")}
 
 
-def test_the_last_drill_decides_and_the_last_proof_measures(two):
+@pytest.mark.parametrize("order", [1, -1])
+def test_the_last_drill_decides_and_the_last_proof_measures(two, order):
     two.drill(2 * DAY, ("docs", "proven", 7), ("films", "proven", 9))
-    two.drill(DAY, ("docs", "failed", 0), ("docs", "proven", 5))
+    two.drill(DAY + HOUR, ("docs", "failed", 0), ("docs", "proven", 6))
+    two.drill(DAY, *((("docs", "failed", 0), ("docs", "proven", 5))[::order]))
     two.drill(HOUR, ("docs", "refused", 0), ("films", "refused", 0))
     rows, lines = two.text(code=1)
     assert rows["docs"].split()[-7:] == ["FAILED", "24", "h", "5", "s", "drill", "failed"]
