@@ -10,6 +10,15 @@ enum { DAY = 86400 };
 
 /* --- trees */
 
+/* Of a node none of whose heartbeats can be read nobody knows what is promised: the defaults count. */
+static void tell_silent(const struct replica_beats *beats)
+{
+    for (size_t i = 0; i < beats->n; i++)
+        if (!beats->v[i].read && beats->v[i].n_passed > 0)
+            cmd_complain("%s; how old its backups may be is not known, and RPO_SECONDS counts",
+                         beats->v[i].passed[0]);
+}
+
 static int add_tree(const struct options *o, const char *base, void *arg, struct err *e)
 {
     struct status *s = arg;
@@ -26,6 +35,7 @@ static int add_tree(const struct options *o, const char *base, void *arg, struct
         cmd_complain("%s", why.text); /* the backups tell the rest */
         s->failed = true;
     }
+    tell_silent(&t->beats);
     return 0;
 }
 

@@ -144,6 +144,16 @@ def test_the_objective_is_that_of_the_heartbeat_else_of_rpo_seconds(two):
     assert two.rows(RPO_SECONDS="60")[("docs", "n1")]["rpo_seconds"] == 7200
 
 
+def test_a_heartbeat_that_cannot_be_read_is_told_and_the_default_counts(two):
+    shutil.rmtree(two.tree.base / "heartbeat", ignore_errors=True)
+    two.heartbeat("n1", "docs", rpo=60)
+    path, = (two.tree.base / "heartbeat/n1").iterdir()
+    assert two.rows(code=1)[("docs", "n1")]["problems"] == ["too_old"]
+    path.write_text(path.read_text()[:40])
+    run = two.tree.efs_tool("status")
+    assert run.returncode == 0 and str(path) in run.stderr and "RPO_SECONDS counts" in run.stderr and "10/30 min" in run.stdout
+
+
 @pytest.mark.parametrize("how,problem,word", [("cut", "newest_incomplete", "newest incomplete"), ("grow", "newest_corrupt", "newest corrupt"),
                                               ("no manifest", "newest_incomplete", "newest incomplete")])
 def test_a_newest_that_is_not_whole_is_said_and_the_age_is_that_of_the_one_that_a_restore_takes(two, how, problem, word):
