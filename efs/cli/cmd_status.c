@@ -219,14 +219,26 @@ static bool has_row(const struct status *s, const struct status_tree *t, const s
     return false;
 }
 
+/* Was it deleted, or forgotten, since the heartbeat? */
+static bool gone_since(const struct deleted *deleted, const struct status_tree *t, const struct heartbeat *h,
+                       const struct source *source)
+{
+    char dir[PATH_MAX + 2];
+    struct backup b = {.dir = dir, .m = {.source = *source, .created = h->written}};
+    (void)snprintf(dir, sizeof dir, "%s/", t->base);
+    (void)snprintf(b.m.node, sizeof b.m.node, "%s", h->node);
+    return deleted_when(deleted, &b) != 0;
+}
+
 static int add_missing(struct status *s, const struct status_tree *t, const struct heartbeat *h,
-                       struct err *e)
+                       const struct deleted *deleted, struct err *e)
 {
     const char *node = s->o->restore.node;
     for (size_t i = 0; i < h->folders; i++) {
         const struct heartbeat_folder *f = &h->folder[i];
         if (f->wanted != HEARTBEAT_WANTED || !cmd_collection_wanted(s->o, f->source.collection) ||
-            (node && strcmp(node, h->node) != 0) || has_row(s, t, h, &f->source))
+            (node && strcmp(node, h->node) != 0) || has_row(s, t, h, &f->source) ||
+            gone_since(deleted, t, h, &f->source))
             continue;
         struct status_row *row = append(s);
         if (!row)
@@ -239,13 +251,13 @@ static int add_missing(struct status *s, const struct status_tree *t, const stru
     return 0;
 }
 
-static int add_all_missing(struct status *s, struct err *e)
+static int add_all_missing(struct status *s, const struct deleted *deleted, struct err *e)
 {
     for (size_t i = 0; i < s->trees; i++) {
         const struct replica_beats *b = &s->tree[i].beats;
         for (size_t k = 0; k < b->n; k++)
             if (b->v[k].read && !replica_beat_gone(b, &b->v[k]) &&
-                add_missing(s, &s->tree[i], &b->v[k].h, e) != 0)
+                add_missing(s, &s->tree[i], &b->v[k].h, deleted, e) != 0)
                 return -1;
     }
     return 0;
@@ -387,7 +399,8 @@ bool status_good(const struct status *s)
 
 static int look(struct status *s, struct backup_list *list, const struct deleted *deleted, struct err *e)
 {
-    if (cmd_each_tree(s->o, add_tree, s, e) != 0 || add_rows(s, list, e) != 0 || add_all_missing(s, e) != 0)
+    if (cmd_each_tree(s->o, add_tree, s, e) != 0 || add_rows(s, list, e) != 0 ||
+        add_all_missing(s, deleted, e) != 0)
         return -1;
     if (s->rows > 1)
         qsort(s->row, s->rows, sizeof *s->row, by_order);

@@ -197,6 +197,14 @@ def test_what_a_heartbeat_wants_and_nothing_is_left_of_is_missed(two):
     assert two.rows("--collection", "docs") .keys() == {("docs", "n1")}
 
 
+def test_what_was_forgotten_since_the_heartbeat_is_not_missed(two):
+    two.heartbeat("n1", "docs", "films")
+    assert two.tree.efs_tool("forget", "docs").returncode == 0
+    assert two.rows().keys() == {("films", "n1")}
+    two.heartbeat("n1", "docs", "films", ago=-30)  # it is in Qdrant again, and has no backup yet
+    assert two.rows(code=1)[("docs", "n1")]["problems"] == ["no_good_backup"]
+
+
 @pytest.mark.parametrize("order", [1, -1])
 def test_the_last_drill_decides_and_the_last_proof_measures(two, order):
     two.drill(2 * DAY, ("docs", "proven", 7), ("films", "proven", 9))
