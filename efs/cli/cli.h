@@ -22,6 +22,8 @@ struct options {
     size_t n_collections;
     int frequency;       /* -1 for all */
     time_t newer, older; /* slots; 0 for no limit */
+    int state;           /* ls: -1 for all */
+    unsigned latest;     /* ls: so many of each collection; 0: all */
     bool json, dry_run, deep;
     struct restore_options restore;
     struct replica_options replica;
@@ -38,9 +40,12 @@ int cmd_restore(const struct options *o);
 /* Settings of `restore` that have flags: which bucket, and where. */
 enum { S3_ROWS = 2 };
 extern const struct config_row s3_rows[S3_ROWS];
-/* Settings of `drill` and of `replica`, which have no flag. */
+/* Settings of `drill`, and of `replica` and `status`, which have no flag. */
 enum { DRILL_ROWS = 5, REPLICA_ROWS = 1 };
 extern const struct config_row drill_rows[DRILL_ROWS], replica_rows[REPLICA_ROWS];
+/* RPO_SECONDS. 0, or an exit code after an error that it printed. */
+int cmd_rpo(time_t *out);
+int cmd_status(const struct options *o);
 int cmd_drill(const struct options *o);
 int cmd_replica(const struct options *o);
 int cmd_du(const struct options *o);
@@ -72,6 +77,11 @@ int cmd_gather_quietly(const struct options *o, struct backup_list *list);
 /* Of these only the backups of --node, by its NODE_NAME or its peer id. A node without any is told, and
  * counts in cmd_unknown. */
 void cmd_keep_node(const struct options *o, struct backup_list *list);
+
+/* The folder of an entry as "{collection}" or "{collection}/%shard-N", and the length of its tree's path,
+ * which stands before "/{frequency}/". */
+const char *cmd_folder_of(const struct backup *b, size_t *tree);
+bool cmd_same_folder(const struct backup *a, const struct backup *b);
 
 /* Of --shard, which was given. 0, or an exit code after an error that it printed. */
 int cmd_check_shard(const struct options *o);

@@ -282,6 +282,28 @@ void cmd_complain(const char *fmt, ...)
     (void)fprintf(stderr, "qdrant-efs: %s\n", text_printable(raw, clean, sizeof clean));
 }
 
+/* From the end, since the root may be anything. */
+const char *cmd_folder_of(const struct backup *b, size_t *tree)
+{
+    const char *at = b->dir + strlen(b->dir), *folder = at;
+    int parts = b->m.source.kind == KIND_SHARD ? 2 : 1;
+    for (int i = 0; i <= parts; i++) {
+        while (at > b->dir && *--at != '/')
+            ;
+        if (i < parts)
+            folder = at + 1;
+    }
+    *tree = (size_t)(at - b->dir);
+    return folder;
+}
+
+bool cmd_same_folder(const struct backup *a, const struct backup *b)
+{
+    size_t n, m;
+    const char *one = cmd_folder_of(a, &n), *other = cmd_folder_of(b, &m);
+    return n == m && strncmp(a->dir, b->dir, n) == 0 && strcmp(one, other) == 0;
+}
+
 int cmd_check_shard(const struct options *o)
 {
     const char *shard = o->restore.shard;

@@ -474,10 +474,11 @@ static int drill(struct run *r, const struct backup_list *list)
 static int check_use(const struct options *o)
 {
     if (o->restore.shard && o->restore.storage)
-        return cmd_complain("--shard or --storage-snapshot, not both; see qdrant-efs --help"), EXIT_SETTING;
+        return cmd_complain("--shard or --storage-snapshot, not both; see qdrant-efs drill --help"),
+               EXIT_SETTING;
     if (!o->restore.storage || o->n_collections == 0)
         return o->restore.shard ? cmd_check_shard(o) : 0;
-    cmd_complain("--storage-snapshot is of all collections: no --collection; see qdrant-efs --help");
+    cmd_complain("--storage-snapshot is of all collections: no --collection; see qdrant-efs drill --help");
     return EXIT_SETTING;
 }
 
@@ -491,7 +492,7 @@ int cmd_drill(const struct options *o)
     struct options all = *o;
     r = (struct run){.o = o, .begun = time(NULL)};
     if (read_settings(&r, &e) != 0) {
-        cmd_complain("%s; see qdrant-efs --help", e.text);
+        cmd_complain("%s; see qdrant-efs drill --help", e.text);
         return EXIT_SETTING;
     }
     if (check_use(o) != 0)

@@ -3,27 +3,12 @@
 #include "common/base/text.h"
 #include "common/base/utc.h"
 #include "efs/cli/cli.h"
+#include "efs/cli/cmd_table.h"
+#include "efs/replica/replica.h"
 #include <cjson/cJSON.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-
-static const char *collection_text(const struct backup *b, char *out, size_t size)
-{
-    char raw[NAME_MAX + 32];
-    if (b->m.source.kind == KIND_STORAGE)
-        return "(whole storage)";
-    if (b->m.source.kind == KIND_SHARD && *b->m.source.shard)
-        (void)snprintf(raw, sizeof raw, "%s, shard %s", b->m.source.collection, b->m.source.shard);
-    else
-        (void)snprintf(raw, sizeof raw, "%s", b->m.source.collection);
-    return text_printable(raw, out, size);
-}
-
-static void cell(const char *text, size_t width)
-{
-    size_t has = text_width(text);
-    (void)printf("%s%*s  ", text, has < width ? (int)(width - has) : 0, "");
-}
 
 struct table {
     size_t collection, node; /* widths; node 0: without that column */
@@ -45,9 +30,9 @@ static void print_row(const struct backup *b, const struct table *t)
         (void)cmd_human(b->m.content.size, size);
         (void)cmd_human(b->m.content.stored_size, stored);
     }
-    cell(collection_text(b, safe, sizeof safe), t->collection);
+    table_cell(table_source(&b->m.source, safe, sizeof safe), t->collection, false);
     if (t->node > 0)
-        cell(node_text(b, safe, sizeof safe), t->node);
+        table_cell(node_text(b, safe, sizeof safe), t->node, false);
     const char *paint = !t->colour                   ? ""
                         : b->state == ENTRY_COMPLETE ? "\033[32m"
                         : b->state == ENTRY_CORRUPT  ? "\033[31m"
@@ -65,12 +50,6 @@ static void print_row(const struct backup *b, const struct table *t)
     (void)putchar('\n');
 }
 
-static void widen(size_t *width, const char *text)
-{
-    size_t w = text_width(text);
-    *width = w > *width ? w : *width;
-}
-
 /* Only where several nodes are told apart. */
 static size_t node_width(const struct backup_list *list)
 {
@@ -82,9 +61,36 @@ static size_t node_width(const struct backup_list *list)
         const char *node = list->v[i].m.node; /* of a shard or the whole storage it may be empty */
         several = several || (*first && *node && strcmp(node, first) != 0);
         first = *first ? first : node;
-        widen(&width, node_text(&list->v[i], safe, sizeof safe));
+        width = table_wider(width, node_text(&list->v[i], safe, sizeof safe));
     }
     return several ? width : 0;
+}
+
+/* What is in the table, in a line. */
+static void sum_up(const struct backup_list *list)
+{
+    char size[16], stored[16];
+    size_t count[ENTRY_UNREADABLE + 1] = {0};
+    uint64_t bytes = 0, stored_bytes = 0;
+    const char *comma = "";
+    for (size_t i = 0; i < list->n; i++) {
+        const struct backup *b = &list->v[i];
+        count[b->state]++;
+        bytes += b->m.content.sha256[0] ? b->m.content.size : 0;
+        stored_bytes += b->m.content.sha256[0] ? b->m.content.stored_size : 0;
+    }
+    (void)printf("%zu backup%s, %s, stored as %s: ", list->n, list->n == 1 ? "" : "s", cmd_human(bytes, size),
+                 cmd_human(stored_bytes, stored));
+    if (count[ENTRY_COMPLETE] == list->n) {
+        (void)puts(list->n == 1 ? "complete" : "all complete");
+        return;
+    }
+    for (int s = ENTRY_COMPLETE; s <= ENTRY_UNREADABLE; s++)
+        if (count[s] > 0) {
+            (void)printf("%s%zu %s", comma, count[s], entry_state_text((enum entry_state)s));
+            comma = ", ";
+        }
+    (void)putchar('\n');
 }
 
 static int print_table(const struct backup_list *list, const struct deleted *deleted)
@@ -95,16 +101,18 @@ static int print_table(const struct backup_list *list, const struct deleted *del
                       .deleted = deleted};
     char safe[600];
     for (size_t i = 0; i < list->n; i++)
-        widen(&t.collection, collection_text(&list->v[i], safe, sizeof safe));
+        t.collection = table_wider(t.collection, table_source(&list->v[i].m.source, safe, sizeof safe));
     if (list->n > 0) {
-        cell("COLLECTION", t.collection);
+        table_cell("COLLECTION", t.collection, false);
         if (t.node > 0)
-            cell("NODE", t.node);
+            table_cell("NODE", t.node, false);
         (void)printf("%-9s  %-20s  %10s  %10s  %-10s  %s\n", "FREQUENCY", "SLOT", "SIZE", "STORED", "STATE",
                      "SNAPSHOT");
     }
     for (size_t i = 0; i < list->n; i++)
         print_row(&list->v[i], &t);
+    if (list->n > 0)
+        sum_up(list);
     return fflush(stdout) == 0 ? 0 : EXIT_DEFECT;
 }
 
@@ -130,16 +138,55 @@ static int print_array(const struct backup_list *list, const struct deleted *del
     return cmd_print_json(array);
 }
 
+/* Has `b` `latest` newer ones of its folder and node among those that are kept? They come oldest first. Tasks
+ * without a NODE_NAME count as one node. */
+static bool has_newer(const struct backup_list *list, const bool *kept, size_t at, unsigned latest)
+{
+    const struct backup *b = &list->v[at];
+    for (size_t i = at + 1; latest > 0 && i < list->n && cmd_same_folder(b, &list->v[i]); i++)
+        latest -= kept[i] && strcmp(replica_node(&b->m), replica_node(&list->v[i].m)) == 0;
+    return latest == 0;
+}
+
+static void mark(const struct options *o, const struct backup_list *list, bool *kept)
+{
+    for (size_t i = list->n; i-- > 0;)
+        kept[i] = (o->state < 0 || list->v[i].state == (enum entry_state)o->state) &&
+                  (o->latest == 0 || !has_newer(list, kept, i, o->latest));
+}
+
+/* --state, and then --latest. False without memory. */
+static bool narrow(const struct options *o, struct backup_list *list)
+{
+    size_t n = 0, had = list->n;
+    cleanup_free bool *kept = calloc(list->n + 1, sizeof *kept);
+    if (!kept)
+        return false;
+    mark(o, list, kept);
+    for (size_t i = 0; i < list->n; i++)
+        if (kept[i])
+            list->v[n++] = list->v[i];
+        else
+            free(list->v[i].reason);
+    list->n = n;
+    if (n == 0 && had > 0)
+        cmd_complain("none of %zu backups is %s", had, entry_state_text((enum entry_state)o->state));
+    return true;
+}
+
 int cmd_ls(const struct options *o)
 {
     cleanup_backup_list struct backup_list list = {0};
     if (cmd_gather(o, &list) != 0)
         return EXIT_DEFECT;
     cmd_keep_node(o, &list);
+    bool any = list.n > 0;
+    if (!narrow(o, &list))
+        return cmd_complain("no memory"), EXIT_DEFECT;
     struct deleted *deleted = deleted_load(o);
     int rc = o->json ? print_array(&list, deleted) : print_table(&list, deleted);
     deleted_free(deleted);
-    return rc == 0 && list.n == 0 && o->n_collections > 0 ? EXIT_DEFECT : rc; /* asked for by name */
+    return rc == 0 && !any && o->n_collections > 0 ? EXIT_DEFECT : rc; /* asked for by name */
 }
 
 /* "key: value" lines, in the manifest's order; the JSON is for programs. */

@@ -127,9 +127,7 @@ static void finish_row(const struct run *r, const struct replica_tree *tree, con
 {
     const struct replica_beat *beat = replica_beat_of(&tree->beats, row->node);
     const struct place *told = told_of(p, n, row->node);
-    row->rpo = r->report.o->replica.rpo                        ? r->report.o->replica.rpo
-               : beat && beat->read && beat->h.rpo_seconds > 0 ? (time_t)beat->h.rpo_seconds
-                                                               : r->rpo;
+    row->rpo = replica_objective(r->report.o->replica.rpo, beat, r->rpo);
     row->wanted = told ? told->told->wanted : HEARTBEAT_UNKNOWN;
     if (r->primary)
         row->left = !row->told && !doubtful; /* all of it is only here */
@@ -332,15 +330,22 @@ const struct config_row replica_rows[REPLICA_ROWS] = {
     {"RPO_SECONDS", "how old a recovery point may be, where no heartbeat says it", "1800", NULL, false},
 };
 
-static int wrong_use(const struct options *o, struct run *r)
+int cmd_rpo(time_t *out)
 {
     struct err e = {0};
-    struct stat here, there;
     long rpo;
     if (config_number("RPO_SECONDS", config_standard(replica_rows, REPLICA_ROWS, "RPO_SECONDS"), 1,
                       366L * 86400, &rpo, &e) != 0)
         return cmd_complain("%s", e.text), EXIT_SETTING;
-    r->rpo = rpo;
+    *out = rpo;
+    return 0;
+}
+
+static int wrong_use(const struct options *o, struct run *r)
+{
+    struct stat here, there;
+    if (cmd_rpo(&r->rpo) != 0)
+        return EXIT_SETTING;
     if (o->replica.file_system && !efs_replication_is_id(o->replica.file_system))
         return cmd_complain("--file-system %s: give fs-0123456789abcdef0, or its ARN",
                             o->replica.file_system),

@@ -1,6 +1,8 @@
 #include "common/base/text.h"
+#include "efs/cli/cmd_page.h"
 #include "efs/cli/cmd_replica.h"
-#include "common/json.h"
+#include "efs/cli/cmd_table.h"
+#include "common/base/utc.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -17,24 +19,6 @@ static const char *age_text(time_t seconds, char out[32])
     else
         (void)snprintf(out, 32, "%ldd%02ldh", s / 86400, s % 86400 / 3600);
     return out;
-}
-
-static const char *name_text(const struct replica_row *row, char *out, size_t size)
-{
-    char raw[NAME_MAX + 32];
-    if (row->source.kind == KIND_STORAGE)
-        return "(whole storage)";
-    if (row->source.kind == KIND_SHARD)
-        (void)snprintf(raw, sizeof raw, "%s, shard %s", row->source.collection, row->source.shard);
-    else
-        (void)snprintf(raw, sizeof raw, "%s", row->source.collection);
-    return text_printable(raw, out, size);
-}
-
-static void cell(const char *text, size_t width)
-{
-    size_t has = text_width(text);
-    (void)printf("%s%*s  ", text, has < width ? (int)(width - has) : 0, "");
 }
 
 static unsigned not_here(const struct replica_row *row)
@@ -81,8 +65,8 @@ static void say_row(const struct replica_report *r, const struct replica_row *ro
         utc_text(row->taken, when);
         (void)age_text(replica_age(row->taken, r->now), age);
     }
-    cell(name_text(row, safe, sizeof safe), wide);
-    cell(*row->node ? text_printable(row->node, safe, sizeof safe) : "-", nodes);
+    table_cell(table_source(&row->source, safe, sizeof safe), wide, false);
+    table_cell(*row->node ? text_printable(row->node, safe, sizeof safe) : "-", nodes, false);
     (void)printf("%-20s  %7s  %s%-8s%s  %7u  %-8s  %s\n", when, age, colour ? paint[row->state] : "",
                  replica_state_text(row->state), colour ? "\033[0m" : "", not_here(row),
                  !row->path[0]   ? "-"
@@ -98,15 +82,10 @@ static void say_problems(const struct replica_row *row)
         const struct replica_problem *p = &row->problem[i];
         (void)snprintf(raw, sizeof raw, "%s: %.400s%s", p->snapshot, p->why ? p->why : "",
                        p->promised ? "; AWS says that it is here" : "");
-        (void)printf("  %s: %s, %s, %s\n", replica_what_text(p->what), name_text(row, name, sizeof name),
-                     frequency_text(p->frequency), text_printable(raw, safe, sizeof safe));
+        (void)printf("  %s: %s, %s, %s\n", replica_what_text(p->what),
+                     table_source(&row->source, name, sizeof name), frequency_text(p->frequency),
+                     text_printable(raw, safe, sizeof safe));
     }
-}
-
-static size_t wider(size_t wide, const char *text)
-{
-    size_t w = text_width(text);
-    return w > wide ? w : wide;
 }
 
 static void say_tree(const struct replica_report *r, const struct replica_tree *tree)
@@ -116,16 +95,16 @@ static void say_tree(const struct replica_report *r, const struct replica_tree *
     for (size_t i = 0; i < r->rows.n; i++)
         if (strcmp(r->rows.v[i].tree, tree->name) == 0) {
             n++;
-            wide = wider(wide, name_text(&r->rows.v[i], safe, sizeof safe));
-            nodes = wider(nodes, text_printable(r->rows.v[i].node, safe, sizeof safe));
+            wide = table_wider(wide, table_source(&r->rows.v[i].source, safe, sizeof safe));
+            nodes = table_wider(nodes, text_printable(r->rows.v[i].node, safe, sizeof safe));
         }
     if (n == 0 && tree->beats.n == 0)
         return;
     say_beats(r, tree);
     if (n == 0)
         return;
-    cell("COLLECTION", wide);
-    cell("NODE", nodes);
+    table_cell("COLLECTION", wide, false);
+    table_cell("NODE", nodes, false);
     (void)printf("%-20s  %7s  %-8s  %7s  %-8s  %s\n", "RECOVERY POINT", "AGE", "STATE", "MISSING", "BYTES",
                  "SNAPSHOT");
     for (size_t i = 0; i < r->rows.n; i++)
@@ -185,88 +164,45 @@ int replica_say(const struct replica_report *r)
     return fflush(stdout) == 0 ? 0 : EXIT_DEFECT;
 }
 
-/* --- as JSON; whether memory was enough is asked once, at the end */
-
-struct page {
-    const struct replica_report *r;
-    bool ok;
-};
-
-static void text(struct page *p, cJSON *o, const char *key, const char *value)
-{
-    p->ok = p->ok && cmd_json_text(o, key, value);
-}
-static void number(struct page *p, cJSON *o, const char *key, double value)
-{
-    p->ok = p->ok && cJSON_AddNumberToObject(o, key, value);
-}
-static void flag(struct page *p, cJSON *o, const char *key, bool value)
-{
-    p->ok = p->ok && cJSON_AddBoolToObject(o, key, value);
-}
-static void null(struct page *p, cJSON *o, const char *key)
-{
-    p->ok = p->ok && cJSON_AddNullToObject(o, key);
-}
-/* A time and its age, null for none. */
-static void when(struct page *p, cJSON *o, const char *key, const char *age, time_t t)
-{
-    p->ok = p->ok && (t ? json_add_time(o, key, t) : json_add_null(o, key));
-    if (age && t)
-        number(p, o, age, (double)replica_age(t, p->r->now));
-    else if (age)
-        null(p, o, age);
-}
-static cJSON *array(struct page *p, cJSON *o, const char *key)
-{
-    cJSON *list = p->ok ? cJSON_AddArrayToObject(o, key) : NULL;
-    p->ok = list != NULL;
-    return list;
-}
-static cJSON *element(struct page *p, cJSON *list)
-{
-    cJSON *o = p->ok ? json_append_object(list) : NULL;
-    p->ok = o != NULL;
-    return o;
-}
+/* --- as JSON */
 
 static void put_problem(struct page *p, cJSON *list, const struct replica_problem *from)
 {
-    cJSON *o = element(p, list);
-    text(p, o, "what", replica_what_text(from->what));
-    text(p, o, "frequency", frequency_text(from->frequency));
-    text(p, o, "snapshot", from->snapshot);
-    text(p, o, "why", from->why ? from->why : "");
-    flag(p, o, "promised", from->promised);
+    cJSON *o = page_element(p, list);
+    page_text(p, o, "what", replica_what_text(from->what));
+    page_text(p, o, "frequency", frequency_text(from->frequency));
+    page_text(p, o, "snapshot", from->snapshot);
+    page_text(p, o, "why", from->why ? from->why : "");
+    page_flag(p, o, "promised", from->promised);
 }
 
 static void put_row(struct page *p, cJSON *list, const struct replica_row *row)
 {
-    cJSON *o = element(p, list);
+    cJSON *o = page_element(p, list);
     bool found = row->path[0];
-    text(p, o, "tree", row->tree);
-    text(p, o, "kind", kind_text(row->source.kind));
-    text(p, o, "collection", row->source.collection);
-    text(p, o, "shard", row->source.shard);
-    text(p, o, "node", row->node);
-    text(p, o, "state", replica_state_text(row->state));
-    when(p, o, "recovery_point", "age_seconds", found ? row->taken : 0);
-    number(p, o, "rpo_seconds", (double)row->rpo);
-    text(p, o, "snapshot", row->snapshot);
-    text(p, o, "frequency", found ? frequency_text(row->frequency) : "");
-    text(p, o, "path", row->path);
-    flag(p, o, "verified", row->verified);
-    when(p, o, "newest", NULL, row->newest);
-    text(p, o, "newest_snapshot", row->newest_snapshot);
+    page_text(p, o, "tree", row->tree);
+    page_text(p, o, "kind", kind_text(row->source.kind));
+    page_text(p, o, "collection", row->source.collection);
+    page_text(p, o, "shard", row->source.shard);
+    page_text(p, o, "node", row->node);
+    page_text(p, o, "state", replica_state_text(row->state));
+    page_time(p, o, "recovery_point", "age_seconds", found ? row->taken : 0);
+    page_number(p, o, "rpo_seconds", (double)row->rpo);
+    page_text(p, o, "snapshot", row->snapshot);
+    page_text(p, o, "frequency", found ? frequency_text(row->frequency) : "");
+    page_text(p, o, "path", row->path);
+    page_flag(p, o, "verified", row->verified);
+    page_time(p, o, "newest", NULL, row->newest);
+    page_text(p, o, "newest_snapshot", row->newest_snapshot);
     if (found && row->newest)
-        number(p, o, "lag_seconds", (double)replica_age(row->taken, row->newest));
+        page_number(p, o, "lag_seconds", (double)replica_age(row->taken, row->newest));
     else
-        null(p, o, "lag_seconds");
-    number(p, o, "expected", row->expected);
-    number(p, o, "complete_here", row->here);
+        page_null(p, o, "lag_seconds");
+    page_number(p, o, "expected", row->expected);
+    page_number(p, o, "complete_here", row->here);
     for (int w = REPLICA_ONLY_HERE; w < REPLICA_WHATS; w++)
-        number(p, o, replica_what_text((enum replica_what)w), row->count[w]);
-    cJSON *problems = array(p, o, "problems");
+        page_number(p, o, replica_what_text((enum replica_what)w), row->count[w]);
+    cJSON *problems = page_array(p, o, "problems");
     for (size_t i = 0; i < row->problems; i++)
         put_problem(p, problems, &row->problem[i]);
 }
@@ -275,59 +211,54 @@ static void put_beats(struct page *p, cJSON *list, const struct replica_tree *tr
 {
     for (size_t i = 0; i < tree->beats.n; i++) {
         const struct replica_beat *b = &tree->beats.v[i];
-        cJSON *o = element(p, list);
-        text(p, o, "tree", tree->name);
-        text(p, o, "node", b->node);
-        when(p, o, "written_at", "age_seconds", b->h.written);
-        text(p, o, "path", b->read ? b->path : "");
-        text(p, o, "qdrant_version", b->h.qdrant_version);
-        flag(p, o, "gone", replica_beat_gone(&tree->beats, b));
-        number(p, o, "left_out", b->h.left_out);
-        cJSON *passed = array(p, o, "passed_over");
+        cJSON *o = page_element(p, list);
+        page_text(p, o, "tree", tree->name);
+        page_text(p, o, "node", b->node);
+        page_time(p, o, "written_at", "age_seconds", b->h.written);
+        page_text(p, o, "path", b->read ? b->path : "");
+        page_text(p, o, "qdrant_version", b->h.qdrant_version);
+        page_flag(p, o, "gone", replica_beat_gone(&tree->beats, b));
+        page_number(p, o, "left_out", b->h.left_out);
+        cJSON *passed = page_array(p, o, "passed_over");
         for (size_t k = 0; k < b->n_passed; k++)
-            text(p, element(p, passed), "why", b->passed[k]);
+            page_text(p, page_element(p, passed), "why", b->passed[k]);
     }
 }
 
-static void put_aws(struct page *p, cJSON *o)
+static void put_aws(struct page *p, cJSON *o, const struct replica_report *r)
 {
-    const struct efs_replication *a = &p->r->aws;
-    if (!p->r->answered) {
-        null(p, o, "aws");
+    const struct efs_replication *a = &r->aws;
+    if (!r->answered) {
+        page_null(p, o, "aws");
         return;
     }
-    cJSON *aws = p->ok ? cJSON_AddObjectToObject(o, "aws") : NULL;
-    p->ok = aws != NULL;
-    text(p, aws, "status", a->status);
-    text(p, aws, "message", a->message);
-    text(p, aws, "source", a->source);
-    text(p, aws, "destination", a->destination);
-    text(p, aws, "region", a->region);
-    when(p, aws, "last_synced", "age_seconds", a->synced);
-    flag(p, aws, "promise_broken", p->r->broken_promise);
+    cJSON *aws = page_object(p, o, "aws");
+    page_text(p, aws, "status", a->status);
+    page_text(p, aws, "message", a->message);
+    page_text(p, aws, "source", a->source);
+    page_text(p, aws, "destination", a->destination);
+    page_text(p, aws, "region", a->region);
+    page_time(p, aws, "last_synced", "age_seconds", a->synced);
+    page_flag(p, aws, "promise_broken", r->broken_promise);
 }
 
 int replica_say_json(const struct replica_report *r)
 {
     cJSON *o = cJSON_CreateObject();
-    struct page p = {.r = r, .ok = o != NULL};
+    struct page p = {.now = r->now, .ok = o != NULL};
     bool told = false;
     for (size_t i = 0; i < r->trees; i++)
         told = told || r->tree[i].told;
-    text(&p, o, "by", r->o->replica.primary ? "primary" : told ? "heartbeat" : "nothing");
-    flag(&p, o, "good", r->good);
-    when(&p, o, "now", NULL, r->now);
-    cJSON *beats = array(&p, o, "heartbeats");
+    page_text(&p, o, "by", r->o->replica.primary ? "primary" : told ? "heartbeat" : "nothing");
+    page_flag(&p, o, "good", r->good);
+    page_time(&p, o, "now", NULL, r->now);
+    cJSON *beats = page_array(&p, o, "heartbeats");
     for (size_t i = 0; i < r->trees; i++)
         put_beats(&p, beats, &r->tree[i]);
-    put_aws(&p, o);
-    cJSON *rows = array(&p, o, "collections");
+    put_aws(&p, o, r);
+    cJSON *rows = page_array(&p, o, "collections");
     for (size_t i = 0; i < r->rows.n; i++)
         put_row(&p, rows, &r->rows.v[i]);
     complain(r);
-    if (!p.ok) {
-        cJSON_Delete(o);
-        o = NULL;
-    }
-    return cmd_print_json(o);
+    return page_print(&p, o);
 }

@@ -13,7 +13,7 @@
 
 static int wrong(const char *what)
 {
-    cmd_complain("%s; see qdrant-efs --help", what);
+    cmd_complain("%s; see qdrant-efs restore --help", what);
     return EXIT_SETTING;
 }
 
@@ -59,7 +59,7 @@ static int check_name(const char *name)
         return 0;
     cmd_complain(
         "--rename %.100s%s is no name that Qdrant allows: at most 255 bytes, without < > : \" / \\ | ? *; "
-        "see qdrant-efs --help",
+        "see qdrant-efs restore --help",
         name, n > 100 ? "…" : "");
     return EXIT_SETTING;
 }

@@ -3,20 +3,10 @@
 #include "common/base/text.h"
 #include "common/json.h"
 #include "efs/cli/cmd_restore.h"
+#include "efs/cli/cmd_table.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-
-static const char *age_text(time_t age, char out[32])
-{
-    if (age < 2 * 3600)
-        (void)snprintf(out, 32, "%ld min", (long)(age < 0 ? 0 : age / 60));
-    else if (age < 2 * 86400)
-        (void)snprintf(out, 32, "%ld h", (long)(age / 3600));
-    else
-        (void)snprintf(out, 32, "%ld days", (long)(age / 86400));
-    return out;
-}
 
 /* Empty for an object of S3 whose key says none. */
 static const char *frequency(const struct backup *b) { return b->m.slot ? frequency_text(b->frequency) : ""; }
@@ -28,7 +18,7 @@ static void describe(const struct backup *b, time_t now, char *out, size_t size)
     time_t moment = restore_moment(b, now);
     utc_text(backup_time(b), when);
     if (moment)
-        (void)snprintf(old, sizeof old, "%s old", age_text(now - moment, age));
+        (void)snprintf(old, sizeof old, "%s old", table_age(now - moment, age));
     if (b->m.points >= 0)
         (void)snprintf(points, sizeof points, ", %" PRId64 " point%s", b->m.points,
                        b->m.points == 1 ? "" : "s");

@@ -35,7 +35,7 @@ static const char *key_in(const char *location, char bucket[64])
 
 static int wrong(const char *what)
 {
-    cmd_complain("%s; see qdrant-efs --help", what);
+    cmd_complain("%s; see qdrant-efs restore --help", what);
     return EXIT_SETTING;
 }
 

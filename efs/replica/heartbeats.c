@@ -88,6 +88,13 @@ const struct replica_beat *replica_beat_of(const struct replica_beats *b, const 
     return NULL;
 }
 
+time_t replica_objective(time_t asked, const struct replica_beat *beat, time_t standard)
+{
+    return asked                                           ? asked
+           : beat && beat->read && beat->h.rpo_seconds > 0 ? (time_t)beat->h.rpo_seconds
+                                                           : standard;
+}
+
 bool replica_beat_gone(const struct replica_beats *b, const struct replica_beat *one)
 {
     time_t newest = 0;

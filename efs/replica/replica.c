@@ -358,15 +358,20 @@ time_t replica_age(time_t since, time_t now) { return now > since ? now - since 
 
 /* Nothing on EFS says that a collection was deleted, but a heartbeat. Without one, what is by days older than
  * the newest of its tree may have been. */
+bool replica_held(enum heartbeat_wanted wanted, enum kind kind, time_t newest, time_t of_tree)
+{
+    if (wanted != HEARTBEAT_UNKNOWN || kind != KIND_COLLECTION)
+        return wanted == HEARTBEAT_WANTED;
+    return newest >= of_tree - RESTORE_APART;
+}
+
 static bool held(const struct replica_rows *rows, const struct replica_row *r)
 {
     time_t newest = 0;
-    if (r->wanted != HEARTBEAT_UNKNOWN || r->source.kind != KIND_COLLECTION)
-        return r->wanted == HEARTBEAT_WANTED;
     for (size_t i = 0; i < rows->n; i++)
         if (strcmp(rows->v[i].tree, r->tree) == 0 && rows->v[i].newest > newest)
             newest = rows->v[i].newest;
-    return r->newest >= newest - RESTORE_APART;
+    return replica_held(r->wanted, r->source.kind, r->newest, newest);
 }
 
 static enum replica_state judge(const struct replica_rows *rows, const struct replica_row *r, time_t now)

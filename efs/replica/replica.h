@@ -101,6 +101,8 @@ struct replica_look {
 int replica_folder(const struct replica_look *l, struct replica_rows *out, struct err *e);
 /* Sets the state of each. True: all are good. */
 bool replica_judge(struct replica_rows *rows, time_t now);
+/* Is a collection held to the objective? `newest`: when its newest backup was taken, and that of its tree. */
+bool replica_held(enum heartbeat_wanted wanted, enum kind kind, time_t newest, time_t of_tree);
 /* Seconds, never negative. */
 time_t replica_age(time_t since, time_t now);
 
@@ -120,6 +122,9 @@ struct replica_beats {
 void replica_beats_free(struct replica_beats *b);
 int replica_beats_read(const char *base, struct replica_beats *out, struct err *e);
 const struct replica_beat *replica_beat_of(const struct replica_beats *b, const char *node);
+/* How old a recovery point may be: as `asked` (0: nobody did), else as the heartbeat (may be NULL) says, else
+ * `standard`. */
+time_t replica_objective(time_t asked, const struct replica_beat *beat, time_t standard);
 /* Has it been silent for so long, beside another, that it is no more? */
 bool replica_beat_gone(const struct replica_beats *b, const struct replica_beat *one);
 #endif

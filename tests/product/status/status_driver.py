@@ -19,7 +19,7 @@ def objects():
     for folder in ("common", "aws", "qdrant", "efs", "replicator"):
         for source in sorted((ROOT / folder).rglob("*.c")):
             built = (BUILD / source.relative_to(ROOT)).with_suffix(".o")
-            if source.name != "main.c" and not source.name.startswith("cmd_") and built.exists():
+            if source.name != "main.c" and source.parent != ROOT / "efs/cli" and built.exists():
                 yield built
 
 

@@ -51,7 +51,8 @@ def test_ls_for_people_is_an_aligned_table_without_colour_in_a_pipe(full):
     assert full.once().returncode == 0
     out = full.efs_tool("ls").stdout
     assert "\033" not in out
-    header, *rows = out.splitlines()
+    header, *rows, last = out.splitlines()
+    assert last.startswith("7 backups, ") and last.endswith(": all complete")
     assert header.split() == ["COLLECTION", "FREQUENCY", "SLOT", "SIZE", "STORED", "STATE", "SNAPSHOT"]
     assert len(rows) == 7 and all("complete" in r for r in rows)
     column = header.index("FREQUENCY")
@@ -76,6 +77,33 @@ def test_verify_shows_a_bar_on_a_terminal_only(full):
 def test_filters(full, args, count):
     out = full.efs_tool("ls", "--json", *args)
     assert out.returncode == ("nope" in args) and len(json.loads(out.stdout)) == count
+
+
+@pytest.mark.parametrize("args,names", [
+    (["--latest", "1"], [NAMES[2]]), (["--latest=2"], NAMES[1:]), (["--latest", "99"], NAMES), (["--state", "corrupt"], NAMES[1:2]),
+    (["--state", "complete"], NAMES[::2]), (["--state", "complete", "--latest", "1"], NAMES[2:]), (["--state", "incomplete"], [])])
+def test_ls_of_the_latest_and_of_one_state(full, args, names):
+    next(full.base.rglob(NAMES[1] + ".json")).write_text("[]")
+    told = json.loads(full.efs_tool("ls", "--json", *args).stdout)
+    assert [b["snapshot"] for b in told if b["collection"] == "c" and b["kind"] == "collection"] == names
+    assert ("incomplete" in args) == (told == [])
+    if "--latest" in args and "1" in args:
+        assert len(told) == 4, "one of each collection, shard, and of the storage"
+
+
+def test_ls_of_the_latest_of_each_node(tree):
+    for i, node in enumerate(("n1", "n2")):
+        for name in NAMES[:2]:
+            tree.snapshot("c", name.replace("c-1", f"c-{i + 1}"), tar_of(name + node))
+        assert tree.once(NODE_NAME=node).returncode == 0
+    assert [b["node"] for b in json.loads(tree.efs_tool("ls", "--json", "--latest", "1").stdout)] == ["n1", "n2"]
+
+
+def test_ls_sums_up_what_is_not_complete_and_says_when_none_has_that_state(full):
+    run = full.efs_tool("ls", "--state", "corrupt")
+    assert run.returncode == 0 and run.stdout == "" and run.stderr == "qdrant-efs: none of 6 backups is corrupt\n"
+    next(full.base.rglob(NAMES[1] + ".json")).write_text("[]")
+    assert full.efs_tool("ls").stdout.splitlines()[-1].endswith(": 5 complete, 1 corrupt")
 
 
 def test_show_tells_all_about_one(full):
@@ -186,7 +214,9 @@ def test_an_empty_root_is_no_error_and_a_missing_one_is(tree):
 @pytest.mark.parametrize("args,words", [
     (["--newer", "5"], ["--newer 5 ", "use ", "24h"]), (["--older=x"], ["--older x ", "24h"]),
     (["--frequency", "week"], ["--frequency week ", "15min, hourly, daily or monthly"]),
-    (["--frequency"], ["missing after --frequency", "monthly"])])
+    (["--frequency"], ["missing after --frequency", "monthly"]),
+    (["--state", "good"], ["--state good ", "complete, incomplete, corrupt or unreadable"]),
+    (["--latest", "0"], ["--latest 0 ", "1 to 1000000"]), (["--latest", "1x"], ["--latest 1x "]), (["--latest"], ["missing after --latest"])])
 def test_a_wrong_value_of_a_flag_is_named_with_what_is_allowed(tree, args, words):
     run = tree.efs_tool("ls", *args)
     line, = run.stderr.splitlines()
@@ -226,7 +256,7 @@ def test_without_efs_root_it_says_what_to_set(tree):
 
 
 def test_help_and_version(tree):
-    for args in (["--help"], ["ls", "--help"], ["-h"]):
+    for args in (["--help"], ["-h"], ["help"]):
         run = tree.efs_tool(*args)
         assert run.returncode == 0 and "verify" in run.stdout and run.stderr == ""
     assert tree.efs_tool("--version").stdout.startswith("qdrant-efs ")
