@@ -9,19 +9,11 @@ import time
 
 import pytest
 from harness import manifests_of, tar_of
+from signing import make_key
 
 ROOT = pathlib.Path(__file__).parents[3]
 
 OLD, NEW = "c-1-2026-11-23-08-00-00", "c-1-2026-11-24-08-00-00"
-
-
-def make_key(folder, name):
-    """As docs/format.md has it."""
-    folder.mkdir(exist_ok=True)
-    private, public = folder / f"{name}-private.key", folder / f"{name}.pem"
-    subprocess.run(["openssl", "genpkey", "-algorithm", "ed25519", "-out", private], check=True)
-    subprocess.run(["openssl", "pkey", "-in", private, "-pubout", "-out", public], check=True)
-    return str(private), str(public)
 
 
 @pytest.fixture
@@ -123,7 +115,7 @@ def test_one_without_a_signature_is_passed_over_only_where_it_is_required(signed
     env["REQUIRE_SIGNATURE"] = "1"
     name, said = taken(signed, **env)
     assert name == OLD and "not signed" in said
-    assert signed.efs_tool("verify", **env).returncode == 1 and states(signed, **env)[NEW][0] == "incomplete"
+    assert signed.efs_tool("verify", **env).returncode == 1 and states(signed, **env)[NEW][0] == "unsigned"
 
 
 def test_another_ones_key_does_not_count(signed, keys, tmp_path):
@@ -168,7 +160,7 @@ def test_the_replicator_goes_on_with_old_backups_without_a_signature(tree, keys)
     publish(tree, OLD)
     tree.env |= {"VERIFY_KEYS": keys[1], "REQUIRE_SIGNATURE": "1"}
     publish(tree, NEW, keys[0])
-    assert states(tree)[OLD][0] == "incomplete" and states(tree)[NEW][0] == "complete"
+    assert states(tree)[OLD][0] == "unsigned" and states(tree)[NEW][0] == "complete"
 
 
 def test_a_signature_that_a_crash_left_is_replaced_when_it_is_old(tree, keys):
@@ -205,7 +197,33 @@ def test_a_signing_key_that_is_none_is_said(tree, keys, tmp_path):
         assert run.returncode == 64 and path in run.stderr
 
 
-@pytest.mark.parametrize("source", [["--from-s3"], ["--location", "http://127.0.0.1:1/x"]])
-def test_what_has_no_signature_is_refused_when_one_is_required(tree, keys, source):
-    run = tree.efs_tool("restore", "--collection", "c", *source, VERIFY_KEYS=keys[1], REQUIRE_SIGNATURE="1")
+@pytest.mark.parametrize("location", ["http://127.0.0.1:1/x", "file:///tmp/x", "S3://bucket/key"])
+def test_what_has_no_signature_is_refused_when_one_is_required(tree, keys, location):
+    run = tree.efs_tool("restore", "--collection", "c", "--location", location, VERIFY_KEYS=keys[1], REQUIRE_SIGNATURE="1")
     assert run.returncode == 64 and "REQUIRE_SIGNATURE" in run.stderr
+
+
+def test_a_list_says_what_is_signed(signed, keys):
+    signature_of(manifest_of(signed, OLD)).unlink()
+    of = {b["snapshot"]: b for b in json.loads(signed.efs_tool("ls", "--json").stdout)}
+    assert {b["signature"] for b in of.values()} == {"unchecked"}
+    env = {"VERIFY_KEYS": keys[1]}
+    of = {b["snapshot"]: b["signature"] for b in json.loads(signed.efs_tool("ls", "--json", **env).stdout)}
+    assert of == {OLD: "missing", NEW: "good"}
+    forge(signed, NEW)
+    env["REQUIRE_SIGNATURE"] = "1"
+    lines = {re.search(r"c-1-\S+-00-00", line)[0]: line for line in signed.efs_tool("ls", **env).stdout.splitlines()[1:]}
+    assert " unsigned " in lines[OLD] and "it is not signed, and REQUIRE_SIGNATURE=1" in lines[OLD]
+    assert " corrupt " in lines[NEW] and "signature" in lines[NEW]
+    run = signed.efs_tool("verify", **env)
+    assert run.returncode == 1 and "unsigned: " in run.stderr and "0 verified, 2 defective" in run.stdout
+    run = signed.efs_tool("show", OLD, **env)
+    assert re.search(r"^signature +missing$", run.stdout, re.M) and re.search(r"^state +unsigned$", run.stdout, re.M)
+
+
+def test_a_replica_says_what_is_not_signed(signed, keys):
+    env = {"VERIFY_KEYS": keys[1], "REQUIRE_SIGNATURE": "1"}
+    signature_of(manifest_of(signed, NEW)).unlink()
+    run = signed.efs_tool("replica", "--json", **env)
+    row, = json.loads(run.stdout)["collections"]
+    assert run.returncode == 1 and row["snapshot"] == OLD and "not signed" in run.stdout
