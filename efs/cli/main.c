@@ -371,7 +371,7 @@ static int run(const struct command *c, struct options *o)
     struct err e = {0};
     if (o->restore.location && strcmp(o->restore.location, "-") == 0 && !read_location(o))
         return bad("no URL on standard input, which --location - reads", "");
-    if (settings_read(&o->settings, &e) != 0 || settings_keys(&o->settings, false, &e) != 0)
+    if (settings_read(&o->settings, &e) != 0 || settings_keys(&o->settings, c->bit == FORGET, &e) != 0)
         return bad(e.text, "");
     if (o->settings.require_signature && o->restore.location &&
         strncmp(o->restore.location, "s3://", strlen("s3://")) != 0)

@@ -1,5 +1,6 @@
 #include "efs/repo/settings.h"
 #include "efs/repo/backup.h"
+#include "efs/repo/signed.h"
 #include "common/config.h"
 #include "common/base/files.h"
 #include <stdio.h>
@@ -135,6 +136,7 @@ int settings_keys(struct settings *s, bool sign, struct err *e)
     if (*others && !(s->verify_keys = verify_keys_load(others, &why)))
         return wrong_key("VERIFY_KEYS:", &why, e);
     backup_verify_keys(s->verify_keys, s->require_signature);
+    signed_keys(s->sign, s->verify_keys, s->require_signature);
     return 0;
 }
 

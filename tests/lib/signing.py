@@ -9,3 +9,8 @@ def make_key(folder, name):
     subprocess.run(["openssl", "genpkey", "-algorithm", "ed25519", "-out", private], check=True)
     subprocess.run(["openssl", "pkey", "-in", private, "-pubout", "-out", public], check=True)
     return str(private), str(public)
+
+
+def sign(private, path):
+    """The signature beside a file, by OpenSSL alone."""
+    subprocess.run(["openssl", "pkeyutl", "-sign", "-inkey", private, "-rawin", "-in", path, "-out", f"{path}.sig"], check=True)

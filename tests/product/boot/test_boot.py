@@ -12,7 +12,7 @@ from frozen import Frozen, usable
 from booting import ODD, path_of, scroll, upsert
 from harness import freeze, wait_for
 from restoring import SIXTH
-from signing import make_key
+from signing import make_key, sign
 
 LATEST = {"RESTORE_ON_EMPTY": "latest"}
 
@@ -398,6 +398,39 @@ def tombstone(efs, file, when, collection=None):
     (folder / f"{file}.json").write_text(json.dumps({
         "format": 1, "collection": collection or file, "node": "", "deleted": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(when)),
         "last_seen": None, "forgotten": False, "written_by": "test"}))
+
+
+def test_only_signed_notes_of_deletions_and_restores_are_obeyed_where_signatures_are_required(task, efs, tmp_path):
+    """Who may write on EFS but has no key keeps no collection away, and no newer backup."""
+    private, public = make_key(tmp_path / "keys", "one")
+    t = task(**LATEST, SIGNING_KEY_FILE=private, VERIFY_KEYS=public, REQUIRE_SIGNATURE="1").start()
+    t.wait_restored()
+    t.fill("docs", "other")
+    t.backup("docs", "other")
+    had = t.points()
+    t.lose_disk()
+    t.start().wait_restored()
+    wait_for(lambda: list(efs.tree.glob("restores/*/*.json")))
+    record, = efs.tree.glob("restores/*/*.json")
+    assert record.with_name(record.name + ".sig").stat().st_size == 64
+    tombstone(efs, "other", time.time())
+    forged = json.loads(record.read_text()) | {"crossed": True, "restored": "2026-01-01T00:00:00Z"}
+    record.with_name("2026-01-01T00-00-00Z.json").write_text(json.dumps(forged | {"at": 1}))
+    t.lose_disk()
+    t.start().wait_restored()
+    assert t.points() == had
+    said = [e["message"] for e in t.events("boot_restore_folder")]
+    assert said and "not signed" in said[-1] and "their collections come back" in said[-1]
+    assert any("2026-01-01T00-00-00Z.json" in e["message"] and "not signed" in e["message"] for e in t.events("boot_record_unreadable"))
+    path = efs.tree / "deleted" / "-" / "other.json"  # the same, by whoever has the key
+    sign(private, path)
+    t.lose_disk()
+    t.start().wait_restored()
+    assert t.points() == {"docs": had["docs"]}
+    path.write_text(path.read_text() + " ")
+    t.lose_disk()
+    t.start().wait_restored()
+    assert t.points() == had
 
 
 def test_what_was_deleted_on_purpose_stays_deleted_unless_it_is_asked_for_or_was_made_anew(lost, efs):

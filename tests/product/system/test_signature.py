@@ -9,7 +9,7 @@ import time
 
 import pytest
 from harness import manifests_of, tar_of
-from signing import make_key
+from signing import make_key, sign
 
 ROOT = pathlib.Path(__file__).parents[3]
 
@@ -227,3 +227,50 @@ def test_a_replica_says_what_is_not_signed(signed, keys):
     run = signed.efs_tool("replica", "--json", **env)
     row, = json.loads(run.stdout)["collections"]
     assert run.returncode == 1 and row["snapshot"] == OLD and "not signed" in run.stdout
+
+
+def deleted(tree, **env):
+    return {b["collection"] for b in json.loads(tree.efs_tool("ls", "--json", **env).stdout) if "deleted" in b}
+
+
+def test_a_tombstone_is_signed_by_whoever_writes_it_and_obeyed_only_so(signed, keys):
+    required = {"VERIFY_KEYS": keys[1], "REQUIRE_SIGNATURE": "1"}
+    path = signed.base / "deleted" / "%all" / "d.json"
+    run = signed.efs_tool("forget", "d", **required)
+    assert run.returncode == 1 and not path.exists()  # there is no d
+    signed.snapshot("d", "d-1-2026-11-24-08-00-00", tar_of("d", 50_000))
+    assert signed.once(SIGNING_KEY_FILE=keys[0]).returncode == 0
+    run = signed.efs_tool("forget", "d", SIGNING_KEY_FILE=keys[0], **required)
+    assert run.returncode == 0 and "SIGNING_KEY_FILE" not in run.stderr, run.stderr
+    signature = path.with_name("d.json.sig")
+    assert signature.stat().st_size == 64
+    run = signed.efs_tool("forget", "d", **required)
+    assert "SIGNING_KEY_FILE is not set" in run.stderr and path.exists() and not signature.exists()
+    signed.snapshot("d", "d-1-2026-11-24-07-00-00", tar_of("d7", 50_000))
+    signed.env |= required
+    assert signed.once(SIGNING_KEY_FILE=keys[0]).returncode == 0
+    assert "d-1-2026-11-24-07-00-00" in states(signed)  # an unsigned one forbids nothing
+    assert signed.efs_tool("forget", "d", SIGNING_KEY_FILE=keys[0]).returncode == 0
+    signed.snapshot("d", "d-1-2026-11-24-06-00-00", tar_of("d6", 50_000))
+    assert signed.once(SIGNING_KEY_FILE=keys[0]).returncode == 0
+    assert "d-1-2026-11-24-06-00-00" not in states(signed)
+
+
+def test_a_list_does_not_believe_an_unsigned_tombstone(signed, keys):
+    folder = signed.base / "deleted" / "%all"
+    folder.mkdir(parents=True)
+    (folder / "c.json").write_text(json.dumps({"format": 1, "collection": "c", "node": "%all", "deleted": "2030-01-01T00:00:00Z",
+                                               "last_seen": None, "forgotten": False, "written_by": "somebody"}))
+    assert deleted(signed) == {"c"} == deleted(signed, VERIFY_KEYS=keys[1])
+    run = signed.efs_tool("ls", "--json", VERIFY_KEYS=keys[1], REQUIRE_SIGNATURE="1")
+    assert "not signed" in run.stderr and deleted(signed, VERIFY_KEYS=keys[1], REQUIRE_SIGNATURE="1") == set()
+    sign(keys[0], folder / "c.json")
+    assert deleted(signed, VERIFY_KEYS=keys[1], REQUIRE_SIGNATURE="1") == {"c"}
+    (folder / "c.json.sig").write_bytes(b"x" * 64)
+    assert deleted(signed, VERIFY_KEYS=keys[1]) == set()
+
+
+def test_where_signatures_are_required_nobody_prunes_by_what_a_heartbeat_says(signed, keys):
+    before = signed.files()
+    run = signed.efs_tool("prune", VERIFY_KEYS=keys[1], REQUIRE_SIGNATURE="1")
+    assert run.returncode == 64 and "not signed" in run.stderr and "RETENTION" in run.stderr and signed.files() == before
