@@ -13,7 +13,8 @@
 
 const char *entry_state_text(enum entry_state s)
 {
-    static const char *const text[] = {"unread", "complete", "incomplete", "corrupt", "unreadable", "unsigned"};
+    static const char *const text[] = {"unread",  "complete",   "incomplete",
+                                       "corrupt", "unreadable", "unsigned"};
     return text[s];
 }
 

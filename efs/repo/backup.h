@@ -64,8 +64,8 @@ void backup_verify_keys(const struct verify_keys *keys, bool required);
 void backup_trust(struct backup *b);
 /* Set `signature` by what stands for the manifest elsewhere than on EFS. `signature` NULL: there is none. */
 void backup_check(struct backup *b, const void *data, size_t n, const void *signature, size_t size);
-/* Did that key sign the manifest that is there now? Then *m is what it says. For whoever vouches for it again,
- * in another place. */
+/* Did that key sign the manifest that is there now? Then *m is what it says. For whoever vouches for it
+ * again, in another place. */
 bool backup_signed_by(const struct backup *b, const struct signing_key *k, struct manifest *m);
 /* May what it says of itself (node, aliases) decide about others? Not without a signature where one is
  * required. One that was not read says nothing. */

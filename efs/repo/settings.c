@@ -140,6 +140,21 @@ int settings_keys(struct settings *s, bool sign, struct err *e)
     return 0;
 }
 
+const char *settings_unsigned(const struct settings *s)
+{
+    static const char probe[] = "probe";
+    unsigned char signature[SIGNATURE_SIZE];
+    if (!s->verify_keys)
+        return NULL;
+    if (!s->sign)
+        return s->require_signature ? "SIGNING_KEY_FILE is not set, and REQUIRE_SIGNATURE=1" : NULL;
+    return signature_make(s->sign, probe, sizeof probe, signature, NULL) == 0 &&
+                   signature_check(s->verify_keys, probe, sizeof probe, signature, sizeof signature) ==
+                       SIGNATURE_GOOD
+               ? NULL
+               : "the public key of SIGNING_KEY_FILE is none of VERIFY_KEYS";
+}
+
 static int allow_local(struct settings *s, struct err *e)
 {
     static const char *const off_on[] = {"0", "1", NULL};

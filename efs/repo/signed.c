@@ -52,7 +52,8 @@ bool signed_obeyed(const char *path, const char *text, struct err *why)
     cleanup_free char *signature = files_get_sized(file, SIGNATURE_SIZE, &size, &cause);
     if (!signature && cause.code == ENOENT) {
         if (require)
-            (void)err_set(why, 0, "not signed, and REQUIRE_SIGNATURE=1, so that it is not obeyed:", path, NULL);
+            (void)err_set(why, 0, "not signed, and REQUIRE_SIGNATURE=1, so that it is not obeyed:", path,
+                          NULL);
         return !require;
     }
     if (signature && signature_check(verify, text, strlen(text), signature, size) == SIGNATURE_GOOD)

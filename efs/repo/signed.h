@@ -9,8 +9,8 @@
 /* Set once, before there are threads; the keys stay the caller's. `own` NULL: nothing is signed. `others`
  * NULL: nothing is checked. */
 void signed_keys(const struct signing_key *own, const struct verify_keys *others, bool required);
-/* Before the file itself. Without a key one that is there is deleted: it would be of another text. One whose name has no room for
- * the suffix goes without. */
+/* Before the file itself. Without a key one that is there is deleted: it would be of another text. One whose
+ * name has no room for the suffix goes without. */
 int signed_put(const char *dir, const char *name, const char *text, struct err *e);
 /* None there is no error. */
 int signed_remove(const char *dir, const char *name, struct err *e);

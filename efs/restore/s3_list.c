@@ -239,7 +239,8 @@ static bool same_writer(const struct backup *a, const struct backup *b)
     return *a->m.source.peer && strcmp(a->m.source.peer, b->m.source.peer) == 0;
 }
 
-/* The newest of those of `i`'s writer that are older than `than`, when that is not NULL; SIZE_MAX: none is. */
+/* The newest of those of `i`'s writer that are older than `than`, when that is not NULL; SIZE_MAX: none is.
+ */
 static size_t newest_of(const struct backup_list *list, size_t i, const struct backup *than)
 {
     size_t newest = SIZE_MAX;

@@ -8,10 +8,12 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { SIGNATURE_BASE64 = 88, ALIASES_MAX = 1000 }; /* of the 2 KB that S3 gives to all of an object's labels */
+enum {
+    SIGNATURE_BASE64 = 88,
+    ALIASES_MAX = 1000
+}; /* of the 2 KB that S3 gives to all of an object's labels */
 
-static bool add(struct restore_s3_labels *out, char *line, size_t size, const char *name,
-                const char *value)
+static bool add(struct restore_s3_labels *out, char *line, size_t size, const char *name, const char *value)
 {
     static const char fit[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~%,+";
     if (!*value || value[strspn(value, fit)] || (size_t)snprintf(line, size, "%s: %s", name, value) >= size)

@@ -126,15 +126,14 @@ def test_a_backup_that_is_not_ours_is_copied_without_our_signature(tree, aws, ke
 
 
 def test_the_documented_words_check_a_copy(signed, aws, tmp_path):
-    words, = re.findall(r"^```sh\n(aws s3api head-object .*?)```$", PAGE, re.M | re.S)
+    first, *rest = re.findall(r"^- `(.*)`$", PAGE.split("## The copy in S3")[1].split("\n## ")[0], re.M)
     key = key_of(aws, NEW)
     head = signed.s3.head_object(Bucket="backups", Key=key)
     object_ = tmp_path / "head.json"
     object_.write_text(json.dumps({"ContentLength": head["ContentLength"], "Metadata": head["Metadata"]}))
-    first, rest = words.split("\n", 1)
-    assert first.endswith("> head.json")
+    assert first.startswith("aws s3api head-object ") and first.endswith("> head.json") and len(rest) == 3
     env = {"PATH": "/usr/bin:/bin", "BUCKET": "backups", "OBJECT": key, "KEY": signed.keys[1]}
-    check = lambda: subprocess.run(["sh", "-ec", rest], cwd=tmp_path, env=env, capture_output=True, text=True)
+    check = lambda: subprocess.run(["sh", "-ec", "\n".join(rest)], cwd=tmp_path, env=env, capture_output=True, text=True)
     run = check()
     assert run.returncode == 0 and "Verified Successfully" in run.stdout, run.stderr
     object_.write_text(object_.read_text().replace("node-0", "node-1"))

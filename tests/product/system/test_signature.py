@@ -3,7 +3,6 @@ import json
 import os
 import pathlib
 import re
-import shlex
 import subprocess
 import time
 
@@ -72,21 +71,39 @@ def test_without_a_key_nothing_is_signed_and_nothing_is_asked(tree):
     assert not signature_of(manifest).exists() and taken(tree)[0] == NEW
 
 
+def words(start):
+    """A line of the page, as it stands there."""
+    line, = re.findall(rf"`({start} .*?)`", (ROOT / "docs/format.md").read_text())
+    return line
+
+
+def shell(line, **env):
+    return subprocess.run(["sh", "-ec", line], env=os.environ | {k: str(v) for k, v in env.items()}, capture_output=True, text=True)
+
+
 def test_the_documented_words_check_a_signature(signed, keys):
-    page = (ROOT / "docs/format.md").read_text()
-    line, = re.findall(r"^- `(openssl pkeyutl -verify .*)`$", page, re.M)
+    line = words("openssl pkeyutl -verify -pubin -inkey \"\\$KEY\" -rawin -in \"\\$MANIFEST\"")
     for name in (OLD, NEW):
         manifest = manifest_of(signed, name)
         assert signature_of(manifest).stat().st_size == 64
-        words = shlex.split(line.replace("$KEY", keys[1]).replace("$MANIFEST", str(manifest)))
-        assert subprocess.run(words, capture_output=True).returncode == 0
+        assert shell(line, KEY=keys[1], MANIFEST=manifest).returncode == 0
     manifest.write_text(manifest.read_text() + " ")
-    assert subprocess.run(words, capture_output=True).returncode != 0
+    assert shell(line, KEY=keys[1], MANIFEST=manifest).returncode != 0
 
 
-def test_the_documented_words_make_the_keys():
-    page = (ROOT / "docs/format.md").read_text()
-    assert "openssl genpkey -algorithm ed25519 -out " in page and re.search(r"openssl pkey -in \S+ -pubout -out ", page)
+def test_the_documented_words_make_the_keys_and_sign_again(tree, tmp_path):
+    for start in ("openssl genpkey", "openssl pkey"):
+        run = shell(f"cd '{tmp_path}'; " + words(start))
+        assert run.returncode == 0, run.stderr
+    manifest = publish(tree, NEW, str(tmp_path / "signing.key"))
+    env = {"VERIFY_KEYS": str(tmp_path / "verify.pem"), "REQUIRE_SIGNATURE": "1"}
+    assert states(tree, **env)[NEW][0] == "complete"
+    second = make_key(tmp_path / "keys", "two")
+    env["VERIFY_KEYS"] = second[1]
+    assert states(tree, **env)[NEW][0] == "corrupt"
+    (tmp_path / "new.key").write_bytes(pathlib.Path(second[0]).read_bytes())
+    run = shell(f"cd '{tmp_path}'; " + words("openssl pkeyutl -sign"), MANIFEST=manifest)
+    assert run.returncode == 0 and states(tree, **env)[NEW][0] == "complete", run.stderr
 
 
 @pytest.mark.parametrize("require", ["0", "1"])
@@ -127,14 +144,20 @@ def test_another_ones_key_does_not_count(signed, keys, tmp_path):
 
 @pytest.mark.parametrize("as_folder", [False, True])
 def test_a_key_is_rotated(tree, keys, tmp_path, as_folder):
+    """The steps of docs/format.md, and after each of them what is to be had."""
     second = make_key(tmp_path / "keys", "two")
+    env = {"VERIFY_KEYS": keys[1], "REQUIRE_SIGNATURE": "1"}
     publish(tree, OLD, keys[0])
+    env["VERIFY_KEYS"] = str(tmp_path / "keys") if as_folder else f"{keys[1]}:{second[1]}"
+    assert states(tree, **env)[OLD][0] == "complete"
     publish(tree, NEW, second[0])
-    both = str(tmp_path / "keys") if as_folder else f"{keys[1]}:{second[1]}"
-    env = {"VERIFY_KEYS": both, "REQUIRE_SIGNATURE": "1"}
-    assert {s for s, _ in states(tree, **env).values()} == {"complete"}
+    assert {s for s, _ in states(tree, **env).values()} == {"complete"} and taken(tree, **env)[0] == NEW
+    assert tree.efs_tool("verify", **env).returncode == 0
+    signature_of(manifest_of(tree, NEW)).unlink()
+    assert taken(tree, **env)[0] == OLD  # the old one's stay good
+    publish(tree, "c-1-2026-11-25-08-00-00", second[0])
     env["VERIFY_KEYS"] = second[1]
-    assert states(tree, **env)[OLD][0] == "corrupt" and taken(tree, **env)[0] == NEW
+    assert states(tree, **env)[OLD][0] == "corrupt" and taken(tree, **env)[0] == "c-1-2026-11-25-08-00-00"
 
 
 def test_forget_and_prune_delete_the_signature_too(signed, keys):
@@ -274,3 +297,13 @@ def test_where_signatures_are_required_nobody_prunes_by_what_a_heartbeat_says(si
     before = signed.files()
     run = signed.efs_tool("prune", VERIFY_KEYS=keys[1], REQUIRE_SIGNATURE="1")
     assert run.returncode == 64 and "not signed" in run.stderr and "RETENTION" in run.stderr and signed.files() == before
+
+
+def test_a_task_whose_backups_no_restore_would_take_says_so(tree, keys, tmp_path):
+    other = make_key(tmp_path / "others", "other")
+    for env, said in (({"VERIFY_KEYS": keys[1], "REQUIRE_SIGNATURE": "1"}, "SIGNING_KEY_FILE is not set"),
+                      ({"VERIFY_KEYS": keys[1], "SIGNING_KEY_FILE": other[0]}, "none of VERIFY_KEYS"),
+                      ({"VERIFY_KEYS": f"{other[1]}:{keys[1]}", "REQUIRE_SIGNATURE": "1", "SIGNING_KEY_FILE": other[0]}, None),
+                      ({"VERIFY_KEYS": keys[1]}, None), ({"SIGNING_KEY_FILE": keys[0]}, None)):
+        run = tree.once(**env)
+        assert run.returncode == 0 and ("publishes_unsigned" in run.stderr) == bool(said) and (said or "") in run.stderr, (env, run.stderr)
