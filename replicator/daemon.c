@@ -382,6 +382,9 @@ int daemon_run(struct context *x, bool once, const sigset_t *stops)
         log_line(LOG_INFO, "not_confined",
                  "this kernel has no Landlock: the second Qdrant of a drill or a restore may open what the "
                  "replicator may");
+    const char *why = settings_unsigned(&x->settings);
+    if (why)
+        log_line(LOG_WARN, "publishes_unsigned", "%s: what is published is passed over by restores", why);
     if (qdrant_key_in_clear(&x->qdrant_settings))
         log_line(
             LOG_WARN, "key_in_clear",

@@ -290,6 +290,9 @@ static void prove_newest(struct run *r, const struct backup_list *list, const st
         if (!*passed)
             (void)snprintf(passed, sizeof passed, "the newer %s was passed over: it %s%s", b->m.source.stem,
                            whole ? "has failed" : "is ", whole ? "" : entry_state_text(b->state));
+        if (!whole && tried == 0 && !*e.text)
+            (void)snprintf(e.text, sizeof e.text, "there is no good backup to restore: %.255s is %s: %.400s",
+                           b->m.source.stem, entry_state_text(b->state), b->reason ? b->reason : "");
     }
     if (n == 0 && !*e.text)
         explain(r, wish, w->collection, &e);

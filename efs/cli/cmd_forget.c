@@ -172,6 +172,10 @@ static int put_tombstone(const struct forgetting *f, const char *base, struct er
     (void)snprintf(t.collection, sizeof t.collection, "%s", f->o->operand);
     (void)snprintf(t.node, sizeof t.node, "%s", f->o->restore.node ? f->o->restore.node : TOMBSTONE_ALL);
     (void)snprintf(t.by, sizeof t.by, "qdrant-efs");
+    if (f->o->settings.require_signature && !f->o->settings.sign)
+        cmd_complain(
+            "SIGNING_KEY_FILE is not set: replicators with REQUIRE_SIGNATURE=1 do not know that it is "
+            "forgotten, and may publish again what they still have");
     return tombstone_put(base, &t, e);
 }
 

@@ -73,7 +73,8 @@ static bool policy_known(struct state *s, const char *base)
     if (s->given || strcmp(s->tree, base) == 0)
         return !s->refused;
     (void)snprintf(s->tree, sizeof s->tree, "%s", base);
-    s->refused = ask_heartbeats(base, &s->policy);
+    s->refused = s->o->settings.require_signature ? "heartbeats, which say it, are not signed"
+                                                  : ask_heartbeats(base, &s->policy);
     if (s->refused) {
         cmd_complain("%s: nothing is pruned, for RETENTION is not set, and %s; set it as the tasks have it "
                      "(--retention " RETENTION_STANDARD " where they do not set it)",

@@ -60,13 +60,14 @@ static int run(const struct command *c, struct options *o)
     struct err e = {0};
     if (o->restore.location && strcmp(o->restore.location, "-") == 0 && !read_location(o))
         return arguments_wrong(c, "no URL on standard input, which --location - reads", "");
-    if (settings_read(&o->settings, &e) != 0 || settings_keys(&o->settings, false, &e) != 0)
+    if (settings_read(&o->settings, &e) != 0 || settings_keys(&o->settings, c->bit == FORGET, &e) != 0)
         return arguments_wrong(c, e.text, "");
-    if (o->settings.require_signature && (o->restore.location || o->restore.from_s3))
+    if (o->settings.require_signature && o->restore.location &&
+        strncmp(o->restore.location, "s3://", strlen("s3://")) != 0)
         return arguments_wrong(
             c,
-            "what comes from S3 or a URL has no signature, and REQUIRE_SIGNATURE=1; set it to 0 for this "
-            "one restore",
+            "what comes from a URL has no signature, and REQUIRE_SIGNATURE=1; set it to 0 for this one "
+            "restore",
             "");
     if (!o->root[0])
         memcpy(o->root, o->settings.efs_root, sizeof o->root);

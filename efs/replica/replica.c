@@ -150,7 +150,10 @@ static void look_at(struct backup *b, struct seen *s)
 {
     struct err e = {0};
     enum entry_state state = ENTRY_CORRUPT;
-    if (backup_load(b, &e) != 0)
+    int loaded = backup_load(b, &e);
+    if (loaded == 0)
+        backup_trust(b);
+    if (loaded != 0)
         s->what = REPLICA_UNREADABLE;
     else if (b->state == ENTRY_CORRUPT)
         s->what = REPLICA_CORRUPT;
@@ -159,6 +162,8 @@ static void look_at(struct backup *b, struct seen *s)
     else if (b->state == ENTRY_INCOMPLETE) /* its manifest or its data is cut short, or not there */
         s->what = b->has_manifest && (!b->m.content.sha256[0] || is_there(b, b->data)) ? REPLICA_CUT
                                                                                        : REPLICA_ABSENT;
+    else if (b->state == ENTRY_UNSIGNED) /* the signature may be arriving */
+        s->what = REPLICA_ABSENT;
     else if ((state = backup_sums(b, &e)) != ENTRY_COMPLETE)
         s->what = state == ENTRY_INCOMPLETE ? REPLICA_ABSENT : sums_cut(b) ? REPLICA_CUT : REPLICA_CORRUPT;
     (void)snprintf(s->why, sizeof s->why, "%.590s", e.text[0] ? e.text : b->reason ? b->reason : "");

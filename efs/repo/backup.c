@@ -14,7 +14,8 @@
 
 const char *entry_state_text(enum entry_state s)
 {
-    static const char *const text[] = {"unread", "complete", "incomplete", "corrupt", "unreadable"};
+    static const char *const text[] = {"unread",  "complete",   "incomplete",
+                                       "corrupt", "unreadable", "unsigned"};
     return text[s];
 }
 
@@ -211,14 +212,27 @@ static int check_signature(struct backup *b, const char *json, size_t n, struct 
         return b->signature = SIGNATURE_BAD, 0;
     if (!signature && why.code != ENOENT)
         return e ? (*e = why, -1) : -1;
-    b->signature = signature_check(verify_keys, json, n, signature, size);
+    backup_check(b, json, n, signature, size);
     return 0;
 }
 
-bool backup_trusted(const struct backup *b)
+void backup_check(struct backup *b, const void *data, size_t n, const void *signature, size_t size)
 {
-    return !verify_keys ||
-           (b->signature != SIGNATURE_BAD && (!signature_required || b->signature == SIGNATURE_GOOD));
+    b->signature = signature_check(verify_keys, data, n, signature, size);
+}
+
+bool backup_signed_by(const struct backup *b, const struct signing_key *k, struct manifest *m)
+{
+    char path[PATH_MAX], by[PATH_MAX];
+    struct err ignored;
+    size_t n = 0, size = 0;
+    if (path_of(b, b->stem, ".json", path, NULL) != 0 ||
+        path_of(b, b->stem, ".json" SIGNATURE_SUFFIX, by, NULL) != 0)
+        return false;
+    cleanup_free char *json = files_get_sized(path, MANIFEST_MAX, &n, &ignored);
+    cleanup_free char *signature = files_get_sized(by, SIGNATURE_SIZE, &size, &ignored);
+    return json && signature && signature_is_by(k, json, n, signature, size) &&
+           manifest_parse(json, path, m, &ignored) == 0 && belongs(b, m);
 }
 
 void backup_trust(struct backup *b)
@@ -228,9 +242,14 @@ void backup_trust(struct backup *b)
     if (b->signature == SIGNATURE_BAD)
         mark(b, ENTRY_CORRUPT, "the signature is by none of VERIFY_KEYS, or of another manifest");
     else if (signature_required && b->signature != SIGNATURE_GOOD && b->state == ENTRY_COMPLETE)
-        mark(b, ENTRY_INCOMPLETE, "it is not signed, and REQUIRE_SIGNATURE=1");
-    if (b->signature == SIGNATURE_BAD || (signature_required && b->signature != SIGNATURE_GOOD))
+        mark(b, ENTRY_UNSIGNED, "it is not signed, and REQUIRE_SIGNATURE=1");
+    if (b->signature == SIGNATURE_BAD || !backup_trusted(b))
         b->m.aliases = (struct aliases){0}; /* no other backup takes over what it says */
+}
+
+bool backup_trusted(const struct backup *b)
+{
+    return !signature_required || b->signature == SIGNATURE_GOOD || b->signature == SIGNATURE_UNCHECKED;
 }
 
 int backup_load(struct backup *b, struct err *e)

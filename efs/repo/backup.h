@@ -19,6 +19,7 @@ enum entry_state {
     ENTRY_INCOMPLETE,
     ENTRY_CORRUPT,
     ENTRY_UNREADABLE, /* of backup_read alone: the file system does not give its manifest or its data */
+    ENTRY_UNSIGNED,   /* of backup_trust alone: complete, but no signature, and one is required */
 };
 const char *entry_state_text(enum entry_state s);
 struct backup {
@@ -59,10 +60,16 @@ int backup_load(struct backup *b, struct err *e);
  * there are threads; the keys stay the caller's. NULL: signatures are not looked at. */
 void backup_verify_keys(const struct verify_keys *keys, bool required);
 /* For whoever restores or verifies, of an entry that was read: with a bad signature it becomes corrupt, and
- * without one, where that is required, incomplete: on a replica it may still be arriving. Retention and
+ * without one, where that is required, ENTRY_UNSIGNED: on a replica it may still be arriving. Retention and
  * publishing do not ask: an old backup without a signature must not stop them. */
 void backup_trust(struct backup *b);
-/* Would it leave that entry as it is? */
+/* Set `signature` by what stands for the manifest elsewhere than on EFS. `signature` NULL: there is none. */
+void backup_check(struct backup *b, const void *data, size_t n, const void *signature, size_t size);
+/* Did that key sign the manifest that is there now? Then *m is what it says. For whoever vouches for it
+ * again, in another place. */
+bool backup_signed_by(const struct backup *b, const struct signing_key *k, struct manifest *m);
+/* May what it says of itself (node, aliases) decide about others? Not without a signature where one is
+ * required. One that was not read says nothing. */
 bool backup_trusted(const struct backup *b);
 /* For whoever restores: what cannot be read is no reason to do without the rest. The folder of a tier that
  * cannot be listed is told and left out; an entry whose manifest or data the file system does not give

@@ -3,6 +3,7 @@
 #include "common/base/files.h"
 #include "common/base/string_list.h"
 #include "efs/repo/name.h"
+#include "efs/repo/signed.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
@@ -13,8 +14,10 @@
 
 /* Heartbeats: as many as are written while replication copies them, of which the newest may arrive cut short.
  */
-const struct history_folder history_drills = {"drills", 60}, history_heartbeats = {"heartbeat", 20},
-                            history_restores = {"restores", 1000}, history_stops = {"stops", 100};
+const struct history_folder history_drills = {.name = "drills", .keep = 60},
+                            history_heartbeats = {.name = "heartbeat", .keep = 20},
+                            history_restores = {.name = "restores", .keep = 1000, .obeyed = true},
+                            history_stops = {.name = "stops", .keep = 100};
 
 enum {
     NAME_SIZE = 40,
@@ -121,8 +124,23 @@ static void prune(const char *dir, unsigned keep)
     while (ahead < n && times[ahead] > time(NULL) + HISTORY_AHEAD)
         ahead++;
     for (size_t i = 0; i < gone; i++)
-        if (name_of(times[i < ahead ? i : n - 1 - (i - ahead)], name))
-            (void)unlinkat(dirfd(d), name, 0);
+        if (name_of(times[i < ahead ? i : n - 1 - (i - ahead)], name) && unlinkat(dirfd(d), name, 0) == 0)
+            (void)signed_remove(dir, name, NULL);
+}
+
+/* 1: the name is taken. Its signature comes first, and so must not be that of another record. */
+static int put_new(const struct history_folder *folder, const char *dir, const char *name, const char *json,
+                   struct err *e)
+{
+    char path[PATH_MAX];
+    struct stat st;
+    if (!folder->obeyed)
+        return files_put_new(dir, name, json, e);
+    if (files_join(path, sizeof path, dir, name, e) != 0)
+        return -1;
+    if (lstat(path, &st) == 0)
+        return 1;
+    return signed_put(dir, name, json, e) != 0 ? -1 : files_put_new(dir, name, json, e);
 }
 
 int history_add_at(const char *base, const struct history_folder *folder, const char *node, time_t *when,
@@ -140,7 +158,7 @@ int history_add_at(const char *base, const struct history_folder *folder, const 
         *when += i > 0;
         if (!name_of(*when, name))
             return err_set(e, EINVAL, "cannot name a record in", dir, NULL);
-        rc = files_put_new(dir, name, json, e);
+        rc = put_new(folder, dir, name, json, e);
     }
     if (rc == 0)
         prune(dir, folder->keep);

@@ -6,12 +6,14 @@
 #define EFS_REPO_HISTORY_H
 #include "common/base/err.h"
 #include <limits.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <time.h>
 
 struct history_folder {
     const char *name;
     unsigned keep; /* of each node */
+    bool obeyed;   /* a restore goes by them: with a key they are signed (efs/repo/signed.h) */
 };
 extern const struct history_folder history_drills, history_heartbeats, history_restores, history_stops;
 enum { HISTORY_AHEAD = 600 }; /* seconds that clocks may be apart; what is further ahead is of a wrong one */

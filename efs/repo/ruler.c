@@ -30,9 +30,9 @@ static bool fits(struct backup *b, const struct manifest *m)
     struct err ignored;
     if (!b->has_manifest || (b->state == ENTRY_UNREAD && backup_load(b, &ignored) != 0))
         return false;
-    return b->state == ENTRY_COMPLETE && backup_trusted(b) && b->m.recipe.size > 0 && !b->m.upload &&
-           b->m.qdrant_checksum && b->m.slot < m->slot && b->m.slot + RULER_REACH >= m->slot &&
-           strcmp(b->m.node, m->node) == 0 && m->qdrant_version[0] &&
+    return b->state == ENTRY_COMPLETE && b->signature != SIGNATURE_BAD && backup_trusted(b) &&
+           b->m.recipe.size > 0 && !b->m.upload && b->m.qdrant_checksum && b->m.slot < m->slot &&
+           b->m.slot + RULER_REACH >= m->slot && strcmp(b->m.node, m->node) == 0 && m->qdrant_version[0] &&
            strcmp(b->m.qdrant_version, m->qdrant_version) == 0;
 }
 

@@ -1,5 +1,6 @@
 #include "efs/repo/settings.h"
 #include "efs/repo/backup.h"
+#include "efs/repo/signed.h"
 #include "common/config.h"
 #include "common/base/files.h"
 #include <stdio.h>
@@ -138,7 +139,23 @@ int settings_keys(struct settings *s, bool sign, struct err *e)
     if (*others && !(s->verify_keys = verify_keys_load(others, &why)))
         return wrong_key("VERIFY_KEYS:", &why, e);
     backup_verify_keys(s->verify_keys, s->require_signature);
+    signed_keys(s->sign, s->verify_keys, s->require_signature);
     return 0;
+}
+
+const char *settings_unsigned(const struct settings *s)
+{
+    static const char probe[] = "probe";
+    unsigned char signature[SIGNATURE_SIZE];
+    if (!s->verify_keys)
+        return NULL;
+    if (!s->sign)
+        return s->require_signature ? "SIGNING_KEY_FILE is not set, and REQUIRE_SIGNATURE=1" : NULL;
+    return signature_make(s->sign, probe, sizeof probe, signature, NULL) == 0 &&
+                   signature_check(s->verify_keys, probe, sizeof probe, signature, sizeof signature) ==
+                       SIGNATURE_GOOD
+               ? NULL
+               : "the public key of SIGNING_KEY_FILE is none of VERIFY_KEYS";
 }
 
 static int allow_local(struct settings *s, struct err *e)

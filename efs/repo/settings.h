@@ -39,4 +39,7 @@ int settings_read(struct settings *s, struct err *e);
 /* Read the keys, which are files, and have backups checked with them: for as long as the process lives.
  * `sign`: the private one, too. */
 int settings_keys(struct settings *s, bool sign, struct err *e);
+/* Why restores with these VERIFY_KEYS would pass over what a program with this SIGNING_KEY_FILE writes; NULL:
+ * they would not. */
+const char *settings_unsigned(const struct settings *s);
 #endif

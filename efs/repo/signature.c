@@ -25,6 +25,12 @@ struct verify_keys {
 static const char PUBLIC_USE[] =
     "use public keys as `openssl pkey -in KEY.pem -pubout` writes them, of Ed25519";
 
+const char *signature_verdict_text(enum signature_verdict v)
+{
+    static const char *const text[] = {"unchecked", "good", "missing", "bad"};
+    return text[v];
+}
+
 /* Else OpenSSL would ask for it on the terminal. */
 static int no_password(char *out, int size, int writing, void *arg)
 {
@@ -181,4 +187,10 @@ enum signature_verdict signature_check(const struct verify_keys *k, const void *
         if (fits(k->v[i], data, n, signature))
             return SIGNATURE_GOOD;
     return SIGNATURE_BAD;
+}
+
+bool signature_is_by(const struct signing_key *k, const void *data, size_t n, const void *signature,
+                     size_t size)
+{
+    return size == SIGNATURE_SIZE && fits(k->key, data, n, signature);
 }

@@ -14,6 +14,7 @@ enum signature_verdict {
     SIGNATURE_MISSING,
     SIGNATURE_BAD, /* of other bytes, by another key, or no signature at all */
 };
+const char *signature_verdict_text(enum signature_verdict v); /* "unchecked", "good", "missing", "bad" */
 struct signing_key;
 struct verify_keys;
 /* A PEM file as `openssl genpkey -algorithm ed25519` writes it. NULL with `e`. */
@@ -28,4 +29,7 @@ int signature_make(const struct signing_key *k, const void *data, size_t n, unsi
 /* `signature` NULL: there is none. */
 enum signature_verdict signature_check(const struct verify_keys *k, const void *data, size_t n,
                                        const void *signature, size_t size);
+/* By the key itself. */
+bool signature_is_by(const struct signing_key *k, const void *data, size_t n, const void *signature,
+                     size_t size);
 #endif

@@ -3,6 +3,7 @@
 #include "common/base/files.h"
 #include "common/json.h"
 #include "efs/repo/manifest.h"
+#include "efs/repo/signed.h"
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -81,7 +82,7 @@ int tombstone_put(const char *base, const struct tombstone *t, struct err *e)
     /* The root itself is never made: when it is missing, EFS is not mounted. */
     (void)snprintf(root, sizeof root, "%.*s", tree == base ? 1 : (int)(tree - base), base);
     return place(base, t->node, t->collection, dir, name, e) != 0 ||
-                   files_mkdirs(root, dir + (tree + 1 - base), e) != 0
+                   files_mkdirs(root, dir + (tree + 1 - base), e) != 0 || signed_put(dir, name, text, e) != 0
                ? -1
                : files_put(dir, name, text, e);
 }
@@ -95,7 +96,7 @@ int tombstone_remove(const char *base, const char *node, const char *collection,
         return errno == ENOENT || errno == ENOTDIR
                    ? 0
                    : err_set(e, errno, "cannot delete", path, "check who may write to EFS");
-    return files_sync_dir(dir, e);
+    return signed_remove(dir, name, e) != 0 ? -1 : files_sync_dir(dir, e);
 }
 
 /* --- reading */
@@ -136,7 +137,7 @@ static int load_one(const char *dir, const char *folder, const char *file, struc
     cleanup_free char *text = files_get(path, TOMBSTONE_MAX, &why);
     if (!text && why.code == ENOENT)
         return 0; /* removed meanwhile */
-    if (!text || parse(text, path, folder, file, &t, &why) != 0) {
+    if (!text || parse(text, path, folder, file, &t, &why) != 0 || !signed_obeyed(path, text, &why)) {
         if (out->unreadable++ == 0)
             (void)snprintf(out->why, sizeof out->why, "%s", why.text);
         return 0;

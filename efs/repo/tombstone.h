@@ -32,7 +32,7 @@ void tombstones_free(struct tombstones *t);
 
 /* All that concern `node` (NODE_NAME, "" for none): its own and those for all nodes. NULL: of every node. A
  * tree without any has none. -1: the folder cannot be read, so nothing is known. One entry that cannot be
- * read hides no others: see `unreadable`. */
+ * read, or is not signed where that is required (efs/repo/signed.h), hides no others: see `unreadable`. */
 int tombstones_load(const char *base, const char *node, struct tombstones *out, struct err *e);
 /* Was what was taken then deleted by it? A backup taken at or before the deletion is covered, a newer one is
  * of a collection that was made anew. A time that is not known (0) is covered. */

@@ -199,7 +199,7 @@ static time_t end_of(const struct choice *c, const char *node, bool newest)
     size_t n = c->n;
     time_t when = 0;
     for (size_t i = 0; i < n && !(newest && when); i++)
-        if (strcmp(node_of(&list->v[order[i]]), node) == 0)
+        if (backup_trusted(&list->v[order[i]]) && strcmp(node_of(&list->v[order[i]]), node) == 0)
             when = restore_moment(&list->v[order[i]], c->w->now);
     return when;
 }
@@ -238,8 +238,12 @@ static int ambiguous(const struct backup *b, const struct backup *newest, bool t
 static int one_source(const struct choice *c, struct err *e)
 {
     const struct restore_selector *w = c->w;
-    for (size_t i = 1; i < c->n; i++) {
-        const struct backup *newest = &c->list->v[c->order[0]], *b = &c->list->v[c->order[i]];
+    const struct backup *newest = NULL;
+    for (size_t i = 0; i < c->n; i++) {
+        const struct backup *b = &c->list->v[c->order[i]];
+        if (!backup_trusted(b))
+            continue; /* what it says of its node must not keep anyone from the others */
+        newest = newest ? newest : b;
         if (!same_tree(b, newest))
             return ambiguous(b, newest, true, e);
         if (!w->node && !w->any_node && w->kind != KIND_STORAGE && beside(c, b, newest))

@@ -60,11 +60,12 @@ static int64_t number(const char *text)
 
 static int look(struct restore_s3 *s, struct backup *b, struct err *e)
 {
-    char points[24], aliases[RESTORE_S3_ALIASES];
+    char points[24], aliases[RESTORE_S3_ALIASES], signature[100];
     struct s3_label labels[] = {{"node", b->m.node, sizeof b->m.node},
                                 {"points", points, sizeof points},
                                 {"qdrant-version", b->m.qdrant_version, sizeof b->m.qdrant_version},
-                                {"aliases", aliases, sizeof aliases}};
+                                {"aliases", aliases, sizeof aliases},
+                                {"signature", signature, sizeof signature}};
     if ((size_t)snprintf(s->key, sizeof s->key, "%s/%s", b->dir + strlen(s->place), b->data) >= sizeof s->key)
         return err_set(e, ENAMETOOLONG, "cannot read", b->data, NULL);
     memmove(s->key, s->key + 1, strlen(s->key)); /* the '/' behind the bucket */
@@ -79,7 +80,15 @@ static int look(struct restore_s3 *s, struct backup *b, struct err *e)
     b->m.created = b->m.created ? b->m.created : s->info.modified;
     b->m.points = number(points);
     restore_s3_aliases(aliases, &b->m.aliases);
-    return 0;
+    return restore_s3_check(&(struct restore_s3_said){.key = s->key,
+                                                      .size = s->info.size,
+                                                      .sha256 = s->info.sha256,
+                                                      .node = b->m.node,
+                                                      .points = points,
+                                                      .version = b->m.qdrant_version,
+                                                      .aliases = aliases,
+                                                      .signature = signature},
+                            b, e);
 }
 
 /* The same, with the reason where S3 gave none. */
@@ -103,10 +112,14 @@ int restore_s3_label_node(struct restore_s3 *s, struct backup *b, struct err *e)
 enum restore_outcome restore_s3_look(struct restore_s3 *s, struct backup *b, struct err *e)
 {
     int rc = look_and_ask(s, b, e);
-    if (rc == 0 && s->info.size > 0)
-        return RESTORE_DONE;
-    if (rc == 0)
+    if (rc == 0 && s->info.size == 0)
         (void)err_set(e, 0, "no bytes are in", s->key, NULL);
+    else if (rc == 0) {
+        backup_trust(b);
+        if (b->state == ENTRY_COMPLETE)
+            return RESTORE_DONE;
+        (void)err_set(e, 0, entry_state_text(b->state), s->key, b->reason);
+    }
     return rc < 0 ? RESTORE_FAILED : RESTORE_DEFECT; /* expired, perhaps, since it was listed */
 }
 

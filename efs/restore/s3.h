@@ -17,10 +17,22 @@
  */
 enum { RESTORE_S3_ALIASES = 1200 };
 struct restore_s3_labels {
-    char node[160], points[40], version[64], aliases[RESTORE_S3_ALIASES];
-    const char *line[5]; /* "name: value", for struct s3_object; NULL behind them */
+    char node[160], points[40], version[64], aliases[RESTORE_S3_ALIASES], signature[110];
+    size_t n;
+    const char *line[6]; /* "name: value", for struct s3_object; NULL behind them */
 };
 void restore_s3_labels(const struct manifest *m, struct restore_s3_labels *out);
+/* Adds the label with the signature. It is of a text: key (which tells tree, frequency, collection and
+ * snapshot), size, SHA-256 and the labels above, a line each. An object whose key has a control character
+ * goes without. */
+int restore_s3_sign(const struct signing_key *k, const char *key, const struct manifest *m,
+                    struct restore_s3_labels *l, struct err *e);
+/* Set b->signature by what an object says; of labels that it does not have "". */
+struct restore_s3_said {
+    const char *key, *sha256, *node, *points, *version, *aliases, *signature;
+    uint64_t size;
+};
+int restore_s3_check(const struct restore_s3_said *said, struct backup *b, struct err *e);
 /* "a,b%20c,+2": two names, and two that had no room. Left unknown when it is no such list. */
 void restore_s3_aliases(const char *text, struct aliases *out);
 

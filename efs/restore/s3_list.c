@@ -37,6 +37,7 @@ static bool qdrant_path(const char *rest, char out[KEY * 2])
 static void set_file(struct backup *b, uint64_t size, time_t modified)
 {
     b->state = ENTRY_COMPLETE; /* an object is whole or not there */
+    b->has_manifest = true;    /* its labels stand for it */
     name_stored(b->m.source.stem, b->stem);
     b->m.points = -1;
     b->m.created = b->written = modified; /* by the clock of S3 */
@@ -238,6 +239,35 @@ static bool same_writer(const struct backup *a, const struct backup *b)
     return *a->m.source.peer && strcmp(a->m.source.peer, b->m.source.peer) == 0;
 }
 
+/* The newest of those of `i`'s writer that are older than `than`, when that is not NULL; SIZE_MAX: none is.
+ */
+static size_t newest_of(const struct backup_list *list, size_t i, const struct backup *than)
+{
+    size_t newest = SIZE_MAX;
+    for (size_t k = i; k < list->n; k++) {
+        const struct backup *b = &list->v[k];
+        if ((k == i || same_writer(b, &list->v[i])) && (!than || backup_time(b) < backup_time(than)) &&
+            (newest == SIZE_MAX || backup_time(b) > backup_time(&list->v[newest])))
+            newest = k;
+    }
+    return newest;
+}
+
+/* Of the newest that may say it: where signatures are required, one that is not signed may not. */
+static int ask_node(struct restore_s3 *s, struct backup_list *list, size_t i, size_t *asked, struct err *e)
+{
+    const struct backup *than = NULL;
+    for (size_t k; (k = newest_of(list, i, than)) != SIZE_MAX; than = &list->v[k]) {
+        *asked = k;
+        if (restore_s3_label_node(s, &list->v[k], e) != 0)
+            return -1;
+        if (backup_trusted(&list->v[k]))
+            return 0;
+        list->v[k].m.node[0] = 0;
+    }
+    return 0;
+}
+
 /* A listing has no labels. All of one peer are of one node, so one of them is asked: the newest. */
 static int find_nodes(struct restore_s3 *s, struct backup_list *list, bool *labelled, struct err *e)
 {
@@ -248,11 +278,7 @@ static int find_nodes(struct restore_s3 *s, struct backup_list *list, bool *labe
             k++;
         if (k < i)
             continue; /* its peer was asked for */
-        for (k = i + 1; k < list->n; k++)
-            if (same_writer(&list->v[k], &list->v[i]) &&
-                backup_time(&list->v[k]) > backup_time(&list->v[newest]))
-                newest = k;
-        if (restore_s3_label_node(s, &list->v[newest], &why) != 0) {
+        if (ask_node(s, list, i, &newest, &why) != 0) {
             if (why.code != EACCES && why.code != EPROTO)
                 return *e = why, -1;
             continue; /* that one object cannot be read, and so does not say; if it is chosen, that is told */

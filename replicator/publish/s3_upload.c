@@ -21,6 +21,7 @@ struct upload {
     struct manifest m;
     char *local; /* below SNAPSHOTS_DIR, or NULL */
     struct stamp stamp;
+    bool vouched; /* the manifest is as we wrote it: what is said of the object may be signed */
     unsigned tries;
     int64_t due, since; /* monotonic milliseconds */
     struct upload *next;
@@ -85,17 +86,37 @@ static void push(struct s3_upload *o, struct upload *u)
         upload_free(u);
 }
 
+static struct upload *new_upload(struct s3_upload *o, const struct manifest *m, bool vouched)
+{
+    struct upload *u = o ? calloc(1, sizeof *u) : NULL;
+    if (u)
+        u->m = *m;
+    if (u)
+        u->vouched = vouched;
+    return u; /* without memory the hourly look finds it */
+}
+
 void s3_upload_add(struct s3_upload *o, const struct manifest *m, const char *local,
                    const struct stamp *stamp)
 {
-    struct upload *u = o ? calloc(1, sizeof *u) : NULL;
+    struct upload *u = new_upload(o, m, true);
     if (!u)
-        return; /* without memory the hourly look finds it */
-    u->m = *m;
-    u->local = local ? strdup(local) : NULL;
-    if (u->local && stamp)
+        return;
+    u->local = strdup(local);
+    if (u->local)
         u->stamp = *stamp;
     push(o, u);
+}
+
+/* One that lies on EFS may be from anybody: our signature in S3 needs a good one there. */
+static void add_found(struct s3_upload *o, const struct backup *b)
+{
+    const struct signing_key *k = o->context->settings.sign;
+    struct manifest m = b->m;
+    bool vouched = b->signature == SIGNATURE_GOOD || (k && backup_signed_by(b, k, &m));
+    struct upload *u = new_upload(o, vouched ? &m : &b->m, vouched);
+    if (u)
+        push(o, u);
 }
 
 /* Of what was read: a name alone may be of a clock that ran ahead, and makes none of the others old. */
@@ -126,7 +147,7 @@ void s3_upload_look(struct s3_upload *o, const char *folder)
         struct backup *b = &list.v[i];
         if (b->has_manifest && !b->has_receipt && b->m.slot + LOOK_BACK > newest && backup_load(b, &e) == 0 &&
             b->state == ENTRY_COMPLETE)
-            s3_upload_add(o, &b->m, NULL, NULL);
+            add_found(o, b);
     }
 }
 
@@ -231,9 +252,12 @@ static int send_one(struct s3_upload *o, const struct upload *u, const char *key
                     struct err *e)
 {
     const struct options *opt = &o->context->options;
-    struct pull *from = calloc(1, sizeof *from);
+    const struct signing_key *sign = u->vouched ? o->context->settings.sign : NULL;
     struct restore_s3_labels labels;
     restore_s3_labels(&u->m, &labels);
+    if (sign && restore_s3_sign(sign, key, &u->m, &labels, e) != 0)
+        return -1;
+    struct pull *from = calloc(1, sizeof *from);
     struct s3_object what = {.key = key,
                              .size = u->m.content.size,
                              .sha256 = u->m.content.sha256,

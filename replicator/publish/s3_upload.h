@@ -13,11 +13,12 @@ struct stamp;
 /* NULL when it cannot be: then the log and the status say why, and no copies are made. */
 struct s3_upload *s3_upload_start(struct context *x);
 /* `o` may be NULL in all of these: there is no second target. */
-/* A backup was published. `local`: the snapshot's path below SNAPSHOTS_DIR, read from there as long as it is
- * the one of `stamp`; NULL: from EFS. */
+/* A backup was published just now. `local`: the snapshot's path below SNAPSHOTS_DIR, read from there as long
+ * as it is the one of `stamp`, else from EFS. With SIGNING_KEY_FILE its object is signed. */
 void s3_upload_add(struct s3_upload *o, const struct manifest *m, const char *local,
                    const struct stamp *stamp);
-/* Queue what a folder on EFS has without a receipt. Touches EFS: for workers. */
+/* Queue what a folder on EFS has without a receipt. Its object is signed where the manifest is. Touches EFS:
+ * for workers. */
 void s3_upload_look(struct s3_upload *o, const char *folder);
 /* For --once: was each that waits tried? *left: how many are not in the bucket. */
 bool s3_upload_tried(struct s3_upload *o, size_t *left);

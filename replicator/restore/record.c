@@ -5,6 +5,7 @@
 #include "common/base/version.h"
 #include "common/json.h"
 #include "efs/repo/manifest.h"
+#include "efs/repo/signed.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -96,10 +97,10 @@ static int read_one(struct restore_history *h, const char *path, time_t when, bo
         return 0; /* pruned meanwhile */
     if (!text && (why.code == EIO || why.code == ESTALE || why.code == ETIMEDOUT || why.code == ENOMEM))
         return e ? (*e = why, -1) : -1; /* EFS may give it yet */
-    if (!text || !parse(text, when, own, &one)) {
+    if (!text || !signed_obeyed(path, text, &why) || !parse(text, when, own, &one)) {
         h->unreadable++;
         log_line(LOG_WARN, "boot_record_unreadable", "%s is no record of a restore, and is left out%s%s",
-                 path, text ? "" : ": ", text ? "" : why.text);
+                 path, why.text[0] ? ": " : "", why.text);
         return 0;
     }
     return add(h, &one) ? 0 : err_set(e, ENOMEM, "cannot read", path, NULL);

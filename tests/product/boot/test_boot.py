@@ -12,6 +12,7 @@ from frozen import Frozen, usable
 from booting import ODD, path_of, scroll, upsert
 from harness import freeze, wait_for
 from restoring import SIXTH
+from signing import make_key, sign
 
 LATEST = {"RESTORE_ON_EMPTY": "latest"}
 
@@ -227,10 +228,8 @@ def test_a_corrupt_newest_one_is_passed_over_with_a_warning_and_the_next_older_t
 
 
 def test_a_backup_that_the_key_did_not_sign_is_passed_over_for_an_older_one_that_it_did(task, efs, tmp_path):
-    private, public = tmp_path / "signing.key", tmp_path / "verify.pem"
-    subprocess.run(["openssl", "genpkey", "-algorithm", "ed25519", "-out", private], check=True)
-    subprocess.run(["openssl", "pkey", "-in", private, "-pubout", "-out", public], check=True)
-    t = task(**LATEST, SIGNING_KEY_FILE=str(private), VERIFY_KEYS=str(public), REQUIRE_SIGNATURE="1").start()
+    private, public = make_key(tmp_path / "keys", "one")
+    t = task(**LATEST, SIGNING_KEY_FILE=private, VERIFY_KEYS=public, REQUIRE_SIGNATURE="1").start()
     t.wait_restored()
     t.fill("docs")
     first = t.backup("docs")
@@ -249,6 +248,19 @@ def test_a_backup_that_the_key_did_not_sign_is_passed_over_for_an_older_one_that
     passed = {e["snapshot"]: e["message"] for e in t.events("boot_restore_passed_over")}
     assert passed.keys() == {second, third} and "signature" in passed[second] and "not signed" in passed[third]
     assert [e["snapshot"] for e in t.events("boot_restored")] == [first]
+
+
+def test_an_empty_disk_gets_nothing_that_is_not_signed_where_signatures_are_required(lost, tmp_path):
+    _, public = make_key(tmp_path / "keys", "one")
+    lost.env |= {"VERIFY_KEYS": public, "REQUIRE_SIGNATURE": "1"}
+    lost.begin()
+    wait_for(lambda: lost.restored()[1]["state"] == "failed", 60)
+    assert lost.restored()[1]["done"] == 0 and not lost.let_in() and not lost.events("boot_restored")
+    assert all("not signed" in e["message"] for e in lost.events("boot_restore_passed_over"))
+    lost.stop()
+    lost.env["REQUIRE_SIGNATURE"] = "0"
+    lost.start().wait_restored()
+    assert lost.points() == lost.had
 
 
 def test_one_collection_without_a_good_backup_keeps_the_node_closed_until_it_is_mended(lost, efs):
@@ -386,6 +398,39 @@ def tombstone(efs, file, when, collection=None):
     (folder / f"{file}.json").write_text(json.dumps({
         "format": 1, "collection": collection or file, "node": "", "deleted": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(when)),
         "last_seen": None, "forgotten": False, "written_by": "test"}))
+
+
+def test_only_signed_notes_of_deletions_and_restores_are_obeyed_where_signatures_are_required(task, efs, tmp_path):
+    """Who may write on EFS but has no key keeps no collection away, and no newer backup."""
+    private, public = make_key(tmp_path / "keys", "one")
+    t = task(**LATEST, SIGNING_KEY_FILE=private, VERIFY_KEYS=public, REQUIRE_SIGNATURE="1").start()
+    t.wait_restored()
+    t.fill("docs", "other")
+    t.backup("docs", "other")
+    had = t.points()
+    t.lose_disk()
+    t.start().wait_restored()
+    wait_for(lambda: list(efs.tree.glob("restores/*/*.json")))
+    record, = efs.tree.glob("restores/*/*.json")
+    assert record.with_name(record.name + ".sig").stat().st_size == 64
+    tombstone(efs, "other", time.time())
+    forged = json.loads(record.read_text()) | {"crossed": True, "restored": "2026-01-01T00:00:00Z"}
+    record.with_name("2026-01-01T00-00-00Z.json").write_text(json.dumps(forged | {"at": 1}))
+    t.lose_disk()
+    t.start().wait_restored()
+    assert t.points() == had
+    said = [e["message"] for e in t.events("boot_restore_folder")]
+    assert said and "not signed" in said[-1] and "their collections come back" in said[-1]
+    assert any("2026-01-01T00-00-00Z.json" in e["message"] and "not signed" in e["message"] for e in t.events("boot_record_unreadable"))
+    path = efs.tree / "deleted" / "-" / "other.json"  # the same, by whoever has the key
+    sign(private, path)
+    t.lose_disk()
+    t.start().wait_restored()
+    assert t.points() == {"docs": had["docs"]}
+    path.write_text(path.read_text() + " ")
+    t.lose_disk()
+    t.start().wait_restored()
+    assert t.points() == had
 
 
 def test_what_was_deleted_on_purpose_stays_deleted_unless_it_is_asked_for_or_was_made_anew(lost, efs):

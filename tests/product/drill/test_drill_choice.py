@@ -10,6 +10,7 @@ from drilling import data_of, fill, gone, retar, rewrite
 from faulty_mount import ended, faulty, hung
 from harness import patience
 from server import SERVERS, Server, free_port
+from signing import make_key
 
 
 def again(node, collection="c"):
@@ -114,3 +115,20 @@ def test_a_signal_ends_a_drill_that_hangs_on_efs_within_two_seconds_and_its_qdra
     assert code == 128 + number and seconds < 2 * patience() and f"signal {int(number)}" in err
     assert all(gone(pid) for pid in second) and node.left() == []
 
+
+
+def test_one_without_a_signature_is_passed_over_where_signatures_are_required(node, tmp_path):
+    private, public = make_key(tmp_path / "keys", "one")
+    fill(node.server)
+    node.back_up("c", SIGNING_KEY_FILE=private)
+    unsigned, signed = again(node)
+    required = {"VERIFY_KEYS": public, "REQUIRE_SIGNATURE": "1"}
+    assert list(by_snapshot(node, code=0, VERIFY_KEYS=public)) == [unsigned.stem]
+    one, = by_snapshot(node, code=0, **required).values()
+    assert (one["snapshot"], one["verdict"]) == (signed.stem, "proven")
+    assert one["note"] == f"the newer {unsigned.stem} was passed over: it is unsigned"
+    unsigned.with_name(unsigned.name + ".sig").write_bytes(signed.with_name(signed.name + ".sig").read_bytes())
+    one, = by_snapshot(node, code=0, **required).values()
+    assert one["snapshot"] == signed.stem and one["note"] == f"the newer {unsigned.stem} was passed over: it is corrupt"
+    one, = by_snapshot(node, "--snapshot", unsigned.stem, code=1, **required).values()
+    assert one["verdict"] == "failed" and "signature" in one["why"]

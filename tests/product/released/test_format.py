@@ -17,7 +17,7 @@ WRITERS = {
     "The manifest": [("efs/repo/manifest.c", ["add_print", "add_places", "add_plan", "add_fingerprint", "add_aliases", "manifest_add_origin",
                                               "manifest_add_points_of", "manifest_print", "add_recipe", "add_bases", "manifest_add_pieces"])],
     "The receipt": [("replicator/publish/s3_upload.c", ["put_receipt"])],
-    "The copy in S3": [("efs/restore/s3_metadata.c", ["restore_s3_labels"]), ("aws/s3/put.c", [])],
+    "The copy in S3": [("efs/restore/s3_metadata.c", ["restore_s3_labels", "restore_s3_sign"]), ("aws/s3/put.c", [])],
     "A tombstone": [("efs/repo/tombstone.c", ["print"])],
     "Heartbeat": [("efs/repo/heartbeat.c", ["add_backup", "folder_json", "head", "heartbeat_print"])],
     "Drill": [("efs/cli/cmd_drill.c", []), ("replicator/drill/drill_runner.c", ["crash"])],
@@ -59,7 +59,8 @@ def written(path, functions):
     assert all(bodies), (path, [f for f, b in zip(functions, bodies) if not b])
     text = "\n".join(b[1] for b in bodies) if functions else text
     named = re.findall(r"(?:(?:cJSON_Add\w+To|json_add_|cmd_json_)\w+|add_print|add_list|task)\(\w+(?:->\w+)*, \"(\w+)\"", text)
-    return set(named) | set(re.findall(r"add\(out, &n, [^\"]*\"([\w-]+)\"", text)) | set(re.findall(r"x-amz-meta-([\w-]+):", text))
+    return set(named) | set(re.findall(r"add\(out, [^\"]*\"([\w-]+)\"", text)) | \
+        set(re.findall(r"sizeof l->\w+, \"([\w-]+): %s\"", text)) | set(re.findall(r"x-amz-meta-([\w-]+):", text))
 
 
 @pytest.mark.parametrize("section", WRITERS)
@@ -101,7 +102,7 @@ def test_the_formats_and_how_many_records_stay_are_those_of_the_page():
         header, _, name = define.partition(": ")
         said = re.search(rf"^#+ {section}\n.*?^\| `format` \| whole \| (\d+) \|", PAGE.read_text(), re.M | re.S)[1]
         assert f"{name} = {said}" in (ROOT / "efs/repo" / header).read_text()
-    keep = re.findall(r"history_\w+ = \{\"(\w+)\", (\d+)\}", (ROOT / "efs/repo/history.c").read_text())
+    keep = re.findall(r"history_\w+ = \{\.name = \"(\w+)\", \.keep = (\d+)", (ROOT / "efs/repo/history.c").read_text())
     said = re.search(r"are deleted: (\d+), (\d+), (\d+) and (\d+) stay", PAGE.read_text()).groups()
     assert dict(keep) == dict(zip(("heartbeat", "drills", "restores", "stops"), said))
 

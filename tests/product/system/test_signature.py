@@ -3,25 +3,16 @@ import json
 import os
 import pathlib
 import re
-import shlex
 import subprocess
 import time
 
 import pytest
 from harness import manifests_of, tar_of
+from signing import make_key, sign
 
 ROOT = pathlib.Path(__file__).parents[3]
 
 OLD, NEW = "c-1-2026-11-23-08-00-00", "c-1-2026-11-24-08-00-00"
-
-
-def make_key(folder, name):
-    """As docs/format.md has it."""
-    folder.mkdir(exist_ok=True)
-    private, public = folder / f"{name}-private.key", folder / f"{name}.pem"
-    subprocess.run(["openssl", "genpkey", "-algorithm", "ed25519", "-out", private], check=True)
-    subprocess.run(["openssl", "pkey", "-in", private, "-pubout", "-out", public], check=True)
-    return str(private), str(public)
 
 
 @pytest.fixture
@@ -80,21 +71,39 @@ def test_without_a_key_nothing_is_signed_and_nothing_is_asked(tree):
     assert not signature_of(manifest).exists() and taken(tree)[0] == NEW
 
 
+def words(start):
+    """A line of the page, as it stands there."""
+    line, = re.findall(rf"`({start} .*?)`", (ROOT / "docs/format.md").read_text())
+    return line
+
+
+def shell(line, **env):
+    return subprocess.run(["sh", "-ec", line], env=os.environ | {k: str(v) for k, v in env.items()}, capture_output=True, text=True)
+
+
 def test_the_documented_words_check_a_signature(signed, keys):
-    page = (ROOT / "docs/format.md").read_text()
-    line, = re.findall(r"^- `(openssl pkeyutl -verify .*)`$", page, re.M)
+    line = words("openssl pkeyutl -verify -pubin -inkey \"\\$KEY\" -rawin -in \"\\$MANIFEST\"")
     for name in (OLD, NEW):
         manifest = manifest_of(signed, name)
         assert signature_of(manifest).stat().st_size == 64
-        words = shlex.split(line.replace("$KEY", keys[1]).replace("$MANIFEST", str(manifest)))
-        assert subprocess.run(words, capture_output=True).returncode == 0
+        assert shell(line, KEY=keys[1], MANIFEST=manifest).returncode == 0
     manifest.write_text(manifest.read_text() + " ")
-    assert subprocess.run(words, capture_output=True).returncode != 0
+    assert shell(line, KEY=keys[1], MANIFEST=manifest).returncode != 0
 
 
-def test_the_documented_words_make_the_keys():
-    page = (ROOT / "docs/format.md").read_text()
-    assert "openssl genpkey -algorithm ed25519 -out " in page and re.search(r"openssl pkey -in \S+ -pubout -out ", page)
+def test_the_documented_words_make_the_keys_and_sign_again(tree, tmp_path):
+    for start in ("openssl genpkey", "openssl pkey"):
+        run = shell(f"cd '{tmp_path}'; " + words(start))
+        assert run.returncode == 0, run.stderr
+    manifest = publish(tree, NEW, str(tmp_path / "signing.key"))
+    env = {"VERIFY_KEYS": str(tmp_path / "verify.pem"), "REQUIRE_SIGNATURE": "1"}
+    assert states(tree, **env)[NEW][0] == "complete"
+    second = make_key(tmp_path / "keys", "two")
+    env["VERIFY_KEYS"] = second[1]
+    assert states(tree, **env)[NEW][0] == "corrupt"
+    (tmp_path / "new.key").write_bytes(pathlib.Path(second[0]).read_bytes())
+    run = shell(f"cd '{tmp_path}'; " + words("openssl pkeyutl -sign"), MANIFEST=manifest)
+    assert run.returncode == 0 and states(tree, **env)[NEW][0] == "complete", run.stderr
 
 
 @pytest.mark.parametrize("require", ["0", "1"])
@@ -123,7 +132,7 @@ def test_one_without_a_signature_is_passed_over_only_where_it_is_required(signed
     env["REQUIRE_SIGNATURE"] = "1"
     name, said = taken(signed, **env)
     assert name == OLD and "not signed" in said
-    assert signed.efs_tool("verify", **env).returncode == 1 and states(signed, **env)[NEW][0] == "incomplete"
+    assert signed.efs_tool("verify", **env).returncode == 1 and states(signed, **env)[NEW][0] == "unsigned"
 
 
 def test_another_ones_key_does_not_count(signed, keys, tmp_path):
@@ -135,14 +144,20 @@ def test_another_ones_key_does_not_count(signed, keys, tmp_path):
 
 @pytest.mark.parametrize("as_folder", [False, True])
 def test_a_key_is_rotated(tree, keys, tmp_path, as_folder):
+    """The steps of docs/format.md, and after each of them what is to be had."""
     second = make_key(tmp_path / "keys", "two")
+    env = {"VERIFY_KEYS": keys[1], "REQUIRE_SIGNATURE": "1"}
     publish(tree, OLD, keys[0])
+    env["VERIFY_KEYS"] = str(tmp_path / "keys") if as_folder else f"{keys[1]}:{second[1]}"
+    assert states(tree, **env)[OLD][0] == "complete"
     publish(tree, NEW, second[0])
-    both = str(tmp_path / "keys") if as_folder else f"{keys[1]}:{second[1]}"
-    env = {"VERIFY_KEYS": both, "REQUIRE_SIGNATURE": "1"}
-    assert {s for s, _ in states(tree, **env).values()} == {"complete"}
+    assert {s for s, _ in states(tree, **env).values()} == {"complete"} and taken(tree, **env)[0] == NEW
+    assert tree.efs_tool("verify", **env).returncode == 0
+    signature_of(manifest_of(tree, NEW)).unlink()
+    assert taken(tree, **env)[0] == OLD  # the old one's stay good
+    publish(tree, "c-1-2026-11-25-08-00-00", second[0])
     env["VERIFY_KEYS"] = second[1]
-    assert states(tree, **env)[OLD][0] == "corrupt" and taken(tree, **env)[0] == NEW
+    assert states(tree, **env)[OLD][0] == "corrupt" and taken(tree, **env)[0] == "c-1-2026-11-25-08-00-00"
 
 
 def test_forget_and_prune_delete_the_signature_too(signed, keys):
@@ -168,7 +183,7 @@ def test_the_replicator_goes_on_with_old_backups_without_a_signature(tree, keys)
     publish(tree, OLD)
     tree.env |= {"VERIFY_KEYS": keys[1], "REQUIRE_SIGNATURE": "1"}
     publish(tree, NEW, keys[0])
-    assert states(tree)[OLD][0] == "incomplete" and states(tree)[NEW][0] == "complete"
+    assert states(tree)[OLD][0] == "unsigned" and states(tree)[NEW][0] == "complete"
 
 
 def test_a_signature_that_a_crash_left_is_replaced_when_it_is_old(tree, keys):
@@ -205,7 +220,90 @@ def test_a_signing_key_that_is_none_is_said(tree, keys, tmp_path):
         assert run.returncode == 64 and path in run.stderr
 
 
-@pytest.mark.parametrize("source", [["--from-s3"], ["--location", "http://127.0.0.1:1/x"]])
-def test_what_has_no_signature_is_refused_when_one_is_required(tree, keys, source):
-    run = tree.efs_tool("restore", "--collection", "c", *source, VERIFY_KEYS=keys[1], REQUIRE_SIGNATURE="1")
+@pytest.mark.parametrize("location", ["http://127.0.0.1:1/x", "file:///tmp/x", "S3://bucket/key"])
+def test_what_has_no_signature_is_refused_when_one_is_required(tree, keys, location):
+    run = tree.efs_tool("restore", "--collection", "c", "--location", location, VERIFY_KEYS=keys[1], REQUIRE_SIGNATURE="1")
     assert run.returncode == 64 and "REQUIRE_SIGNATURE" in run.stderr
+
+
+def test_a_list_says_what_is_signed(signed, keys):
+    signature_of(manifest_of(signed, OLD)).unlink()
+    of = {b["snapshot"]: b for b in json.loads(signed.efs_tool("ls", "--json").stdout)}
+    assert {b["signature"] for b in of.values()} == {"unchecked"}
+    env = {"VERIFY_KEYS": keys[1]}
+    of = {b["snapshot"]: b["signature"] for b in json.loads(signed.efs_tool("ls", "--json", **env).stdout)}
+    assert of == {OLD: "missing", NEW: "good"}
+    forge(signed, NEW)
+    env["REQUIRE_SIGNATURE"] = "1"
+    lines = {re.search(r"c-1-\S+-00-00", line)[0]: line for line in signed.efs_tool("ls", **env).stdout.splitlines()[1:]}
+    assert " unsigned " in lines[OLD] and "it is not signed, and REQUIRE_SIGNATURE=1" in lines[OLD]
+    assert " corrupt " in lines[NEW] and "signature" in lines[NEW]
+    run = signed.efs_tool("verify", **env)
+    assert run.returncode == 1 and "unsigned: " in run.stderr and "0 verified, 2 defective" in run.stdout
+    run = signed.efs_tool("show", OLD, **env)
+    assert re.search(r"^signature +missing$", run.stdout, re.M) and re.search(r"^state +unsigned$", run.stdout, re.M)
+
+
+def test_a_replica_says_what_is_not_signed(signed, keys):
+    env = {"VERIFY_KEYS": keys[1], "REQUIRE_SIGNATURE": "1"}
+    signature_of(manifest_of(signed, NEW)).unlink()
+    run = signed.efs_tool("replica", "--json", **env)
+    row, = json.loads(run.stdout)["collections"]
+    assert run.returncode == 1 and row["snapshot"] == OLD and "not signed" in run.stdout
+
+
+def deleted(tree, **env):
+    return {b["collection"] for b in json.loads(tree.efs_tool("ls", "--json", **env).stdout) if "deleted" in b}
+
+
+def test_a_tombstone_is_signed_by_whoever_writes_it_and_obeyed_only_so(signed, keys):
+    required = {"VERIFY_KEYS": keys[1], "REQUIRE_SIGNATURE": "1"}
+    path = signed.base / "deleted" / "%all" / "d.json"
+    run = signed.efs_tool("forget", "d", **required)
+    assert run.returncode == 1 and not path.exists()  # there is no d
+    signed.snapshot("d", "d-1-2026-11-24-08-00-00", tar_of("d", 50_000))
+    assert signed.once(SIGNING_KEY_FILE=keys[0]).returncode == 0
+    run = signed.efs_tool("forget", "d", SIGNING_KEY_FILE=keys[0], **required)
+    assert run.returncode == 0 and "SIGNING_KEY_FILE" not in run.stderr, run.stderr
+    signature = path.with_name("d.json.sig")
+    assert signature.stat().st_size == 64
+    run = signed.efs_tool("forget", "d", **required)
+    assert "SIGNING_KEY_FILE is not set" in run.stderr and path.exists() and not signature.exists()
+    signed.snapshot("d", "d-1-2026-11-24-07-00-00", tar_of("d7", 50_000))
+    signed.env |= required
+    assert signed.once(SIGNING_KEY_FILE=keys[0]).returncode == 0
+    assert "d-1-2026-11-24-07-00-00" in states(signed)  # an unsigned one forbids nothing
+    assert signed.efs_tool("forget", "d", SIGNING_KEY_FILE=keys[0]).returncode == 0
+    signed.snapshot("d", "d-1-2026-11-24-06-00-00", tar_of("d6", 50_000))
+    assert signed.once(SIGNING_KEY_FILE=keys[0]).returncode == 0
+    assert "d-1-2026-11-24-06-00-00" not in states(signed)
+
+
+def test_a_list_does_not_believe_an_unsigned_tombstone(signed, keys):
+    folder = signed.base / "deleted" / "%all"
+    folder.mkdir(parents=True)
+    (folder / "c.json").write_text(json.dumps({"format": 1, "collection": "c", "node": "%all", "deleted": "2030-01-01T00:00:00Z",
+                                               "last_seen": None, "forgotten": False, "written_by": "somebody"}))
+    assert deleted(signed) == {"c"} == deleted(signed, VERIFY_KEYS=keys[1])
+    run = signed.efs_tool("ls", "--json", VERIFY_KEYS=keys[1], REQUIRE_SIGNATURE="1")
+    assert "not signed" in run.stderr and deleted(signed, VERIFY_KEYS=keys[1], REQUIRE_SIGNATURE="1") == set()
+    sign(keys[0], folder / "c.json")
+    assert deleted(signed, VERIFY_KEYS=keys[1], REQUIRE_SIGNATURE="1") == {"c"}
+    (folder / "c.json.sig").write_bytes(b"x" * 64)
+    assert deleted(signed, VERIFY_KEYS=keys[1]) == set()
+
+
+def test_where_signatures_are_required_nobody_prunes_by_what_a_heartbeat_says(signed, keys):
+    before = signed.files()
+    run = signed.efs_tool("prune", VERIFY_KEYS=keys[1], REQUIRE_SIGNATURE="1")
+    assert run.returncode == 64 and "not signed" in run.stderr and "RETENTION" in run.stderr and signed.files() == before
+
+
+def test_a_task_whose_backups_no_restore_would_take_says_so(tree, keys, tmp_path):
+    other = make_key(tmp_path / "others", "other")
+    for env, said in (({"VERIFY_KEYS": keys[1], "REQUIRE_SIGNATURE": "1"}, "SIGNING_KEY_FILE is not set"),
+                      ({"VERIFY_KEYS": keys[1], "SIGNING_KEY_FILE": other[0]}, "none of VERIFY_KEYS"),
+                      ({"VERIFY_KEYS": f"{other[1]}:{keys[1]}", "REQUIRE_SIGNATURE": "1", "SIGNING_KEY_FILE": other[0]}, None),
+                      ({"VERIFY_KEYS": keys[1]}, None), ({"SIGNING_KEY_FILE": keys[0]}, None)):
+        run = tree.once(**env)
+        assert run.returncode == 0 and ("publishes_unsigned" in run.stderr) == bool(said) and (said or "") in run.stderr, (env, run.stderr)

@@ -16,7 +16,7 @@
 
 static char base[PATH_MAX];
 static const time_t T = 1764000000;
-static const struct history_folder three = {"drills", 3};
+static const struct history_folder three = {"drills", 3, false};
 
 static int make(void **state)
 {
