@@ -217,7 +217,7 @@ struct cJSON *cmd_json(const struct backup *b)
         add_size(o, "stored_size", known, b->m.content.stored_size) &&
         cmd_json_text(o, "sha256", b->m.content.sha256) &&
         cmd_json_text(o, "stored_sha256", b->m.content.stored_sha256) &&
-        cmd_json_text(o, "codec", b->m.codec) &&
+        cmd_json_text(o, "codec", b->m.codec) && (b->m.bases.n == 0 || manifest_add_pieces(o, &b->m)) &&
         add_size(o, "points", known && b->m.points >= 0, (uint64_t)b->m.points) &&
         manifest_add_points_of(o, &b->m) && manifest_add_origin(o, &b->m) &&
         cmd_json_text(o, "qdrant_version", b->m.qdrant_version) && manifest_add_content(o, &b->m) &&

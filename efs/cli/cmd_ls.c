@@ -1,4 +1,4 @@
-/* ls and show: views of what is there. */
+/* ls: what is there. */
 #include "common/base/cleanup.h"
 #include "common/base/text.h"
 #include "common/base/utc.h"
@@ -187,40 +187,4 @@ int cmd_ls(const struct options *o)
     int rc = o->json ? print_array(&list, deleted) : print_table(&list, deleted);
     deleted_free(deleted);
     return rc == 0 && !any && o->n_collections > 0 ? EXIT_DEFECT : rc; /* asked for by name */
-}
-
-/* "key: value" lines, in the manifest's order; the JSON is for programs. */
-static int print_one(const struct backup *b)
-{
-    cJSON *o = cmd_json(b);
-    char safe[PATH_MAX + NAME_MAX + 8];
-    for (const cJSON *f = o ? o->child : NULL; f; f = f->next) {
-        char *text = cJSON_IsString(f) ? NULL : cJSON_PrintUnformatted(f);
-        const char *value = cJSON_IsString(f) ? f->valuestring : cJSON_IsNull(f) ? "" : text ? text : "";
-        if (*value)
-            (void)printf("%-15s %s\n", f->string, text_printable(value, safe, sizeof safe));
-        cJSON_free(text);
-    }
-    int rc = o && fflush(stdout) == 0 ? 0 : EXIT_DEFECT;
-    cJSON_Delete(o);
-    return rc;
-}
-
-int cmd_show(const struct options *o)
-{
-    cleanup_backup_list struct backup_list list = {0};
-    if (cmd_gather(o, &list) != 0)
-        return EXIT_DEFECT;
-    cmd_keep_node(o, &list);
-    if (list.n == 0)
-        return EXIT_DEFECT;
-    if (o->json)
-        return list.n == 1 ? cmd_print_json(cmd_json(&list.v[0])) : cmd_print_list(&list);
-    int rc = 0;
-    for (size_t i = 0; rc == 0 && i < list.n; i++) {
-        if (i > 0)
-            (void)putchar('\n');
-        rc = print_one(&list.v[i]);
-    }
-    return rc;
 }

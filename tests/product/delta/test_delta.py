@@ -1,5 +1,6 @@
 """COMPRESSION=delta: a slot for the price of its changes, and each one as good as a whole."""
 import json
+import re
 import shutil
 import subprocess
 
@@ -175,7 +176,7 @@ def test_on_a_replica_a_delta_waits_for_what_it_is_made_of(day):
     assert day.states()[name_of(3)] == ("complete", "") and day.newest() == 3
 
 
-def test_plain_tools_give_back_a_delta_by_the_words_of_the_readme(day, tmp_path):
+def test_plain_tools_give_back_a_delta_by_the_words_of_the_readme_and_of_show(day, tmp_path):
     """In a folder with nothing but the tools that the page names."""
     day.publish(0, 4, 6, 7)
     page = (day.tree.base / "README.txt").read_text()
@@ -183,15 +184,21 @@ def test_plain_tools_give_back_a_delta_by_the_words_of_the_readme(day, tmp_path)
     (tmp_path / "undelta.sh").write_text("".join(line[2:] + "\n" for line in script.splitlines()))
     tools = tmp_path / "tools"
     tools.mkdir()
-    for tool in ("sh", "tail", "head", "zstd", "rm"):
+    for tool in ("sh", "tail", "head", "zstd", "rm", "sha256sum"):
         (tools / tool).symlink_to(shutil.which(tool))
     m = day.manifest(7)
-    whole, *deltas = [(day.tree.base / b["frequency"] / "docs" / b["data"], b["recipe"]) for b in m["bases"]] + [(day.path(7), m["recipe"])]
-    commands = [f"zstd -dc {whole[0]} >s0"]
-    commands += [f"sh undelta.sh s{i} {path} {r['offset']} {r['size']} >s{i + 1}" for i, (path, r) in enumerate(deltas)]
-    for command in commands:
-        subprocess.run(["sh", "-ec", command], cwd=tmp_path, env={"PATH": str(tools)}, check=True)
-    assert (tmp_path / f"s{len(deltas)}").read_bytes() == day.bytes[7]
+    shown = day.tree.efs_tool("show", name_of(7)).stdout
+    where, commands = re.search(r"^In (.*), with undelta.sh of its README.txt:\n((?:  .*\n)+)", shown, re.M).groups()
+    assert where == str(day.tree.base) and [line.split()[-1] for line in shown.splitlines() if line.startswith("made of")] == [
+        f"{b['frequency']}/docs/{b['data']}" for b in m["bases"]]
+    (tmp_path / "15min").symlink_to(day.tree.base / "15min")
+    (tmp_path / "hourly").symlink_to(day.tree.base / "hourly")
+    (tmp_path / "monthly").symlink_to(day.tree.base / "monthly")
+    done = subprocess.run(["sh", "-ec", commands], cwd=tmp_path, env={"PATH": str(tools)}, capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout == "s3: OK\n", done.stderr
+    assert (tmp_path / "s3").read_bytes() == day.bytes[7]
+    whole = day.tree.efs_tool("show", name_of(0)).stdout
+    assert f"  zstd -dc '{day.manifest(0)['data']}' >'{name_of(0)}.snapshot'\n" in whole
 
 
 def test_retention_keeps_what_a_kept_backup_is_made_of_and_no_longer(day):
