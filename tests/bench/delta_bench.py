@@ -4,7 +4,7 @@
 QDRANT_BIN=/path/to/qdrant BUILD_DIR=build delta_bench.py [LOAD ...]      POINTS=30000 DIMENSIONS=128 SLOTS=96
 
 For each load: bytes of all backups of the day in wholes of the last size; the same of restic's repository, if restic is there;
-the longest chain; seconds to publish a delta in times of a whole with zstd:1 of the same snapshot; and a random 20 slots
+bytes and number of each frequency; the longest chain; seconds to publish a delta in times of a whole with zstd:1 of the same snapshot; and a random 20 slots
 restored and compared with the snapshot that Qdrant made. Sizes are exact; times are of this machine.
 """
 import hashlib
@@ -138,7 +138,9 @@ def day(load, root):
     good = sum(restored(root, number, checksums[number]) for number in sample)
     return {"load": load, "slots": SLOTS, "stored": stored / unit, "wholes": len(wholes), "restic": restic.size() / unit if restic.there else None,
             "chain": max(len(m.get("bases", [])) for m in made), "time": statistics.median(ratios),
-            "restored": f"{good} of {len(sample)}", "bytes": stored, "whole": unit}
+            "restored": f"{good} of {len(sample)}", "bytes": stored, "whole": unit,
+            "of each": {f: [len(v), sum(v) / unit] for f in ("15min", "hourly", "daily", "monthly")
+                        if (v := [m["stored_size"] for m in made if m["frequency"] == f])}}
 
 
 def main():
