@@ -366,6 +366,7 @@ static int restore_all(struct job *j, struct backup_list *list)
     bool every = o->n_collections == 0 && j->qdrant && !j->s3 && j->wish.kind == KIND_COLLECTION &&
                  !o->restore.snapshot;
     struct leaving *leaving = every ? leaving_new(j, list, names, n) : NULL;
+    leaving_aliases(leaving, list, names);
     rc = restore_each(j, list, wanted, n, leaving) ? rc : EXIT_DEFECT;
     leaving_free(leaving);
     return atomic_load(j->stop) ? EXIT_DEFECT : rc;

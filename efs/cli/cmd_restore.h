@@ -41,6 +41,8 @@ enum restore_outcome s3_look(struct job *j, struct backup *b, struct progress **
 struct leaving;
 struct leaving *leaving_new(const struct job *j, const struct backup_list *list, const char *const *names,
                             size_t n);
+/* No backup in the list keeps an alias that a newer one of another collection has. `l` may be NULL. */
+void leaving_aliases(const struct leaving *l, struct backup_list *list, const char *const *names);
 void leaving_free(struct leaving *l); /* NULL is fine */
 /* Is the name number `i` left out? Then `why` says why. */
 bool leaving_is(const struct leaving *l, size_t i, char *why, size_t size);

@@ -49,6 +49,45 @@ struct leaving *leaving_new(const struct job *j, const struct backup_list *list,
     return l;
 }
 
+static bool has_alias(const struct backup *b, const char *name)
+{
+    for (const char *alias = NULL; (alias = aliases_next(&b->m.aliases, alias));)
+        if (strcmp(alias, name) == 0)
+            return true;
+    return false;
+}
+
+/* Of an alias that several have, the newest backup is right: the others lose it. */
+static bool newer_has(const struct leaving *l, size_t i, const char *alias)
+{
+    for (size_t k = 0; k < l->n; k++)
+        if (k != i && l->chosen[k] && !l->deleted[k] && has_alias(l->chosen[k], alias) &&
+            restore_moment(l->chosen[k], l->now) > restore_moment(l->chosen[i], l->now))
+            return true;
+    return false;
+}
+
+static void keep_own_aliases(const struct leaving *l, size_t i, struct backup *b)
+{
+    struct aliases kept = {.known = b->m.aliases.known, .left_out = b->m.aliases.left_out};
+    for (const char *alias = NULL; (alias = aliases_next(&b->m.aliases, alias));)
+        if (!newer_has(l, i, alias))
+            (void)aliases_add(&kept, alias); /* it fitted before */
+        else if (b == l->chosen[i])
+            cmd_complain(
+                "the alias %.255s is not that of %.255s: a newer backup of another collection has it", alias,
+                b->m.source.collection);
+    b->m.aliases = kept;
+}
+
+void leaving_aliases(const struct leaving *l, struct backup_list *list, const char *const *names)
+{
+    for (size_t i = 0; l && i < l->n; i++)
+        for (size_t k = 0; l->chosen[i] && k < list->n; k++)
+            if (strcmp(list->v[k].m.source.collection, names[i]) == 0)
+                keep_own_aliases(l, i, &list->v[k]);
+}
+
 void leaving_free(struct leaving *l)
 {
     if (!l)
@@ -56,14 +95,6 @@ void leaving_free(struct leaving *l)
     free(l->chosen);
     free(l->deleted);
     free(l);
-}
-
-static bool has_alias(const struct backup *b, const char *name)
-{
-    for (const char *alias = NULL; (alias = aliases_next(&b->m.aliases, alias));)
-        if (strcmp(alias, name) == 0)
-            return true;
-    return false;
 }
 
 bool leaving_is(const struct leaving *l, size_t i, char *why, size_t size)

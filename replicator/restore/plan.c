@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { OLD_SECONDS = 2 * 86400 };
+enum { OLD_SECONDS = 2 * 86400, LOOK_AT_MOST = 8 };
 
 /* --- the tree */
 
@@ -224,6 +224,27 @@ bool restore_plan_is_slip(const struct err *e)
     return e->code == EACCES || e->code == EPERM || e->code == ENOTDIR || e->code == ELOOP;
 }
 
+/* When the newest was taken that a restore might begin with: which collection comes first decides whose an
+ * alias is, and a name alone says nothing of that. Uploads come last in a restore, and so do not count. */
+static int newest_taken(struct backup_list *list, time_t *newest, struct err *e)
+{
+    time_t now = time(NULL);
+    for (size_t i = list->n, read = 0; i > 0 && read < LOOK_AT_MOST; i--) { /* oldest first in the list */
+        struct backup *b = &list->v[i - 1];
+        if (!b->has_manifest)
+            continue;
+        read++;
+        if (backup_read(b, e) != 0)
+            return -1;
+        backup_trust(b);
+        if (b->state == ENTRY_COMPLETE && !b->m.upload) {
+            *newest = restore_moment(b, now);
+            return 0;
+        }
+    }
+    return 0;
+}
+
 /* A shard's counts for its collection: somebody has to be told when there is nothing else. */
 static int look(struct search *s, const char *base, const char *folder, struct err *e)
 {
@@ -242,8 +263,8 @@ static int look(struct search *s, const char *base, const char *folder, struct e
     if ((list.n == 0 && !unknown) || !name_unescape(first, collection, sizeof collection) ||
         !text_is_utf8(collection))
         return 0;
-    for (size_t i = 0; i < list.n; i++)
-        newest = backup_time(&list.v[i]) > newest ? backup_time(&list.v[i]) : newest;
+    if (newest_taken(&list, &newest, e) != 0)
+        return -1;
     return add(s, collection, newest) ? 0 : err_set(e, ENOMEM, "cannot list the backups in", base, NULL);
 }
 

@@ -3,6 +3,7 @@ import json
 import os
 import signal
 import subprocess
+import time
 
 import pytest
 from booting import Task, fill, path_of, runs
@@ -89,6 +90,29 @@ def test_a_backup_that_does_not_tell_its_aliases_has_those_of_the_one_before(los
         said = lost.events("boot_restored")[-1]["message"]
     assert aliases(lost) == {"docs": "docs_v2", "größe 🎉": "docs_v2"}
     assert "since its manifest does not tell them" in said
+
+
+@pytest.mark.parametrize("name", ["now", "2099"])
+def test_an_alias_in_an_old_backup_takes_no_collections_name_whatever_lies_beside_it(task, efs, name):
+    """What somebody has uploaded comes after all others, and so makes no collection the newest."""
+    t = task(**LATEST).start()
+    t.wait_restored()
+    t.fill("old", "docs")
+    t.backup("old", "docs")
+    had = t.points()
+    efs.age("old", 3 * 86400)
+    manifest, = efs.tree.glob("*/old/*.json")
+    old = json.loads(manifest.read_text()) | {"aliases": ["docs"]}
+    manifest.write_text(json.dumps(old))
+    later = old["snapshot"][:-19] + (time.strftime("%Y-%m-%d-%H-%M-%S", time.gmtime()) if name == "now" else "2099-01-01-00-00-00")
+    stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    upload = old | {"origin": "upload", "qdrant_checksum": False, "created": stamp, "slot": stamp[:14] + "00:00Z"}
+    for path in manifest.parent.glob(f"{old['snapshot']}.snapshot*"):
+        path.with_name(path.name.replace(old["snapshot"], later)).write_bytes(path.read_bytes().replace(old["snapshot"].encode(), later.encode()) if path.suffix == ".sha256" else path.read_bytes())
+    manifest.with_name(f"{later}.json").write_text(json.dumps(upload).replace(old["snapshot"], later))
+    t.lose_disk()
+    t.start().wait_restored()
+    assert t.points() == had and aliases(t) == {}
 
 
 def test_qdrant_efs_restore_puts_them_back_too_but_not_with_another_name(lost):

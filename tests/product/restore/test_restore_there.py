@@ -186,6 +186,21 @@ def test_a_restore_of_everything_leaves_out_what_a_newer_collection_has_as_an_al
     assert restored(tree, "--collection", NAME)[0]["points"] == 5
 
 
+def test_an_alias_that_two_backups_have_is_that_of_the_newer_one(tree, one):
+    """The older collection comes first, by its name."""
+    fill(one, "a-old")
+    old = snapshot(one, "a-old")
+    new = snapshot(one, NAME)
+    publish(tree)
+    edit(tree, old, aliases=["live", "mine"])
+    edit(tree, new, aliases=["live"])
+    for name in ("a-old", NAME):
+        one.result("DELETE", path_of(name))
+    run = restore(tree)
+    assert run.returncode == 0 and "the alias live is not that of a-old" in run.stderr, run.stderr
+    assert sorted(names(one)) == ["a-old", NAME] and aliases(one) == {"live": NAME, "mine": "a-old"}
+
+
 def test_a_restore_of_everything_leaves_out_what_was_deleted_on_purpose(tree, one):
     fill(one, "other")
     snapshot(one, "other")
