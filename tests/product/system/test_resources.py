@@ -11,6 +11,7 @@ import subprocess
 import time
 
 import pytest
+from days import Version, name_of
 from harness import BUILD, patience, tar_of, wait_for
 
 SANITIZED = bool(os.environ.get("SANITIZED"))
@@ -121,3 +122,32 @@ def test_a_stop_is_quick_also_in_mid_copy(tree):
     p.send_signal(signal.SIGTERM)
     assert p.wait(10) == 0 and time.monotonic() - begin < 2 * patience()
     assert tree.files() == []
+
+
+@pytest.mark.skipif(SANITIZED, reason="a sanitizer needs memory of its own")
+def test_memory_is_bounded_at_64_mib_for_a_delta_of_a_delta_too(tree):
+    """Two at once, of a sparse file and of a dense one, on two others each."""
+    version = Version()
+    tree.env |= {"COMPRESSION": "delta", "QDRANT_URL": version.url, "NODE_NAME": "n1", "LOCAL_KEEP": "1"}
+    p = tree.start()
+    for number in (0, 2, 3):
+        for c, size in (("sparse", 1 << 30), ("dense", 128 << 20)):
+            data = tree.root / c
+            if not data.exists():
+                random_file(data, size if c == "dense" else 1 << 20)
+                os.truncate(data, size)
+            with open(data, "r+b") as f:
+                for at in range(number * 1000, size, 16 << 20):
+                    f.seek(at)
+                    f.write(b"changed")
+            folder = tree.snapshots / c
+            folder.mkdir(exist_ok=True)
+            name = f"{name_of(number, c)}.snapshot"
+            subprocess.run(["cp", "--sparse=always", data, folder / "being-copied"], check=True)
+            os.rename(folder / "being-copied", folder / name)
+            (folder / f"{name}.checksum").write_text(os.popen(f"sha256sum {data}").read()[:64])
+        wanted = {name_of(number, c) for c in ("sparse", "dense")}
+        wait_for(lambda wanted=wanted: wanted <= {b["snapshot"] for b in tree.ls() if b["state"] == "complete"}, 180)
+    assert [b["codec"] for b in tree.ls()].count("delta") == 4
+    assert status(p.pid, "VmHWM") < 64 << 10, "kB"
+    version.stop()
