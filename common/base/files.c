@@ -66,6 +66,18 @@ int files_sync_dir(const char *path, struct err *e)
     return 0;
 }
 
+/* Of text, folders and data. */
+static mode_t text_mode = 0644, folder_mode = 0755, data_mode = 0600;
+
+void files_modes(mode_t text, mode_t folder, mode_t data)
+{
+    text_mode = text;
+    folder_mode = folder;
+    data_mode = data;
+}
+
+mode_t files_data_mode(void) { return data_mode; }
+
 int files_mkdirs(const char *root, const char *relative, struct err *e)
 {
     char path[PATH_MAX], parent[PATH_MAX];
@@ -75,7 +87,7 @@ int files_mkdirs(const char *root, const char *relative, struct err *e)
         p = strchrnul(p, '/');
         char keep = *p;
         *p = 0;
-        if (mkdir(path, 0755) == 0) {
+        if (mkdir(path, folder_mode) == 0) {
             (void)snprintf(parent, sizeof parent, "%s", path);
             *strrchr(parent, '/') = 0;
             if (files_sync_dir(*parent ? parent : "/", e) != 0)
@@ -236,7 +248,7 @@ int files_name_new(const char *from, const char *to, struct err *e)
 
 static int write_partial(const char *partial, const void *data, size_t n, struct err *e)
 {
-    cleanup_close int fd = open(partial, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    cleanup_close int fd = open(partial, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, text_mode);
     if (fd < 0)
         return err_set(e, errno, "cannot create", partial, NULL);
     return files_write_all(fd, data, n, partial, e) != 0 ? -1 : files_sync_close(&fd, partial, e);

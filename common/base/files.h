@@ -4,6 +4,7 @@
 #include "common/base/err.h"
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 #include <time.h>
 /* mkdir -p below `root`, which must exist; every new folder's parent is fsynced. */
 int files_mkdirs(const char *root, const char *relative, struct err *e);
@@ -20,6 +21,11 @@ void files_refresh(const char *root, const char *relative);
 /* The same without `root` itself, about which it was just asked. */
 void files_refresh_below(const char *root, const char *relative);
 int files_write_all(int fd, const void *data, size_t n, const char *path, struct err *e);
+/* What is made from now on has these modes: files that files_put writes, folders of files_mkdirs, and data,
+ * for whoever writes that. Once, before there are threads; 0644, 0755 and 0600 without. The umask takes away
+ * from them. */
+void files_modes(mode_t text, mode_t folder, mode_t data);
+mode_t files_data_mode(void);
 int files_sync_dir(const char *path, struct err *e);
 /* fsync and close. NFS reports write errors here: close(2), nfs(5). `*fd` becomes -1 in any case. */
 int files_sync_close(int *fd, const char *path, struct err *e);

@@ -448,6 +448,11 @@ static int with_qdrant(struct job *j)
     if (config_files_apply(&e) != 0 || qdrant_settings_read(&settings, &e) != 0 ||
         qdrant_ca_check(&settings, &e) != 0)
         return wrong(e.text);
+    if (qdrant_key_in_clear(&settings))
+        cmd_complain(
+            "warning: %s is another machine, and is sent Qdrant's key as it is: whoever listens on the "
+            "way has it; use https",
+            settings.url);
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
         return cmd_complain("cannot start libcurl"), EXIT_DEFECT;
     struct key *key = key_new(&settings, j->stop);

@@ -212,7 +212,7 @@ static enum publish_outcome copy_partial(const struct publish *p, int in, const 
         return PUBLISH_FAILED;
     if (fstat(in, &before) != 0)
         return err_set(e, errno, "cannot look at", p->path, NULL), PUBLISH_FAILED;
-    cleanup_close int out = open(partial, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    cleanup_close int out = open(partial, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, files_data_mode());
     if (out < 0)
         return err_set(e, errno, "cannot create", partial, "check who may write to EFS"), PUBLISH_FAILED;
     (void)clock_gettime(CLOCK_MONOTONIC, &a);

@@ -13,6 +13,7 @@
 static const struct config_row table[] = {
     {"EFS_ROOT", "where EFS is mounted", "", "required", false},
     {"EFS_ALLOW_LOCAL", "1: EFS_ROOT may be on a local disk, as on a laptop or in a test", "0", NULL, false},
+    {"EFS_MODE", "rights on EFS: 0644 (data 0600), or 0640 or 0600 for all", "0644", NULL, false},
     {"SNAPSHOTS_DIR", "Qdrant's snapshots", "/qdrant/snapshots",
      "QDRANT__STORAGE__SNAPSHOTS_PATH, snapshots_path of Qdrant's files, else /qdrant/snapshots", false},
     {"TIER", "environment; with CPU_ARCH the tree {EFS_ROOT}/{TIER}-{CPU_ARCH}", "default", NULL, false},
@@ -168,6 +169,17 @@ static int allow_local(struct settings *s, struct err *e)
     return 0;
 }
 
+static int efs_mode(struct err *e)
+{
+    static const char *const words[] = {"0644", "0640", "0600", NULL};
+    unsigned n = 0;
+    if (config_choice("EFS_MODE", standard("EFS_MODE"), words, &n, e) != 0)
+        return -1;
+    if (n > 0)
+        files_modes(n == 1 ? 0640 : 0600, n == 1 ? 0750 : 0700, n == 1 ? 0640 : 0600);
+    return 0;
+}
+
 int settings_read(struct settings *s, struct err *e)
 {
     char part[256];
@@ -179,7 +191,7 @@ int settings_read(struct settings *s, struct err *e)
         host[0] = 0;
     (void)snprintf(s->written_by, sizeof s->written_by, "qdrant-replicator@%s", host);
     if (logging(s, e) != 0 || places(s, e) != 0 || compression(s, e) != 0 || allow_local(s, e) != 0 ||
-        require_signature(s, e) != 0 ||
+        efs_mode(e) != 0 || require_signature(s, e) != 0 ||
         config_number("LOCAL_KEEP", standard("LOCAL_KEEP"), 0, 100000, &keep, e) != 0)
         return -1;
     s->local_keep = (unsigned)keep;

@@ -7,7 +7,7 @@ from harness import BUILD, events, tar_of
 WRONG = [("COMPRESSION", "gzip"), ("COMPRESSION", "zstd:20"), ("COMPRESSION", "zstd:0"), ("COMPRESSION", "zstd:"),
          ("COMPRESSION_THREADS", "1e9"), ("COMPRESSION_THREADS", "-1"), ("COMPRESSION_THREADS", "65"),
          ("RETENTION", "daily=x"), ("RETENTION", "weekly=3"), ("RETENTION", "daily"), ("RETENTION", "daily=0"),
-         ("LOCAL_KEEP", "-1"), ("LOCAL_KEEP", "1.5"), ("TIER", "../x"), ("TIER", "a/b"), ("TIER", "-rf"), ("CPU_ARCH", ".."),
+         ("LOCAL_KEEP", "-1"), ("EFS_MODE", "0777"), ("EFS_MODE", "640"), ("LOCAL_KEEP", "1.5"), ("TIER", "../x"), ("TIER", "a/b"), ("TIER", "-rf"), ("CPU_ARCH", ".."),
          ("NODE_NAME", "a b"), ("QDRANT_URL", "ftp://x"), ("QDRANT_URL", "127.0.0.1:6333"), ("QDRANT_URL", "http://a b/"),
          ("QDRANT_URL", "http://user:pass@x/"), ("EFS_ROOT", "relative"), ("SNAPSHOTS_DIR", "relative"), ("LOG_LEVEL", "loud"),
          ("LOG_FORMAT", "xml"), ("QDRANT_API_KEY_FILE", "/nope"), ("QDRANT_API_KEY", "two\nlines"), ("QDRANT_FQDN", "x" * 300),
@@ -106,6 +106,8 @@ def test_a_key_that_goes_to_another_machine_as_it_is_is_warned_of(tree, url, key
     tree.start(QDRANT_URL=url, QDRANT_API_KEY=key)
     lines = tree.logged("key_in_clear")
     assert len(lines) == said and all(line["level"] == "warn" and url in line["message"] and key not in line["message"] for line in lines)
+    run = tree.efs_tool("restore", "--collection", "none", QDRANT_URL=url, QDRANT_API_KEY=key)
+    assert run.stderr.count("sent Qdrant's key as it is") == said and (not key or key not in run.stderr)
 
 
 @pytest.mark.parametrize("text", [None, "", "short", "x" * 513, "two\nlines of a token that is long", "with a space and long enough"])
@@ -117,3 +119,14 @@ def test_a_token_that_is_none_is_a_wrong_setting(tree, text):
     assert run.returncode == 64 and "STATUS_TOKEN_FILE" in run.stderr and (not text or text not in run.stderr)
     path.write_text("x" * 16 + "\n")
     assert tree.once(STATUS_TOKEN_FILE=str(path)).returncode == 0
+
+
+@pytest.mark.parametrize("mode,text,data,folder", [(None, 0o644, 0o600, 0o755), ("0644", 0o644, 0o600, 0o755), ("0640", 0o640, 0o640, 0o750), ("0600", 0o600, 0o600, 0o700)])
+def test_rights_on_efs_are_as_set(tree, mode, text, data, folder):
+    tree.snapshot("c", "c-1-2026-11-24-07-59-23", tar_of("x"))
+    run = tree.once(**({"EFS_MODE": mode} if mode else {}))
+    assert run.returncode == 0, run.stderr
+    found = {p: p.stat().st_mode & 0o7777 for p in tree.base.rglob("*")}
+    assert {found[p] for p in found if p.is_dir()} == {folder} == {tree.base.stat().st_mode & 0o7777}
+    assert {found[p] for p in found if p.name.endswith(".zst")} == {data}
+    assert {found[p] for p in found if p.is_file() and not p.name.endswith(".zst")} == {text}
