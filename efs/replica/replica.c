@@ -157,13 +157,11 @@ static void look_at(struct backup *b, struct seen *s)
         s->what = REPLICA_UNREADABLE;
     else if (b->state == ENTRY_CORRUPT)
         s->what = REPLICA_CORRUPT;
-    else if (b->state == ENTRY_INCOMPLETE && is_whole(b)) /* what it is made of is not all there */
-        s->what = REPLICA_ABSENT;
-    else if (b->state == ENTRY_INCOMPLETE) /* its manifest or its data is cut short, or not there */
-        s->what = b->has_manifest && (!b->m.content.sha256[0] || is_there(b, b->data)) ? REPLICA_CUT
-                                                                                       : REPLICA_ABSENT;
-    else if (b->state == ENTRY_UNSIGNED) /* the signature may be arriving */
-        s->what = REPLICA_ABSENT;
+    else if (b->state == ENTRY_INCOMPLETE) /* its manifest or its data is cut short, or not there; or what it
+                                              is made of */
+        s->what = b->has_manifest && !is_whole(b) && (!b->m.content.sha256[0] || is_there(b, b->data))
+                      ? REPLICA_CUT
+                      : REPLICA_ABSENT;
     else if ((state = backup_sums(b, &e)) != ENTRY_COMPLETE)
         s->what = state == ENTRY_INCOMPLETE ? REPLICA_ABSENT : sums_cut(b) ? REPLICA_CUT : REPLICA_CORRUPT;
     (void)snprintf(s->why, sizeof s->why, "%.590s", e.text[0] ? e.text : b->reason ? b->reason : "");

@@ -103,7 +103,7 @@ static int path_of(const struct backup *b, const char *name, const char *suffix,
 /* The tree that it lies in, and its folder below a frequency. False when it lies in none. */
 static bool tree_of(const struct backup *b, char tree[PATH_MAX], char folder[NAME_MAX * 2])
 {
-    char below[NAME_MAX * 2 + 32];
+    char below[NAME_MAX * 2 + 32] = "";
     size_t dir = strlen(b->dir), n = 0;
     if (name_folder(&b->m.source, folder, NAME_MAX * 2))
         n = (size_t)snprintf(below, sizeof below, "/%s/%s", frequency_text(b->frequency), folder);
@@ -695,20 +695,14 @@ static enum entry_state verify_stored(const struct backup *b, const struct copy_
     return ENTRY_COMPLETE;
 }
 
-/* What a delta gives with what it is made of. */
-static int verify_made(const struct backup *b, const struct copy_watch *watch, struct err *e)
+/* All of it through SHA-256; its hash is empty when reading it failed. */
+static int hash_layers(struct layers *l, const struct copy_watch *watch, char hex[65], struct err *e)
 {
-    cleanup_layers struct layers *l = NULL;
     enum { CHUNK = 1 << 18 };
     cleanup_free char *chunk = malloc(CHUNK);
-    char hex[65] = "";
-    ssize_t n = -1;
-    if (!chunk)
-        return err_set(e, ENOMEM, "cannot verify", b->data, NULL);
-    if (backup_open_layers(b, &l, e) != 0)
-        return -1;
     struct hasher *h = hasher_new();
-    bool hashed = h != NULL;
+    bool hashed = chunk && h;
+    ssize_t n = -1;
     while (hashed && (n = layers_read(l, chunk, CHUNK, e)) > 0) {
         hashed = hasher_add(h, chunk, (size_t)n) && hasher_wait(h);
         if (watch && watch->bytes)
@@ -716,11 +710,19 @@ static int verify_made(const struct backup *b, const struct copy_watch *watch, s
     }
     hashed = hashed && (n < 0 || hasher_hex(h, hex));
     hasher_free(h);
-    if (!hashed)
-        return err_set(e, ENOMEM, "cannot hash", b->data, NULL);
-    if (n == 0 && strcmp(hex, b->m.content.sha256) != 0)
-        return err_set(e, 0, "the snapshot made of it differs from the manifest's SHA-256", NULL, NULL);
-    return (int)n;
+    return hashed ? (int)n : err_set(e, ENOMEM, "cannot verify", "a delta", NULL);
+}
+
+/* What a delta gives with what it is made of. */
+static int verify_made(const struct backup *b, const struct copy_watch *watch, struct err *e)
+{
+    cleanup_layers struct layers *l = NULL;
+    char hex[65] = "";
+    if (backup_open_layers(b, &l, e) != 0 || hash_layers(l, watch, hex, e) != 0)
+        return -1;
+    return strcmp(hex, b->m.content.sha256) == 0
+               ? 0
+               : err_set(e, 0, "the snapshot made of it differs from the manifest's SHA-256", NULL, NULL);
 }
 
 void backup_verify(struct backup *b, const struct copy_watch *watch)
