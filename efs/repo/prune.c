@@ -182,6 +182,78 @@ static int sweep(const char *base, const char *folder, enum frequency t, struct 
     return 0;
 }
 
+static const struct backup *same_entry(const struct backup_list *list, const struct backup *b)
+{
+    for (size_t i = 0; i < list->n; i++)
+        if (list->v[i].has_manifest && list->v[i].frequency == b->frequency &&
+            strcmp(list->v[i].stem, b->stem) == 0)
+            return &list->v[i];
+    return NULL;
+}
+
+/* Another task may have made a delta of one of them since the folder was read: the data of that one stays, as
+ * long as the delta does. Their manifests are gone by now, and a writer whose bases have lost theirs takes
+ * its delta back (efs/repo/publish.c): so either it sees that, or we see its delta. */
+static int keep_data(const char *base, const char *folder, const struct backup_list *before, bool *go,
+                     struct err *e)
+{
+    cleanup_backup_list struct backup_list now = {0};
+    if (backup_list_folder(base, folder, &now, e) != 0)
+        return -1;
+    for (size_t j = 0; j < now.n; j++) {
+        struct backup *b = &now.v[j];
+        if (!b->has_manifest || !ruler_is_delta(b) || same_entry(before, b))
+            continue;
+        if (backup_load(b, e) != 0)
+            return -1;
+        for (size_t i = 0; i < before->n; i++)
+            go[i] = go[i] && !ruler_needs(b, &before->v[i]);
+    }
+    return 0;
+}
+
+/* All manifests first: from then on nobody makes a delta of one of them. */
+static int delete_all(const char *base, const char *folder, const struct backup_list *list, bool *go,
+                      const struct prune *p, struct err *e)
+{
+    bool may_be_bases = false;
+    for (size_t i = list->n; i > 0; i--) { /* newest first: what is made of others before these */
+        const struct backup *b = &list->v[i - 1];
+        if (!go[i - 1])
+            continue;
+        if (!p->dry_run && remove_manifest(b, e) != 0)
+            return -1;
+        may_be_bases = may_be_bases || b->m.recipe.size > 0;
+        if (p->gone)
+            p->gone(b, p->arg);
+    }
+    if (p->dry_run)
+        return 0;
+    if (may_be_bases && keep_data(base, folder, list, go, e) != 0)
+        return -1;
+    for (size_t i = list->n; i > 0; i--)
+        if (go[i - 1] && remove_data(&list->v[i - 1], e) != 0)
+            return -1;
+    return 0;
+}
+
+/* What retention lets go, and what crashed writers left, but for what a delta that stays is made of. */
+static int choose(struct backup_list *list, const struct prune *p, bool *go, struct err *e)
+{
+    struct clock clock = {.ask = !p->dry_run};
+    cleanup_free struct frequency_item *items = calloc(list->n + 1, sizeof *items);
+    if (!items)
+        return err_set(e, ENOMEM, "cannot choose what to prune", NULL, NULL);
+    if (decide(list, p->retention, items, e) != 0)
+        return -1;
+    for (size_t i = 0; i < list->n; i++) {
+        const struct backup *b = &list->v[i];
+        go[i] = (b->has_manifest ? items[i].drop : leftover(b, &items[i], items, list->n, &clock)) &&
+                (!p->may || p->may(b, p->arg));
+    }
+    return keep_bases(list, go, e);
+}
+
 int backup_prune(const char *base, const char *folder, const struct prune *p, struct err *e)
 {
     cleanup_backup_list struct backup_list list = {0};
@@ -191,29 +263,8 @@ int backup_prune(const char *base, const char *folder, const struct prune *p, st
             return -1;
     if (backup_list_folder(base, folder, &list, e) != 0 || load_without_manifest(&list, e) != 0)
         return -1;
-    cleanup_free struct frequency_item *items = calloc(list.n + 1, sizeof *items);
-    if (!items)
-        return err_set(e, ENOMEM, "cannot prune", base, NULL);
     cleanup_free bool *go = calloc(list.n + 1, sizeof *go);
     if (!go)
         return err_set(e, ENOMEM, "cannot prune", base, NULL);
-    if (decide(&list, p->retention, items, e) != 0)
-        return -1;
-    for (size_t i = 0; i < list.n; i++) {
-        const struct backup *b = &list.v[i];
-        go[i] = (b->has_manifest ? items[i].drop : leftover(b, &items[i], items, list.n, &clock)) &&
-                (!p->may || p->may(b, p->arg));
-    }
-    if (keep_bases(&list, go, e) != 0)
-        return -1;
-    for (size_t i = list.n; i > 0; i--) { /* newest first: what is made of others before these */
-        const struct backup *b = &list.v[i - 1];
-        if (!go[i - 1])
-            continue;
-        if (!p->dry_run && remove_backup(b, e) != 0)
-            return -1;
-        if (p->gone)
-            p->gone(b, p->arg);
-    }
-    return 0;
+    return choose(&list, p, go, e) != 0 ? -1 : delete_all(base, folder, &list, go, p, e);
 }

@@ -606,6 +606,21 @@ static enum publish_outcome copy_whole(const struct draft *d, const char *dir, c
     return copy_partial(d->p, d->in, dir, NULL, partial, m, &written, e);
 }
 
+/* Another task may have let a base go while we copied: then the delta would be there without it. Whoever
+ * prunes takes the base's manifest first and looks for our manifest then (efs/repo/prune.c). */
+static enum publish_outcome check_bases(const struct draft *d, const char *dir, const struct manifest *m,
+                                        struct err *e)
+{
+    struct backup own = {.frequency = m->frequency, .dir = dir};
+    if (ruler_bases_stay(d->p->base, d->folder, m))
+        return PUBLISHED;
+    name_stored(m->source.stem, own.stem);
+    memcpy(own.data, m->data, sizeof own.data);
+    if (remove_backup(&own, e) == 0)
+        (void)err_set(e, EAGAIN, "what it is made of was let go meanwhile:", d->p->path, "it is tried again");
+    return PUBLISH_FAILED;
+}
+
 static enum publish_outcome write_backup(const struct draft *d, struct manifest *m, struct err *e)
 {
     const struct publish *p = d->p;
@@ -626,6 +641,8 @@ static enum publish_outcome write_backup(const struct draft *d, struct manifest 
         rc = look_again(p, d->in, d->folder, m, e);
     if (rc == PUBLISHED)
         rc = finish(p, dir, partial, m, d->mend, e);
+    if (rc == PUBLISHED)
+        rc = check_bases(d, dir, m, e);
     if (rc != PUBLISHED && *partial)
         (void)unlink(partial); /* may have its final name already; the sweep finds the rest */
     return rc == PUBLISH_FAILED && e->code == EEXIST ? wait_for_other(p, d->in, d->folder, m, e) : rc;

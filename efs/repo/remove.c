@@ -16,14 +16,23 @@ int remove_file(const char *dir, const char *name, const char *suffix, struct er
     return 0;
 }
 
-int remove_backup(const struct backup *b, struct err *e)
+int remove_manifest(const struct backup *b, struct err *e)
 {
-    if (remove_file(b->dir, b->stem, ".json", e) != 0 || files_sync_dir(b->dir, e) != 0 ||
-        remove_file(b->dir, b->stem, ".json" SIGNATURE_SUFFIX, e) != 0)
-        return -1;
+    return remove_file(b->dir, b->stem, ".json", e) != 0 || files_sync_dir(b->dir, e) != 0
+               ? -1
+               : remove_file(b->dir, b->stem, ".json" SIGNATURE_SUFFIX, e);
+}
+
+int remove_data(const struct backup *b, struct err *e)
+{
     return *b->data && (remove_file(b->dir, b->data, ".s3", e) != 0 ||
                         remove_file(b->dir, b->data, ".sha256", e) != 0 ||
                         remove_file(b->dir, b->data, "", e) != 0)
                ? -1
                : 0;
+}
+
+int remove_backup(const struct backup *b, struct err *e)
+{
+    return remove_manifest(b, e) != 0 ? -1 : remove_data(b, e);
 }

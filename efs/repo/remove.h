@@ -4,6 +4,9 @@
 #include "efs/repo/backup.h"
 /* One that is half gone is deleted as well. */
 int remove_backup(const struct backup *b, struct err *e);
+/* Its two halves. */
+int remove_manifest(const struct backup *b, struct err *e);
+int remove_data(const struct backup *b, struct err *e);
 /* {dir}/{name}{suffix}; none there is no error. */
 int remove_file(const char *dir, const char *name, const char *suffix, struct err *e);
 #endif

@@ -1,4 +1,6 @@
 #include "efs/repo/ruler.h"
+#include "common/base/files.h"
+#include <stdio.h>
 #include <string.h>
 
 enum { SLOT = 900, TRIES = 8 };
@@ -83,6 +85,24 @@ bool ruler_bases(const struct backup *b, struct bases *out)
     memcpy(one.sha256, b->m.content.sha256, sizeof one.sha256);
     *out = b->m.bases;
     return bases_add(out, &one, b->data);
+}
+
+bool ruler_bases_stay(const char *tree, const char *folder, const struct manifest *m)
+{
+    for (unsigned i = 0; i < m->bases.n; i++) {
+        char below[NAME_MAX * 2 + 32], name[NAME_STORED + 8], dir[PATH_MAX], path[PATH_MAX];
+        const char *data = base_data(&m->bases, i), *end = strstr(data, ".snapshot.");
+        struct stat st;
+        for (const char *next = end; next; next = strstr(next + 1, ".snapshot."))
+            end = next; /* a stem may hold anything */
+        (void)snprintf(below, sizeof below, "%s/%s", frequency_text(m->bases.v[i].frequency), folder);
+        (void)snprintf(name, sizeof name, "%.*s.json", end ? (int)(end - data) : 0, data);
+        files_refresh(tree, below);
+        if (files_join(dir, sizeof dir, tree, below, NULL) != 0 ||
+            files_join(path, sizeof path, dir, name, NULL) != 0 || lstat(path, &st) != 0)
+            return false;
+    }
+    return true;
 }
 
 bool ruler_may_need(const struct backup *delta, const struct backup *b)

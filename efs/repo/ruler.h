@@ -19,6 +19,9 @@ bool ruler_hangs(time_t slot, time_t older);
 struct backup *ruler_base(struct backup_list *list, const struct manifest *m);
 /* `b` and what it is made of, as the bases of another. False when they are too many. */
 bool ruler_bases(const struct backup *b, struct bases *out);
+/* Have all bases of `m`, in a tree's folders of that name, their manifests still? Without one a base is about
+ * to be deleted, and no base. */
+bool ruler_bases_stay(const char *tree, const char *folder, const struct manifest *m);
 /* Is the name of its data that of a delta? Says nothing of an entry that has no data. */
 bool ruler_is_delta(const struct backup *b);
 /* May `delta`, as far as names tell, be made of `b`? And is it, once it was loaded? */
