@@ -61,7 +61,7 @@ typedef int tree_visit(const struct options *o, const char *base, void *arg, str
 int cmd_each_tree(const struct options *o, tree_visit *visit, void *arg, struct err *e);
 /* Does --collection let that one through? */
 bool cmd_collection_wanted(const struct options *o, const char *collection);
-/* Is that what the snapshot is called, with or without ".snapshot" or ".snapshot.zst"? */
+/* Is that what the snapshot is called, with or without ".snapshot", ".snapshot.zst" or ".snapshot.delta"? */
 bool cmd_is_named(const struct backup *b, const char *name);
 /* Tell of what the filters name and is nowhere: the tree, the collections. */
 void cmd_tell_unknown(const struct options *o, bool collections);

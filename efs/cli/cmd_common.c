@@ -111,8 +111,9 @@ int cmd_each_tree(const struct options *o, tree_visit *visit, void *arg, struct 
 static bool is_name(const char *operand, const char *stem)
 {
     size_t n = strlen(stem);
-    return strncmp(operand, stem, n) == 0 && (!operand[n] || strcmp(operand + n, ".snapshot") == 0 ||
-                                              strcmp(operand + n, ".snapshot.zst") == 0);
+    return strncmp(operand, stem, n) == 0 &&
+           (!operand[n] || strcmp(operand + n, ".snapshot") == 0 ||
+            strcmp(operand + n, ".snapshot.zst") == 0 || strcmp(operand + n, ".snapshot.delta") == 0);
 }
 
 bool cmd_is_named(const struct backup *b, const char *name)

@@ -373,6 +373,8 @@ enum delta_outcome delta_store(int in, const char *in_path, int out, const char 
     *place = (struct recipe_place){0};
     if (fstat(in, &st) != 0)
         return err_set(e, errno, "cannot look at", in_path, NULL), DELTA_FAILED;
+    if (base && st.st_size == 0)
+        return DELTA_TOO_LARGE; /* nothing has no recipe, and a delta must have one */
     if (set_up(&s) != 0 || tar_cuts(in, (uint64_t)st.st_size, o->stop, &cuts, e) != 0)
         return DELTA_FAILED;
     (void)posix_fadvise(in, 0, 0, POSIX_FADV_SEQUENTIAL); /* advice only */

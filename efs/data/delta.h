@@ -8,7 +8,7 @@
 
 enum delta_outcome {
     DELTA_STORED,
-    DELTA_TOO_LARGE, /* more than `most` bytes */
+    DELTA_TOO_LARGE, /* more than `most` bytes; or nothing, which is no delta */
     DELTA_NO_BASE,   /* a piece of the base cannot be read, or is not what it was: with `e` */
     DELTA_FAILED,    /* with `e` */
 };

@@ -13,7 +13,7 @@ enum {
     GLUED = 16384, /* up to this */
     NESTED = 3,    /* a storage snapshot has collections' ones, and these have segments */
     BUFFER = 16384,
-    MOST = 400000, /* of a tar of very many tiny members, not each gets a piece of its own: memory */
+    MOST = 1 << 16, /* of a tar of very many tiny members, not each gets a piece of its own: memory */
 };
 
 void cuts_free(struct cuts *c)

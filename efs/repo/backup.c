@@ -6,6 +6,7 @@
 #include "common/base/files.h"
 #include "common/base/string_list.h"
 #include "efs/data/hasher.h"
+#include "efs/repo/ruler.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -374,7 +375,7 @@ static int add_name(struct backup_list *list, size_t from, enum frequency t, con
         b->has_manifest = true;
     else if (receipt)
         b->has_receipt = true;
-    else
+    else if (!ruler_is_delta(b)) /* beside what another writer left, it still tells what it may need */
         (void)snprintf(b->data, sizeof b->data, "%s", name);
     return 0;
 }

@@ -38,13 +38,14 @@ static bool fits(struct backup *b, const struct manifest *m)
            strcmp(b->m.qdrant_version, m->qdrant_version) == 0;
 }
 
-/* The newest whole before it. */
-static struct backup *anchor(struct backup_list *list, const struct manifest *m)
+/* The newest whole before it; `own`: of the same peer, of which names tell, so that no other one is read. */
+static struct backup *anchor(struct backup_list *list, const struct manifest *m, bool own)
 {
     int tries = TRIES;
     for (size_t i = list->n; i > 0 && tries > 0; i--) { /* oldest first in the list */
         struct backup *b = &list->v[i - 1];
-        if (ruler_is_delta(b) || b->m.slot >= m->slot)
+        if (ruler_is_delta(b) || b->m.slot >= m->slot ||
+            (own && strcmp(b->m.source.peer, m->source.peer) != 0))
             continue;
         if (b->m.slot + RULER_REACH < m->slot)
             break;
@@ -67,7 +68,7 @@ static struct backup *of_slot(struct backup_list *list, time_t slot, const struc
 
 struct backup *ruler_base(struct backup_list *list, const struct manifest *m)
 {
-    struct backup *whole = anchor(list, m);
+    struct backup *of_peer = anchor(list, m, true), *whole = of_peer ? of_peer : anchor(list, m, false);
     for (time_t slot = whole ? ruler_above(m->slot) : 0; slot != 0 && slot > whole->m.slot;
          slot = ruler_above(slot)) {
         struct backup *b = of_slot(list, slot, m);

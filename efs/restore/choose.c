@@ -98,7 +98,8 @@ static bool named(const char *wish, const char *stem)
 {
     size_t n = strlen(stem);
     return strncmp(wish, stem, n) == 0 &&
-           (!wish[n] || strcmp(wish + n, ".snapshot") == 0 || strcmp(wish + n, ".snapshot.zst") == 0);
+           (!wish[n] || strcmp(wish + n, ".snapshot") == 0 || strcmp(wish + n, ".snapshot.zst") == 0 ||
+            strcmp(wish + n, ".snapshot.delta") == 0);
 }
 
 /* Whose it is; a defective one may not tell. */

@@ -246,3 +246,41 @@ def test_an_upload_is_stored_whole(day):
     day.tree.snapshot("docs", "docs-by-hand", day.collection.snapshot(), checksum=False)
     day.tree.once(**day.env)
     assert all(m["codec"] != "delta" for m in (json.loads(p.read_text()) for p in manifests_of(day.tree.base)))
+
+
+@pytest.mark.parametrize("tail", [".snapshot.zst", ".snapshot"])
+def test_what_a_crashed_writer_left_beside_a_delta_does_not_hide_that_it_is_one(day, tail):
+    """Another task began to publish the same snapshot as a whole, and named its data alone."""
+    day.publish(0, 4, 6, 7, 8, 9)
+    delta, left = day.path(7), day.path(7).with_name(name_of(7) + tail)
+    for first, then in ((delta, left), (left, delta)):  # in whichever order a folder is listed
+        data = delta.read_bytes()
+        for path in (first, then):
+            path.unlink(missing_ok=True)
+            path.write_bytes(data if path == delta else b"x")
+        run = day.tree.efs_tool("prune", "--retention", "15min=2,hourly=24h")
+        assert run.returncode == 0 and day.restored(7) == day.bytes[7], run.stdout
+
+
+def test_an_empty_snapshot_is_no_delta(day):
+    day.publish(0)
+    day.tree.snapshot("docs", name_of(1), b"")
+    assert day.tree.once(**day.env).returncode == 0
+    assert day.states()[name_of(1)] == ("complete", "") and day.manifest(1)["codec"] == "zstd:1"
+    day.publish(2)
+    assert day.tree.efs_tool("verify").returncode == 0
+
+
+def test_each_of_many_nodes_finds_its_own_whole(day):
+    for peer in (*range(10, 24), *range(10, 24)):
+        number = sum(name_of(0, peer=peer) in f for f in day.tree.files()) > 0
+        day.publish(number, peer=peer, NODE_NAME="")
+    assert {b["codec"] for b in day.tree.ls() if name_of(1)[-19:] in b["snapshot"]} == {"delta"}
+
+
+def test_a_delta_is_called_by_the_name_of_its_file_too(day):
+    day.publish(0, 1)
+    out = day.tree.root / "out"
+    assert day.tree.efs_tool("restore", "--snapshot", name_of(1) + ".snapshot.delta", "--to", str(out)).returncode == 0
+    assert out.read_bytes() == day.bytes[1]
+    assert day.tree.efs_tool("show", name_of(1) + ".snapshot.delta").returncode == 0
