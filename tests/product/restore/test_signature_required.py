@@ -79,6 +79,6 @@ def test_a_drill_restores_nothing_unsigned_and_says_it(tree, unsigned, tmp_path)
 def test_each_way_to_choose_a_backup_is_tried_above():
     """A new option of `restore` needs a line here."""
     page = subprocess.run([BUILD / "qdrant-efs", "restore", "--help"], capture_output=True, text=True).stdout
-    part = page.split("\nrestore:\n")[1].split("\nforget:\n")[0]
+    flags = set(re.findall(r"^  (--[a-z][a-z0-9-]+)", page, re.M))
     tried = {a for way in WAYS for a in way if a.startswith("--")}
-    assert set(re.findall(r"--[a-z][a-z0-9-]+", part)) - tried <= OTHERS
+    assert len(flags) > 20 and flags - tried <= OTHERS
