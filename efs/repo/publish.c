@@ -606,6 +606,20 @@ static enum publish_outcome copy_whole(const struct draft *d, const char *dir, c
     return copy_partial(d->p, d->in, dir, NULL, partial, m, &written, e);
 }
 
+/* Another task may have pruned what this delta is made of since it was chosen. As a reader looks at it: then
+ * the next try finds it incomplete, and puts a whole in its place. */
+static enum publish_outcome look_at_published(const char *dir, const struct manifest *m, struct err *e)
+{
+    struct backup b = {.frequency = m->frequency, .dir = dir};
+    name_stored(m->source.stem, b.stem);
+    int rc = m->bases.n > 0 ? backup_load(&b, e) : 0;
+    if (rc == 0 && b.state == ENTRY_INCOMPLETE)
+        rc = err_set(e, ENOENT, "what it is made of went while it was copied:", b.reason ? b.reason : b.stem,
+                     "it is tried again, as a whole");
+    free(b.reason);
+    return rc == 0 ? PUBLISHED : PUBLISH_FAILED;
+}
+
 static enum publish_outcome write_backup(const struct draft *d, struct manifest *m, struct err *e)
 {
     const struct publish *p = d->p;
@@ -626,6 +640,8 @@ static enum publish_outcome write_backup(const struct draft *d, struct manifest 
         rc = look_again(p, d->in, d->folder, m, e);
     if (rc == PUBLISHED)
         rc = finish(p, dir, partial, m, d->mend, e);
+    if (rc == PUBLISHED)
+        rc = look_at_published(dir, m, e);
     if (rc != PUBLISHED && *partial)
         (void)unlink(partial); /* may have its final name already; the sweep finds the rest */
     return rc == PUBLISH_FAILED && e->code == EEXIST ? wait_for_other(p, d->in, d->folder, m, e) : rc;
