@@ -84,8 +84,10 @@ static bool stays_for_others(const struct forget *f, struct backup_list *list, c
     char path[PATH_MAX];
     for (size_t i = 0; i < list->n; i++) {
         struct backup *other = &list->v[i];
-        if (!ruler_may_need(other, b) || backup_load(other, NULL) != 0 || concerns(f, other) ||
-            !ruler_needs(other, b))
+        if (!ruler_may_need(other, b))
+            continue;
+        bool unread = backup_load(other, NULL) != 0; /* then it may be */
+        if (unread ? !f->node && !f->until : concerns(f, other) || !ruler_needs(other, b))
             continue;
         if (files_join(path, sizeof path, b->dir, b->data, NULL) == 0)
             leave(f, path, "what newer backups that stay are made of; forget once more when these are gone");

@@ -1,12 +1,16 @@
 """COMPRESSION=delta: a slot for the price of its changes, and each one as good as a whole."""
+import contextlib
 import json
+import os
 import re
 import shutil
+import signal
 import subprocess
 
 import pytest
 from days import Collection, Version, name_of
-from harness import checksum_of, manifests_of
+from faulty_mount import faulty
+from harness import BUILD, checksum_of, manifests_of
 
 
 @pytest.fixture
@@ -222,6 +226,14 @@ def test_forgetting_one_task_of_a_node_leaves_what_the_backups_of_its_next_one_a
     assert day.tree.efs_tool("verify").returncode == 0
 
 
+def test_forgetting_one_task_leaves_what_backups_that_cannot_be_read_now_may_be_made_of(day):
+    day.publish(0)
+    day.publish(2, 3, peer=2)
+    run = day.tree.efs_tool("forget", "--node", "1", "docs", **faulty(EIO="/docs-2-"))
+    assert run.returncode == 1 and day.path(0).name in run.stderr
+    assert day.restored(0) == day.bytes[0]
+
+
 def test_forgetting_all_leaves_nothing(day):
     day.publish(0, 1, 2, 3)
     assert day.tree.efs_tool("forget", "docs").returncode == 0
@@ -284,3 +296,36 @@ def test_a_delta_is_called_by_the_name_of_its_file_too(day):
     assert day.tree.efs_tool("restore", "--snapshot", name_of(1) + ".snapshot.delta", "--to", str(out)).returncode == 0
     assert out.read_bytes() == day.bytes[1]
     assert day.tree.efs_tool("show", name_of(1) + ".snapshot.delta").returncode == 0
+
+
+def stopped_with(process, path):
+    """True when it is stopped while it has that file open; False when it ended before."""
+    while process.poll() is None:
+        with contextlib.suppress(OSError):
+            if any(os.readlink(fd.path) == str(path) for fd in os.scandir(f"/proc/{process.pid}/fd")):
+                process.send_signal(signal.SIGSTOP)
+                return True
+    return False
+
+
+def test_a_base_that_another_task_prunes_while_a_delta_is_made_of_it_costs_one_more_try(day):
+    day.collection = Collection(mib=96)
+    day.publish(0, 2)
+    shutil.rmtree(day.tree.snapshots / "docs")
+    day.collection.change()
+    day.bytes[3] = day.collection.snapshot()
+    day.tree.snapshot("docs", name_of(3), day.bytes[3])
+    run = subprocess.Popen([BUILD / "qdrant-replicator", "--once"], env=day.tree.env | day.env, stdout=subprocess.PIPE, text=True,
+                           stderr=subprocess.STDOUT)
+    base = day.path(2)
+    assert stopped_with(run, base)
+    assert name_of(3) not in {p.stem for p in manifests_of(day.tree.base)}
+    base.with_name(f"{name_of(2)}.json").unlink()
+    base.unlink()
+    run.send_signal(signal.SIGCONT)
+    said = run.communicate()[0]
+    assert run.returncode != 0 and "what it is made of went while it was copied" in said
+    again = day.tree.once(**day.env)
+    assert again.returncode == 0, again.stderr
+    assert day.manifest(3)["codec"] == "zstd:1" and day.restored(3) == day.bytes[3]
+    assert not list(base.parent.glob(f"{name_of(3)}*.delta*"))
