@@ -157,8 +157,9 @@ static void look_at(struct backup *b, struct seen *s)
         s->what = REPLICA_UNREADABLE;
     else if (b->state == ENTRY_CORRUPT)
         s->what = REPLICA_CORRUPT;
-    else if (b->state == ENTRY_INCOMPLETE) /* its manifest or its data is cut short, or not there; or what it
-                                              is made of */
+    else if (b->state == ENTRY_INCOMPLETE || b->state == ENTRY_UNSIGNED)
+        /* Its manifest or its data is cut short, or not there; or its signature is not, or what it is made
+         * of. */
         s->what = b->has_manifest && !is_whole(b) && (!b->m.content.sha256[0] || is_there(b, b->data))
                       ? REPLICA_CUT
                       : REPLICA_ABSENT;

@@ -235,7 +235,7 @@ def test_a_list_says_what_is_signed(signed, keys):
     assert of == {OLD: "missing", NEW: "good"}
     forge(signed, NEW)
     env["REQUIRE_SIGNATURE"] = "1"
-    lines = {re.search(r"c-1-\S+-00-00", line)[0]: line for line in signed.efs_tool("ls", **env).stdout.splitlines()[1:]}
+    lines = {re.search(r"c-1-\S+-00-00", line)[0]: line for line in signed.efs_tool("ls", **env).stdout.splitlines()[1:-1]}
     assert " unsigned " in lines[OLD] and "it is not signed, and REQUIRE_SIGNATURE=1" in lines[OLD]
     assert " corrupt " in lines[NEW] and "signature" in lines[NEW]
     run = signed.efs_tool("verify", **env)
