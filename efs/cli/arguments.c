@@ -41,7 +41,7 @@ static bool count(const char *text, unsigned *out)
 
 static bool state(const char *text, int *out)
 {
-    for (*out = ENTRY_COMPLETE; *out <= ENTRY_UNREADABLE; (*out)++)
+    for (*out = ENTRY_COMPLETE; *out < ENTRY_STATES; (*out)++)
         if (strcmp(text, entry_state_text((enum entry_state) * out)) == 0)
             return true;
     return false;
@@ -110,7 +110,7 @@ static const char *allowed(enum flag_kind kind)
     case FLAG_AGO:
     case FLAG_SECONDS: return "an age, as in 90m, 24h, 7d or 2w";
     case FLAG_RPO: return "seconds, or an age as in 90m, 24h or 7d";
-    case FLAG_STATE: return "complete, incomplete, corrupt or unreadable";
+    case FLAG_STATE: return "complete, incomplete, corrupt, unreadable or unsigned";
     case FLAG_COUNT: return "a number from 1 to 1000000";
     case FLAG_TIER: return "15min, hourly, daily or monthly";
     case FLAG_TIME: return "a time (UTC) such as 2026-11-24T08:00:00Z, a day, or an age such as 2h";

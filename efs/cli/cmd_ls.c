@@ -70,7 +70,7 @@ static size_t node_width(const struct backup_list *list)
 static void sum_up(const struct backup_list *list)
 {
     char size[16], stored[16];
-    size_t count[ENTRY_UNREADABLE + 1] = {0};
+    size_t count[ENTRY_STATES] = {0};
     uint64_t bytes = 0, stored_bytes = 0;
     const char *comma = "";
     for (size_t i = 0; i < list->n; i++) {
@@ -85,7 +85,7 @@ static void sum_up(const struct backup_list *list)
         (void)puts(list->n == 1 ? "complete" : "all complete");
         return;
     }
-    for (int s = ENTRY_COMPLETE; s <= ENTRY_UNREADABLE; s++)
+    for (int s = ENTRY_COMPLETE; s < ENTRY_STATES; s++)
         if (count[s] > 0) {
             (void)printf("%s%zu %s", comma, count[s], entry_state_text((enum entry_state)s));
             comma = ", ";

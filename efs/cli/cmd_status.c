@@ -329,6 +329,7 @@ static unsigned of_newest(const struct status_row *row)
         return 0;
     return 1U << (row->first->state == ENTRY_INCOMPLETE ? STATUS_INCOMPLETE
                   : row->first->state == ENTRY_CORRUPT  ? STATUS_CORRUPT
+                  : row->first->state == ENTRY_UNSIGNED ? STATUS_UNSIGNED
                                                         : STATUS_UNREADABLE);
 }
 

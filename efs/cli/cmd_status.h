@@ -18,6 +18,7 @@ enum status_problem {                    /* what is not as promised; in the orde
                       STATUS_INCOMPLETE, /* the newest is not the newest good one */
                       STATUS_CORRUPT,
                       STATUS_UNREADABLE,
+                      STATUS_UNSIGNED,
                       STATUS_UNPROVEN, /* its last drill has failed */
                       STATUS_PROBLEMS
 };

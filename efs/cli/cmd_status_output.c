@@ -155,7 +155,8 @@ static void fill(const struct status *s, const struct status_row *row, struct ce
 /* --- words */
 
 static const char *const word[STATUS_PROBLEMS] = {"no good backup", "too old",           "newest incomplete",
-                                                  "newest corrupt", "newest unreadable", "drill failed"};
+                                                  "newest corrupt", "newest unreadable", "newest unsigned",
+                                                  "drill failed"};
 
 /* "ok", or what is wrong. */
 static void words(const struct status_row *row, char out[200])
@@ -195,8 +196,8 @@ static void explain(const struct status_row *row)
 {
     char raw[2000], safe[2000], name[CELL], when[UTC_TEXT];
     const char *of = table_source(&row->source, name, sizeof name);
-    if (row->first &&
-        (row->problems & (1U << STATUS_INCOMPLETE | 1U << STATUS_CORRUPT | 1U << STATUS_UNREADABLE))) {
+    if (row->first && (row->problems & (1U << STATUS_INCOMPLETE | 1U << STATUS_CORRUPT |
+                                        1U << STATUS_UNREADABLE | 1U << STATUS_UNSIGNED))) {
         (void)snprintf(raw, sizeof raw, "%s is %s: %.900s", row->first->m.source.stem,
                        entry_state_text(row->first->state), row->first->reason ? row->first->reason : "");
         (void)printf("%s: %s\n", of, text_printable(raw, safe, sizeof safe));
@@ -366,9 +367,9 @@ static void put_newer(struct page *p, cJSON *o, const struct backup *b)
 
 static void put_row(struct page *p, cJSON *list, const struct status_row *row)
 {
-    static const char *const name[STATUS_PROBLEMS] = {"no_good_backup",    "too_old",
-                                                      "newest_incomplete", "newest_corrupt",
-                                                      "newest_unreadable", "drill_failed"};
+    static const char *const name[STATUS_PROBLEMS] = {
+        "no_good_backup",    "too_old",         "newest_incomplete", "newest_corrupt",
+        "newest_unreadable", "newest_unsigned", "drill_failed"};
     cJSON *o = page_element(p, list);
     page_text(p, o, "tree", row->tree->name);
     page_text(p, o, "kind", kind_text(row->source.kind));

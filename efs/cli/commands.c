@@ -102,7 +102,7 @@ const struct flag flags[] = {
     {"--node", "NAME", "only the backups of this node (NODE_NAME, or its peer id)", FLAG_TEXT, FORGET,
      AT(restore.node)},
     {"--latest", "N", "only the newest N of each collection and node", FLAG_COUNT, LS, AT(latest)},
-    {"--state", "STATE", "only what is complete, incomplete, corrupt or unreadable", FLAG_STATE, LS,
+    {"--state", "STATE", "only what is complete, incomplete, corrupt, unreadable or unsigned", FLAG_STATE, LS,
      AT(state)},
     {"--all-nodes", NULL, "the backups of all nodes, where several have some", FLAG_ON, FORGET,
      AT(all_nodes)},

@@ -20,6 +20,7 @@ enum entry_state {
     ENTRY_CORRUPT,
     ENTRY_UNREADABLE, /* of backup_read alone: the file system does not give its manifest or its data */
     ENTRY_UNSIGNED,   /* of backup_trust alone: complete, but no signature, and one is required */
+    ENTRY_STATES,
 };
 const char *entry_state_text(enum entry_state s);
 struct backup {

@@ -215,7 +215,7 @@ def test_an_empty_root_is_no_error_and_a_missing_one_is(tree):
     (["--newer", "5"], ["--newer 5 ", "use ", "24h"]), (["--older=x"], ["--older x ", "24h"]),
     (["--frequency", "week"], ["--frequency week ", "15min, hourly, daily or monthly"]),
     (["--frequency"], ["missing after --frequency", "monthly"]),
-    (["--state", "good"], ["--state good ", "complete, incomplete, corrupt or unreadable"]),
+    (["--state", "good"], ["--state good ", "complete, incomplete, corrupt, unreadable or unsigned"]),
     (["--latest", "0"], ["--latest 0 ", "1 to 1000000"]), (["--latest", "1x"], ["--latest 1x "]), (["--latest"], ["missing after --latest"])])
 def test_a_wrong_value_of_a_flag_is_named_with_what_is_allowed(tree, args, words):
     run = tree.efs_tool("ls", *args)

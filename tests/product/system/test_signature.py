@@ -238,6 +238,8 @@ def test_a_list_says_what_is_signed(signed, keys):
     lines = {re.search(r"c-1-\S+-00-00", line)[0]: line for line in signed.efs_tool("ls", **env).stdout.splitlines()[1:-1]}
     assert " unsigned " in lines[OLD] and "it is not signed, and REQUIRE_SIGNATURE=1" in lines[OLD]
     assert " corrupt " in lines[NEW] and "signature" in lines[NEW]
+    assert signed.efs_tool("ls", **env).stdout.rstrip().endswith(": 1 corrupt, 1 unsigned")
+    assert OLD in signed.efs_tool("ls", "--state", "unsigned", **env).stdout
     run = signed.efs_tool("verify", **env)
     assert run.returncode == 1 and "unsigned: " in run.stderr and "0 verified, 2 defective" in run.stdout
     run = signed.efs_tool("show", OLD, **env)
@@ -250,6 +252,15 @@ def test_a_replica_says_what_is_not_signed(signed, keys):
     run = signed.efs_tool("replica", "--json", **env)
     row, = json.loads(run.stdout)["collections"]
     assert run.returncode == 1 and row["snapshot"] == OLD and "not signed" in run.stdout
+
+
+def test_a_status_says_what_is_not_signed(signed, keys):
+    env = {"VERIFY_KEYS": keys[1], "REQUIRE_SIGNATURE": "1"}
+    signature_of(manifest_of(signed, NEW)).unlink()
+    run = signed.efs_tool("status", "--json", **env)
+    row, = json.loads(run.stdout)["collections"]
+    assert run.returncode == 1 and "newest_unsigned" in row["problems"] and "newest_unreadable" not in row["problems"]
+    assert "newest unsigned" in signed.efs_tool("status", **env).stdout
 
 
 def deleted(tree, **env):
