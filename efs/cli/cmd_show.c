@@ -8,38 +8,11 @@
 
 enum { QUOTED = PATH_MAX * 4 + 3 };
 
-/* As one word of a shell's. */
-static const char *quoted(const char *text, char out[QUOTED])
-{
-    size_t n = 0;
-    out[n++] = '\'';
-    for (; *text && n < QUOTED - 6; text++)
-        if (*text == '\'')
-            n += (size_t)snprintf(out + n, QUOTED - n, "'\\''");
-        else
-            out[n++] = *text;
-    out[n++] = '\'';
-    out[n] = 0;
-    return out;
-}
-
 /* A path that a terminal shows otherwise than it is could not be copied from there. */
 static bool shows(const char *text)
 {
     char safe[PATH_MAX * 4];
     return strcmp(text_printable(text, safe, sizeof safe), text) == 0;
-}
-
-/* The tree that the backup lies in, and its folder there; false when the names cannot be shown. */
-static bool places(const struct backup *b, char tree[PATH_MAX], char folder[NAME_MAX * 2])
-{
-    size_t dir = strlen(b->dir), n = 0;
-    if (name_folder(&b->m.source, folder, NAME_MAX * 2))
-        n = strlen(folder) + strlen(frequency_text(b->frequency)) + 2;
-    if (n == 0 || n >= dir || !shows(b->dir) || !shows(b->data))
-        return false;
-    (void)snprintf(tree, PATH_MAX, "%.*s", (int)(dir - n), b->dir);
-    return true;
 }
 
 static void step(unsigned i, enum frequency frequency, const char *folder, const char *data,
@@ -48,22 +21,21 @@ static void step(unsigned i, enum frequency frequency, const char *folder, const
     char path[PATH_MAX], word[QUOTED];
     (void)snprintf(path, sizeof path, "%s/%s/%s", frequency_text(frequency), folder, data);
     if (i == 0)
-        (void)printf("  zstd -dc %s >s0\n", quoted(path, word));
+        (void)printf("  zstd -dc %s >s0\n", text_shell(path, word, sizeof word));
     else
-        (void)printf("  sh undelta.sh s%u %s %" PRIu64 " %" PRIu64 " >s%u\n", i - 1, quoted(path, word),
-                     recipe->at, recipe->size, i);
+        (void)printf("  sh undelta.sh s%u %s %" PRIu64 " %" PRIu64 " >s%u\n", i - 1,
+                     text_shell(path, word, sizeof word), recipe->at, recipe->size, i);
 }
 
 static void print_chain(const struct backup *b)
 {
-    char tree[PATH_MAX], folder[NAME_MAX * 2];
     const struct bases *bases = &b->m.bases;
-    if (!places(b, tree, folder))
-        return;
+    size_t tree;
+    const char *folder = cmd_folder_of(b, &tree);
     for (unsigned i = 0; i < bases->n; i++)
         (void)printf("%-15s %s/%s/%s\n", "made of", frequency_text(bases->v[i].frequency), folder,
                      base_data(bases, i));
-    (void)printf("\nIn %s, with undelta.sh of its README.txt:\n", tree);
+    (void)printf("\nIn %.*s, with undelta.sh of its README.txt:\n", (int)tree, b->dir);
     for (unsigned i = 0; i < bases->n; i++)
         step(i, bases->v[i].frequency, folder, base_data(bases, i), &bases->v[i].recipe);
     step(bases->n, b->frequency, folder, b->data, &b->m.recipe);
@@ -73,13 +45,13 @@ static void print_chain(const struct backup *b)
 static void print_by_hand(const struct backup *b)
 {
     char word[QUOTED], name[NAME_STORED + 16];
-    if (b->m.bases.n > 0)
-        return print_chain(b);
     if (!b->m.content.sha256[0] || strcmp(b->m.codec, "none") == 0 || !shows(b->dir) || !shows(b->data))
         return;
-    (void)printf("\nIn %s:\n  zstd -dc %s >", b->dir, quoted(b->data, word));
+    if (b->m.bases.n > 0)
+        return print_chain(b);
+    (void)printf("\nIn %s:\n  zstd -dc %s >", b->dir, text_shell(b->data, word, sizeof word));
     (void)snprintf(name, sizeof name, "%s.snapshot", b->m.source.stem);
-    (void)printf("%s\n", quoted(name, word));
+    (void)printf("%s\n", text_shell(name, word, sizeof word));
 }
 
 /* "key: value" lines, in the manifest's order; the JSON is for programs. */

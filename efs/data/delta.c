@@ -300,16 +300,6 @@ static enum delta_outcome store_pieces(struct store *s, const struct cuts *cuts,
     return DELTA_STORED;
 }
 
-static bool digest_text(const struct store *s, char hex[65])
-{
-    unsigned char raw[DIGEST];
-    if (!hash_of(s, s->text, s->text_size, raw))
-        return false;
-    for (size_t i = 0; i < sizeof raw; i++)
-        (void)snprintf(hex + i * 2, 3, "%02x", raw[i]);
-    return true;
-}
-
 /* Does the recipe give the pieces that were read? As whoever restores it will read it. */
 static int prove_recipe(struct store *s, uint64_t frames)
 {
@@ -344,7 +334,7 @@ static int write_recipe(struct store *s, struct recipe_place *place)
     bool written = ferror(s->recipe.to) == 0;
     written = fclose(s->recipe.to) == 0 && written;
     s->recipe.to = NULL;
-    if (!written || !digest_text(s, place->sha256))
+    if (!written || !hasher_of(s->text, s->text_size, place->sha256))
         return err_set(s->e, ENOMEM, "cannot write the recipe of", s->out.path, NULL);
     if (s->text_size > RECIPE_MAX || s->pieces > PIECES_MAX)
         return err_set(s->e, EFBIG, "too many pieces for a recipe in", s->out.path, "set COMPRESSION=zstd:1");

@@ -118,3 +118,11 @@ void hasher_free(struct hasher *d)
     EVP_MD_CTX_free(d->ctx);
     free(d);
 }
+
+bool hasher_of(const void *data, size_t n, char hex[65])
+{
+    struct hasher *h = hasher_new();
+    bool hashed = h && hasher_add(h, data, n) && hasher_hex(h, hex);
+    hasher_free(h);
+    return hashed;
+}

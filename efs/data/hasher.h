@@ -17,4 +17,6 @@ bool hasher_wait(struct hasher *d);
 /* Once, at the end: the hash as bytes, or as hex digits. */
 bool hasher_raw(struct hasher *d, unsigned char out[32]);
 bool hasher_hex(struct hasher *d, char hex[65]);
+/* Of what is all there already. False without memory. */
+bool hasher_of(const void *data, size_t n, char hex[65]);
 #endif

@@ -71,10 +71,7 @@ static int read_at(const struct layer *f, void *out, size_t n, uint64_t at, stru
 static int check_hash(const char *text, size_t n, const char *want, const char *path, struct err *e)
 {
     char hex[65];
-    struct hasher *h = hasher_new();
-    bool hashed = h && hasher_add(h, text, n) && hasher_hex(h, hex);
-    hasher_free(h);
-    if (!hashed)
+    if (!hasher_of(text, n, hex))
         return err_set(e, ENOMEM, "cannot hash", path, NULL);
     return strcmp(hex, want) == 0 ? 0 : err_set(e, 0, "the recipe differs from its SHA-256 in", path, ADVICE);
 }

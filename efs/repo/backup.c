@@ -15,8 +15,8 @@
 
 const char *entry_state_text(enum entry_state s)
 {
-    static const char *const text[] = {"unread",  "complete",   "incomplete",
-                                       "corrupt", "unreadable", "unsigned"};
+    static const char *const text[ENTRY_STATES] = {"unread",  "complete",   "incomplete",
+                                                   "corrupt", "unreadable", "unsigned"};
     return text[s];
 }
 
@@ -135,9 +135,10 @@ static int look_at_bases(struct backup *b, struct err *e)
         const char *what = NULL;
         if (base_path(b, i, tree, below, e) != 0 || files_join(path, sizeof path, tree, below, e) != 0)
             return -1;
-        if (lstat(path, &st) != 0 && errno != ENOENT && errno != ENOTDIR)
+        bool there = lstat(path, &st) == 0;
+        if (!there && errno != ENOENT && errno != ENOTDIR)
             return err_set(e, errno, "cannot look at", path, NULL);
-        if (lstat(path, &st) != 0)
+        if (!there)
             what = "is not there";
         else if (!S_ISREG(st.st_mode) || (uint64_t)st.st_size > b->m.bases.v[i].stored_size)
             what = "is another one";
