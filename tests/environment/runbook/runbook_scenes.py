@@ -148,7 +148,7 @@ class Scene:
             self.aws_env() | self.values()
         done = subprocess.run([*self.prefix, "bash", "-euo", "pipefail", "-c", always + block.text], cwd=self.work,
                               env={k: str(v) for k, v in env.items()}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                              timeout=180)
+                              timeout=600)
         return done.returncode, done.stdout
 
     @staticmethod

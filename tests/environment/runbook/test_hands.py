@@ -38,7 +38,7 @@ class Hands:
                "LEFT": self.first.id("FileSystem"), "REPLICA_ROOT": self.tmp, "FAILING": self.failing, "JSON_KEY": ""} | \
             Scene.aws_env(types.SimpleNamespace(aws=self.aws)) | {"AWS_CONFIG_FILE": self.tmp / "config"} | self.more
         done = subprocess.run(["bash", "-c", ALWAYS + text], cwd=self.tmp, env={k: str(v) for k, v in env.items()}, stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, text=True, timeout=180)
+                              stderr=subprocess.STDOUT, text=True, timeout=600)
         return done.returncode, done.stdout
 
     def refused(self, text, nth):
