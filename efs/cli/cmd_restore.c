@@ -225,7 +225,7 @@ static bool is_alias(const struct job *j, const char *name, struct err *e)
     struct options o = *j->o;
     char what[600], advice[300], owner[NAME_MAX + 1];
     o.n_collections = 0;
-    if (j->s3 || !alias_owner(&o, name, owner))
+    if (j->s3 || !alias_collection(&o, name, owner))
         return false;
     (void)snprintf(what, sizeof what, "%.255s is an alias of %.255s", name, owner);
     (void)snprintf(advice, sizeof advice, "--collection %.255s", owner);

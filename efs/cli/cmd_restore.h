@@ -52,7 +52,7 @@ void leaving_free(struct leaving *l); /* NULL is fine */
 /* Is the name number `i` left out? Then `why` says why. */
 bool leaving_is(const struct leaving *l, size_t i, char *why, size_t size);
 /* Is that the name of an alias? Then `owner` is the collection whose newest backup that tells says so. */
-bool alias_owner(const struct options *o, const char *alias, char owner[NAME_MAX + 1]);
+bool alias_collection(const struct options *o, const char *alias, char owner[NAME_MAX + 1]);
 /* Tell of it. */
 void say_left_out(struct job *j, const char *why);
 

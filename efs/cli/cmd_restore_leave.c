@@ -230,7 +230,7 @@ static int look_for_alias(size_t i, void *arg, struct err *e)
     return 0;
 }
 
-bool alias_owner(const struct options *o, const char *alias, char owner[NAME_MAX + 1])
+bool alias_collection(const struct options *o, const char *alias, char owner[NAME_MAX + 1])
 {
     struct owners all = {.o = o, .alias = alias};
     struct err ignored = {0};
