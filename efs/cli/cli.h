@@ -30,6 +30,7 @@ struct options {
     bool keep_report; /* drill */
     bool all_nodes;   /* forget */
     bool pinned;      /* ls: these alone; forget: these, too */
+    bool files;       /* diff */
     const char *note; /* pin; NULL when not given */
     const char *operand, *second;
 };
@@ -41,6 +42,7 @@ int cmd_forget(const struct options *o);
 int cmd_pin(const struct options *o);
 int cmd_unpin(const struct options *o);
 int cmd_note(const struct options *o);
+int cmd_diff(const struct options *o);
 int cmd_restore(const struct options *o);
 /* Settings of `restore` that have flags: which bucket, and where. */
 enum { S3_ROWS = 2 };

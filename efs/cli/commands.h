@@ -18,8 +18,9 @@ enum {
     PIN = 1024,
     UNPIN = 2048,
     NOTE = 4096,
+    DIFF = 8192,
     PINNING = PIN | UNPIN | NOTE,
-    CHOOSE = LS | SHOW | VERIFY | PRUNE | RESTORE | DRILL | DU | PINNING,
+    CHOOSE = LS | SHOW | VERIFY | PRUNE | RESTORE | DRILL | DU | PINNING | DIFF,
     ALL = CHOOSE | REPLICA | FORGET | STATUS
 };
 struct command {
