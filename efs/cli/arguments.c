@@ -175,9 +175,11 @@ int arguments_parse(const struct command *c, int argc, char **argv, struct optio
             return wrong_value(argv[i], argv[i + 1]);
         if (rc == -2 || (rc == 0 && argv[i][0] == '-' && !names))
             return wrong_option(c, argv[i], rc == -2);
-        if (rc == 0 && o->operand)
+        if (rc == 0 && o->operand && (o->second || command_operands(c) < 2))
             return arguments_wrong(c, "unexpected argument", argv[i]);
-        if (rc == 0)
+        if (rc == 0 && o->operand)
+            o->second = argv[i];
+        else if (rc == 0)
             o->operand = argv[i];
         i += next;
     }

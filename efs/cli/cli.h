@@ -29,13 +29,20 @@ struct options {
     struct replica_options replica;
     bool keep_report; /* drill */
     bool all_nodes;   /* forget */
-    const char *operand;
+    bool pinned;      /* ls: these alone; forget: these, too */
+    bool files;       /* diff */
+    const char *note; /* pin; NULL when not given */
+    const char *operand, *second;
 };
 int cmd_ls(const struct options *o);
 int cmd_show(const struct options *o);
 int cmd_verify(const struct options *o);
 int cmd_prune(const struct options *o);
 int cmd_forget(const struct options *o);
+int cmd_pin(const struct options *o);
+int cmd_unpin(const struct options *o);
+int cmd_note(const struct options *o);
+int cmd_diff(const struct options *o);
 int cmd_restore(const struct options *o);
 /* Settings of `restore` that have flags: which bucket, and where. */
 enum { S3_ROWS = 2 };
@@ -105,6 +112,10 @@ time_t deleted_when(const struct deleted *d, const struct backup *b);
 
 /* One backup as JSON. Owned by the caller; NULL without memory. */
 struct cJSON *cmd_json(const struct backup *b);
+/* Add what a person says of it: `pinned`, by whom and when, `note`. False without memory. */
+bool cmd_json_pin(struct cJSON *o, const struct backup *b);
+/* The same at the end of a line: " (pinned: before the migration)", or nothing. */
+void cmd_print_pin(const struct backup *b);
 /* Print a list as an array of cmd_json objects. An exit code. */
 int cmd_print_list(const struct backup_list *list);
 /* Add text that may hold any bytes; false without memory. */

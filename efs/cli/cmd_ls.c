@@ -42,6 +42,7 @@ static void print_row(const struct backup *b, const struct table *t)
                  t->colour ? "\033[0m" : "", text_printable(b->m.source.stem, safe, sizeof safe));
     if (b->m.upload)
         (void)printf(" (uploaded, without Qdrant's checksum)");
+    cmd_print_pin(b);
     if (b->reason)
         (void)printf(": %s", text_printable(b->reason, safe, sizeof safe));
     utc_text(deleted, slot);
@@ -72,17 +73,22 @@ static void sum_up(const struct backup_list *list)
     char size[16], stored[16];
     size_t count[ENTRY_STATES] = {0};
     uint64_t bytes = 0, stored_bytes = 0;
+    size_t pinned = 0;
+    char pins[40] = "";
     const char *comma = "";
     for (size_t i = 0; i < list->n; i++) {
         const struct backup *b = &list->v[i];
         count[b->state]++;
+        pinned += b->pinned;
         bytes += b->m.content.sha256[0] ? b->m.content.size : 0;
         stored_bytes += b->m.content.sha256[0] ? b->m.content.stored_size : 0;
     }
     (void)printf("%zu backup%s, %s, stored as %s: ", list->n, list->n == 1 ? "" : "s", cmd_human(bytes, size),
                  cmd_human(stored_bytes, stored));
+    if (pinned > 0)
+        (void)snprintf(pins, sizeof pins, "; %zu pinned", pinned);
     if (count[ENTRY_COMPLETE] == list->n) {
-        (void)puts(list->n == 1 ? "complete" : "all complete");
+        (void)printf("%s%s\n", list->n == 1 ? "complete" : "all complete", pins);
         return;
     }
     for (int s = ENTRY_COMPLETE; s < ENTRY_STATES; s++)
@@ -90,7 +96,7 @@ static void sum_up(const struct backup_list *list)
             (void)printf("%s%zu %s", comma, count[s], entry_state_text((enum entry_state)s));
             comma = ", ";
         }
-    (void)putchar('\n');
+    (void)puts(pins);
 }
 
 static int print_table(const struct backup_list *list, const struct deleted *deleted)
@@ -151,7 +157,8 @@ static bool has_newer(const struct backup_list *list, const bool *kept, size_t a
 static void mark(const struct options *o, const struct backup_list *list, bool *kept)
 {
     for (size_t i = list->n; i-- > 0;)
-        kept[i] = (o->state < 0 || list->v[i].state == (enum entry_state)o->state) &&
+        kept[i] = (!o->pinned || list->v[i].pinned) &&
+                  (o->state < 0 || list->v[i].state == (enum entry_state)o->state) &&
                   (o->latest == 0 || !has_newer(list, kept, i, o->latest));
 }
 
@@ -170,7 +177,9 @@ static bool narrow(const struct options *o, struct backup_list *list)
             free(list->v[i].reason);
     list->n = n;
     if (n == 0 && had > 0)
-        cmd_complain("none of %zu backups is %s", had, entry_state_text((enum entry_state)o->state));
+        cmd_complain("none of %zu backups is %s%s%s", had, o->pinned ? "pinned" : "",
+                     o->pinned && o->state >= 0 ? " and " : "",
+                     o->state >= 0 ? entry_state_text((enum entry_state)o->state) : "");
     return true;
 }
 

@@ -66,6 +66,42 @@ const struct command commands[] = {
      .example = {"qdrant-efs replica", "qdrant-efs replica --primary /mnt/primary --verify"},
      .good = "all is here that should be",
      .bad = "something is missing or too old, nothing tells what should be here, or it failed"},
+    {.name = "diff",
+     .operand = "A B",
+     .help = "what changed between two backups: points, configuration, sizes; with --files what grew",
+     .run = cmd_diff,
+     .bit = DIFF,
+     .example = {"qdrant-efs ls --latest 2",
+                 "qdrant-efs diff docs-123-2026-11-24-08-00-00 docs-123-2026-11-24-09-00-00"},
+     .good = "compared, whether they differ or not",
+     .bad = "there is none of that name, or several; or one cannot be read"},
+    {.name = "pin",
+     .operand = "SNAPSHOT",
+     .help = "keep one backup for ever: RETENTION does not let it go, nor what it is made of",
+     .run = cmd_pin,
+     .bit = PIN,
+     .example = {"qdrant-efs pin docs-123-2026-11-24-08-00-00 --note 'before the migration'",
+                 "qdrant-efs ls --pinned"},
+     .good = "pinned, also when it was before",
+     .bad = "there is none of that name, or several; it is not complete; or it failed"},
+    {.name = "unpin",
+     .operand = "SNAPSHOT",
+     .help = "let RETENTION decide again; a note stays",
+     .run = cmd_unpin,
+     .bit = UNPIN,
+     .example = {"qdrant-efs unpin docs-123-2026-11-24-08-00-00",
+                 "qdrant-efs unpin docs-123-2026-11-24-08-00-00 --json"},
+     .good = "not pinned, also when it was not before",
+     .bad = "there is none of that name, or several; or it failed"},
+    {.name = "note",
+     .operand = "SNAPSHOT TEXT",
+     .help = "write a note beside a backup, which ls and show tell; an empty text takes it away",
+     .run = cmd_note,
+     .bit = NOTE,
+     .example = {"qdrant-efs note docs-123-2026-11-24-08-00-00 'the last with the old model'",
+                 "qdrant-efs note docs-123-2026-11-24-08-00-00 ''"},
+     .good = "the note is there, or taken away",
+     .bad = "there is none of that name, or several; or it failed"},
     {.name = "forget",
      .operand = "COLLECTION",
      .help = "delete all backups of a collection, and keep it from coming back",
@@ -87,7 +123,9 @@ const size_t n_commands = sizeof commands / sizeof *commands;
 
 #define AT(member) offsetof(struct options, member)
 const struct flag flags[] = {
-    {"--root", "DIR", "where EFS is mounted (EFS_ROOT); read-only is fine for all but prune and forget",
+    {"--root", "DIR",
+     "where EFS is mounted (EFS_ROOT); read-only is fine for all but prune, forget, pin, "
+     "unpin and note",
      FLAG_ROOT, ALL, 0},
     {"--json", NULL, "for programs", FLAG_ON, ALL, AT(json)},
     {"--tier", "NAME", "only the tree {TIER}-{CPU_ARCH} of this TIER; else every tree", FLAG_SETTING, ALL, 0},
@@ -98,12 +136,17 @@ const struct flag flags[] = {
     {"--newer", "AGE", "only slots of the last AGE, as in 90m, 24h, 7d or 2w", FLAG_AGO, CHOOSE, AT(newer)},
     {"--older", "AGE", "only slots from before that", FLAG_AGO, CHOOSE, AT(older)},
     {"--node", "NAME", "only of this node (NODE_NAME, or its peer id)", FLAG_TEXT,
-     RESTORE | DRILL | LS | SHOW | VERIFY | DU | STATUS, AT(restore.node)},
+     RESTORE | DRILL | LS | SHOW | VERIFY | DU | STATUS | PINNING | DIFF, AT(restore.node)},
     {"--node", "NAME", "only the backups of this node (NODE_NAME, or its peer id)", FLAG_TEXT, FORGET,
      AT(restore.node)},
     {"--latest", "N", "only the newest N of each collection and node", FLAG_COUNT, LS, AT(latest)},
     {"--state", "STATE", "only what is complete, incomplete, corrupt, unreadable or unsigned", FLAG_STATE, LS,
      AT(state)},
+    {"--files", NULL, "read every byte of both, and tell settings, segments and files that differ", FLAG_ON,
+     DIFF, AT(files)},
+    {"--pinned", NULL, "only what is pinned", FLAG_ON, LS, AT(pinned)},
+    {"--pinned", NULL, "the pinned ones, too", FLAG_ON, FORGET, AT(pinned)},
+    {"--note", "TEXT", "and why: one line, which ls and show tell", FLAG_TEXT, PIN, AT(note)},
     {"--all-nodes", NULL, "the backups of all nodes, where several have some", FLAG_ON, FORGET,
      AT(all_nodes)},
     {"--dry-run", NULL, "delete nothing, say what would go", FLAG_ON, PRUNE | FORGET, AT(dry_run)},
@@ -161,6 +204,12 @@ const struct flag flags[] = {
      FLAG_RPO, REPLICA | STATUS, AT(replica.rpo)},
 };
 const size_t n_flags = sizeof flags / sizeof *flags;
+
+size_t command_operands(const struct command *c)
+{
+    const char *space = c->operand ? strchr(c->operand, ' ') : NULL;
+    return c->operand ? 1U + (space != NULL) : 0;
+}
 
 const struct command *command_find(const char *name)
 {

@@ -34,6 +34,7 @@ struct backup {
     bool has_manifest;
     enum signature_verdict signature; /* of the manifest that `m` was read from */
     bool has_receipt;                 /* of a second target, {data}.s3 */
+    bool pinned, noted;               /* such a file is beside it, see efs/repo/pin.h */
     time_t written;    /* when the manifest was written, by the clock of the file system's server */
     time_t aliases_at; /* not 0: its manifest does not tell its aliases, m.aliases are those of the backup of
                           that time (restore_inherit_aliases) */
@@ -161,9 +162,12 @@ struct prune {
     bool (*may)(const struct backup *b, void *arg);
     /* Called for each one deleted, or that would be with `dry_run`. May be NULL. */
     void (*gone)(const struct backup *b, void *arg);
+    /* Called for each one that retention lets go, and that is pinned. May be NULL. */
+    void (*pinned)(const struct backup *b, void *arg);
     void *arg;
 };
-/* Apply retention to one folder, and sweep what crashed writers left. Manifest first, then the data.
+/* Apply retention to one folder, but for what is pinned and what that is made of, and sweep what crashed
+ * writers left. Manifest first, then the data.
  * Refuses (-1, nothing deleted) when what is to go, or what is to stay in its place, cannot be read. */
 int backup_prune(const char *base, const char *folder, const struct prune *p, struct err *e);
 
