@@ -18,6 +18,7 @@ struct options {
     unsigned rpo;              /* RPO_SECONDS */
     char status_listen[128];   /* STATUS_LISTEN; empty: off */
     char status_token[513];    /* what STATUS_TOKEN_FILE holds; empty: none */
+    char status_hosts[1024];   /* STATUS_HOSTS: patterns; empty: none */
     bool emf;                  /* CloudWatch metrics on stdout */
     char emf_namespace[256];   /* EMF_NAMESPACE */
     char s3_bucket[64];        /* SNAPSHOT_S3_BUCKET_NAME; empty: no second target */
