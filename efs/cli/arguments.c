@@ -79,9 +79,9 @@ static int take(struct options *o, const struct flag *f, const char *v)
 static int setting(const struct command *c, const char *arg, const char *following, bool *next)
 {
     int rc = settings_flag(arg, following, next);
-    if (rc == 0 && c->bit == RESTORE)
+    if (rc == 0 && (c->bit & (RESTORE | CHECK)))
         rc = config_flag(qdrant_rows, qdrant_row_count, arg, following, next);
-    return rc == 0 && c->bit == RESTORE ? config_flag(s3_rows, S3_ROWS, arg, following, next) : rc;
+    return rc == 0 && (c->bit & (RESTORE | CHECK)) ? config_flag(s3_rows, S3_ROWS, arg, following, next) : rc;
 }
 
 /* 1 taken, 0 not ours, -1 ours and wrong, -2 of another command, -3 wrong, and it was said why. */

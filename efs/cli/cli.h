@@ -44,6 +44,7 @@ int cmd_pin(const struct options *o);
 int cmd_unpin(const struct options *o);
 int cmd_note(const struct options *o);
 int cmd_diff(const struct options *o);
+int cmd_check(const struct options *o);
 int cmd_restore(const struct options *o);
 /* Settings of `restore` that have flags: which bucket, and where. */
 enum { S3_ROWS = 2 };

@@ -19,9 +19,10 @@ enum {
     UNPIN = 2048,
     NOTE = 4096,
     DIFF = 8192,
+    CHECK = 16384,
     PINNING = PIN | UNPIN | NOTE,
     CHOOSE = LS | SHOW | VERIFY | PRUNE | RESTORE | DRILL | DU | PINNING | DIFF,
-    ALL = CHOOSE | REPLICA | FORGET | STATUS
+    ALL = CHOOSE | REPLICA | FORGET | STATUS | CHECK
 };
 struct command {
     const char *name, *operand,

@@ -36,6 +36,8 @@ static void warn_if_local(const struct options *o, const char *root)
  * turn, `replica` of each collection; what the first Region has may not have arrived yet. */
 static void look_at_root(const struct command *c, const struct options *o)
 {
+    if (c->bit == CHECK)
+        return; /* has lines of its own for that */
     warn_if_local(o, o->root);
     if (o->replica.primary)
         warn_if_local(o, o->replica.primary);

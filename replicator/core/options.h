@@ -4,6 +4,7 @@
 #include "common/config.h"
 #include "efs/repo/frequency.h"
 #include "replicator/core/drill_schedule.h"
+#include "replicator/core/notify_url.h"
 #include <limits.h>
 #include <stdint.h>
 #include <time.h>
@@ -27,6 +28,8 @@ struct options {
     char s3_kms_key[2048];     /* SNAPSHOT_S3_KMS_KEY: a key id or ARN, "aws:kms" for AWS's own; empty: the
                                   bucket's */
     char s3_lock_mode[16];     /* SNAPSHOT_S3_OBJECT_LOCK=GOVERNANCE:30d; empty: none */
+    char notify_url[NOTIFY_URL_MAX]; /* NOTIFY_URL: a secret; empty: none */
+    char notify_url_file[PATH_MAX];  /* NOTIFY_URL_FILE: which holds it, and is read each time; empty: none */
     unsigned s3_lock_seconds;
     char s3_endpoint[512];        /* SNAPSHOT_S3_ENDPOINT */
     bool fingerprint;             /* FINGERPRINT: look at what a snapshot holds before and after it is made */

@@ -119,7 +119,7 @@ def test_each_example_runs_as_it_stands(line, site):
 SLIPS = [
     (["statsu"], "no such command: statsu; did you mean status? See qdrant-efs --help"),
     (["stat"], "did you mean status?"), (["help", "restroe"], "did you mean restore?"), (["restroe", "--help"], "did you mean restore?"),
-    (["frobnicate"], "no such command: frobnicate; use status, ls, du, show, verify, restore, drill, replica, diff, pin, unpin, note, forget or prune; "),
+    (["frobnicate"], "no such command: frobnicate; use status, check, ls, du, show, verify, restore, drill, replica, diff, pin, unpin, note, forget or prune; "),
     (["ls", "--colection", "docs"], "no such option: --colection; did you mean --collection? See qdrant-efs ls --help"),
     (["ls", "--jsno"], "did you mean --json?"), (["ls", "--bogus=s3cret"], "no such option: --bogus; see qdrant-efs ls --help"),
     (["ls", "--dry-run"], "--dry-run is not for ls, but for restore, forget or prune; see qdrant-efs ls --help"),
