@@ -29,6 +29,11 @@ const struct config_row option_rows[] = {
      NULL, false},
     {"STATUS_TOKEN_FILE", "file with the token that asking from another machine takes", "",
      "none: everybody who reaches it may ask", false},
+    {"STATUS_HOSTS", "more host names that the status page answers to: patterns, separated by commas", "",
+     NULL, false},
+    {"NOTIFY_URL", "tell this address of each good run, and with /fail behind it of failures", "", "nobody",
+     true},
+    {"NOTIFY_URL_FILE", "file that holds it", "", "none", false},
     {"EMF", "CloudWatch metrics on stdout: on, off, or auto for on ECS alone", "auto", NULL, false},
     {"EMF_NAMESPACE", "their namespace", "Qdrant/Backups", NULL, false},
     {"SNAPSHOT_S3_BUCKET_NAME", "copy each published snapshot to this bucket, too", "", NULL, false},
@@ -123,6 +128,22 @@ static int status_token(struct options *o, struct err *e)
                                "a readable file of one line, 16 to 512 characters of ASCII without spaces");
 }
 
+/* The value is a secret, and not shown. */
+static int notify(struct options *o, struct err *e)
+{
+    const char *url = config_env("NOTIFY_URL", standard("NOTIFY_URL")),
+               *file = config_env("NOTIFY_URL_FILE", standard("NOTIFY_URL_FILE"));
+    char now[NOTIFY_URL_MAX];
+    if (*url && !notify_url_fits(url))
+        return config_wrong(e, "NOTIFY_URL", "(not shown)", "https://HOST/PATH or http://HOST/PATH");
+    if (*file && !notify_url_read(file, now))
+        return config_wrong(e, "NOTIFY_URL_FILE", file,
+                            "a readable file of one line, https://HOST/PATH or http://HOST/PATH");
+    explicit_bzero(now, sizeof now);
+    (void)snprintf(o->notify_url, sizeof o->notify_url, "%s", url);
+    return config_path(o->notify_url_file, sizeof o->notify_url_file, "NOTIFY_URL_FILE", file, e);
+}
+
 static int reports(struct options *o, struct err *e)
 {
     static const char *const when[] = {"auto", "on", "off", NULL};
@@ -131,6 +152,8 @@ static int reports(struct options *o, struct err *e)
     const char *listen = config_env("STATUS_LISTEN", standard("STATUS_LISTEN"));
     if (config_number("RPO_SECONDS", standard("RPO_SECONDS"), 1, 366L * DAY, &rpo, e) != 0 ||
         config_choice("EMF", standard("EMF"), when, &n, e) != 0 || status_token(o, e) != 0 ||
+        config_text(o->status_hosts, sizeof o->status_hosts, "STATUS_HOSTS",
+                    config_env("STATUS_HOSTS", standard("STATUS_HOSTS")), e) != 0 ||
         config_text(o->emf_namespace, sizeof o->emf_namespace, "EMF_NAMESPACE",
                     config_env("EMF_NAMESPACE", standard("EMF_NAMESPACE")), e) != 0 ||
         config_text(o->status_listen, sizeof o->status_listen, "STATUS_LISTEN",
@@ -275,8 +298,8 @@ static int at_stop(struct options *o, struct err *e)
 int options_read(struct options *o, struct err *e)
 {
     memset(o, 0, sizeof *o);
-    return at_boot(o, e) || proof(o, e) || schedule(o, e) || reports(o, e) || second_target(o, e) ||
-                   at_stop(o, e)
+    return at_boot(o, e) || proof(o, e) || schedule(o, e) || reports(o, e) || notify(o, e) ||
+                   second_target(o, e) || at_stop(o, e)
                ? -1
                : 0;
 }

@@ -228,6 +228,20 @@ def test_retention_keeps_what_a_kept_backup_is_made_of_and_no_longer(day):
     assert {b["snapshot"] for b in day.tree.ls()} == {name_of(n) for n in (0, 4, 8, 9, 10)}
 
 
+def test_what_a_pinned_backup_is_made_of_stays_with_it_and_goes_with_it(day):
+    day.publish(*range(0, 4))
+    run = day.tree.efs_tool("pin", name_of(3))
+    assert run.stdout == f"{name_of(3)}: pinned; RETENTION does not let it go, nor the 2 that it is made of\n"
+    policy = {"RETENTION": "15min=1,hourly=1"}
+    day.publish(*range(4, 9), **policy)
+    left = {b["snapshot"] for b in day.tree.ls()}
+    assert {name_of(n) for n in (0, 2, 3, 8)} <= left and name_of(1) not in left
+    assert day.restored(3) == day.bytes[3]
+    day.tree.efs_tool("unpin", name_of(3))
+    day.publish(9, **policy)
+    assert not {name_of(2), name_of(3)} & {b["snapshot"] for b in day.tree.ls()}
+
+
 def test_forgetting_one_task_of_a_node_leaves_what_the_backups_of_its_next_one_are_made_of_and_says_so(day):
     day.publish(0, 1)
     day.publish(2, 3, peer=2)
