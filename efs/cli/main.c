@@ -137,6 +137,8 @@ int main(int argc, char **argv)
         perror("prctl");
 #endif
     (void)setlocale(LC_CTYPE, "C.UTF-8"); /* for column widths; without it they may be a little off */
+    if (argc > 1 && strcmp(argv[1], "complete") == 0) /* before all else: any word may stand behind it */
+        return said(complete(argc - 2, argv + 2));
     if (asked(argc, argv, "--help") || asked(argc, argv, "-h"))
         return help(argv[1]);
     if (asked(argc, argv, "--version"))
