@@ -82,6 +82,16 @@ bool cmd_wanted(const struct options *o, const struct backup *b);
 int cmd_gather(const struct options *o, struct backup_list *list);
 /* The same without a word when there are none. */
 int cmd_gather_quietly(const struct options *o, struct backup_list *list);
+/* The same, of names alone (ENTRY_UNREAD, but for those whose name has no time): of one folder of a tree, ... */
+int cmd_list(const struct options *o, const char *base, const char *folder, struct backup_list *list,
+             struct err *e);
+/* ... of all that --collection lets through, ... */
+int cmd_gather_names(const struct options *o, struct backup_list *list, struct err *e);
+/* ... and of one collection and its shards, or of "%storage", for which no other folder is looked at. */
+int cmd_gather_names_of(const struct options *o, const char *name, struct backup_list *list, struct err *e);
+/* The collections that have a folder, as --collection lets them through, each once. Free with
+ * backup_folders_free. */
+int cmd_collection_names(const struct options *o, char ***names, size_t *n, struct err *e);
 /* Of these only the backups of --node, by its NODE_NAME or its peer id. A node without any is told, and
  * counts in cmd_unknown. */
 void cmd_keep_node(const struct options *o, struct backup_list *list);

@@ -4,6 +4,7 @@
 #include "common/base/cleanup.h"
 #include "common/base/files.h"
 #include "efs/cli/cmd_why_none.h"
+#include "efs/repo/readers.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -374,17 +375,37 @@ struct filters filters_of(const struct restore_selector *wish, struct options *o
                             .now = wish->now};
 }
 
+/* Whose they are, and which shard, only manifests tell. */
+static int gather_for(const struct filters *w, const struct options *o, struct backup_list *list)
+{
+    struct err e = {0};
+    if (cmd_gather_names(o, list, &e) == 0 &&
+        ((!is_set(w, NODE) && !is_set(w, SHARD)) || readers_read(list, &e) == 0))
+        return 0;
+    cmd_complain("%s", e.text);
+    return -1;
+}
+
+/* Where the collections have something, no other folder is looked at. */
 bool why_none_on_efs(const struct filters *w, struct err *e)
 {
     cleanup_backup_list struct backup_list all = {0};
     struct options every = *w->o;
     if (why_no_tree(w->o, e))
         return true;
-    every.n_collections = 0;
     every.frequency = -1;
     every.newer = every.older = 0;
     every.operand = NULL;
-    return cmd_gather_quietly(&every, &all) == 0 && why_none(w, &all, w->o->root, e);
+    if (gather_for(w, &every, &all) != 0)
+        return false;
+    if (all.n == 0 && every.n_collections > 0) {
+        struct filters by_name = *w;
+        by_name.node = by_name.shard = NULL;
+        every.n_collections = 0;
+        if (gather_for(&by_name, &every, &all) != 0)
+            return false;
+    }
+    return why_none(w, &all, w->o->root, e);
 }
 
 void tell_why_none(const struct filters *w)

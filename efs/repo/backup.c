@@ -289,6 +289,14 @@ int backup_load(struct backup *b, struct err *e)
     return look_at_data(b, e);
 }
 
+void backup_date(struct backup *b)
+{
+    char path[PATH_MAX];
+    struct stat st;
+    if (b->state == ENTRY_UNREAD && path_of(b, b->stem, ".json", path, NULL) == 0)
+        b->written = stat(path, &st) == 0 ? st.st_mtime : 0;
+}
+
 bool stamp_is(const struct stamp *s, const struct stat *st)
 {
     return s->ino == st->st_ino && s->size == st->st_size && s->mtime.tv_sec == st->st_mtim.tv_sec &&

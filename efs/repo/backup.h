@@ -58,6 +58,8 @@ int backup_list_folder(const char *base, const char *folder, struct backup_list 
 /* Read the manifest of an ENTRY_UNREAD and look at the length of its data. -1 only when that could not be
  * done; a defect found is the entry's state and reason. */
 int backup_load(struct backup *b, struct err *e);
+/* When the manifest of an ENTRY_UNREAD was written, without reading it: one question. */
+void backup_date(struct backup *b);
 /* The keys that backup_load checks signatures with, and whether each backup must have one. Set once, before
  * there are threads; the keys stay the caller's. NULL: signatures are not looked at. */
 void backup_verify_keys(const struct verify_keys *keys, bool required);

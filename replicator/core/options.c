@@ -35,6 +35,7 @@ const struct config_row option_rows[] = {
     {"EMF", "CloudWatch metrics on stdout: on, off, or auto for on ECS alone", "auto", NULL, false},
     {"EMF_NAMESPACE", "their namespace", "Qdrant/Backups", NULL, false},
     {"SNAPSHOT_S3_BUCKET_NAME", "copy each published snapshot to this bucket, too", "", NULL, false},
+    {"SNAPSHOT_S3_DELTAS", "1: copy there what EFS has as a delta, too, each one whole", "0", NULL, false},
     {"SNAPSHOT_S3_STORAGE_CLASS", "such as STANDARD_IA or GLACIER_IR", "", "the bucket's", false},
     {"SNAPSHOT_S3_KMS_KEY", "id or ARN of a KMS key; aws:kms for AWS's own", "", "the bucket's", false},
     {"SNAPSHOT_S3_OBJECT_LOCK", "such as GOVERNANCE:30d or COMPLIANCE:1d", "", "the bucket's", false},
@@ -183,6 +184,8 @@ static int object_lock(struct options *o, struct err *e)
 
 static int second_target(struct options *o, struct err *e)
 {
+    static const char *const off_on[] = {"0", "1", NULL};
+    unsigned n = 0;
     const char *endpoint = config_env("SNAPSHOT_S3_ENDPOINT",
                                       config_env("AWS_ENDPOINT_URL_S3", config_env("AWS_ENDPOINT_URL", "")));
     if (config_bucket(o->s3_bucket, sizeof o->s3_bucket, "SNAPSHOT_S3_BUCKET_NAME",
@@ -192,8 +195,10 @@ static int second_target(struct options *o, struct err *e)
         config_text(o->s3_kms_key, sizeof o->s3_kms_key, "SNAPSHOT_S3_KMS_KEY",
                     config_env("SNAPSHOT_S3_KMS_KEY", standard("SNAPSHOT_S3_KMS_KEY")), e) != 0 ||
         config_text(o->s3_endpoint, sizeof o->s3_endpoint, "SNAPSHOT_S3_ENDPOINT", endpoint, e) != 0 ||
+        config_choice("SNAPSHOT_S3_DELTAS", standard("SNAPSHOT_S3_DELTAS"), off_on, &n, e) != 0 ||
         object_lock(o, e) != 0)
         return -1;
+    o->s3_deltas = n == 1;
     if (strspn(o->s3_class, "ABCDEFGHIJKLMNOPQRSTUVWXYZ_") != strlen(o->s3_class))
         return config_wrong(e, "SNAPSHOT_S3_STORAGE_CLASS", o->s3_class, "a class such as STANDARD_IA");
     if (strpbrk(o->s3_kms_key, " \t\r\n"))

@@ -24,6 +24,7 @@ struct options {
     bool emf;                        /* CloudWatch metrics on stdout */
     char emf_namespace[256];         /* EMF_NAMESPACE */
     char s3_bucket[64];              /* SNAPSHOT_S3_BUCKET_NAME; empty: no second target */
+    bool s3_deltas;                  /* SNAPSHOT_S3_DELTAS */
     char s3_class[32];               /* SNAPSHOT_S3_STORAGE_CLASS; empty: the bucket's */
     char s3_kms_key[2048]; /* SNAPSHOT_S3_KMS_KEY: a key id or ARN, "aws:kms" for AWS's own; empty: the
                               bucket's */

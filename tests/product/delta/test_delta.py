@@ -137,10 +137,21 @@ def test_nothing_hangs_on_a_backup_of_another_version_of_qdrant_or_another_node_
 
 
 def test_nothing_hangs_on_a_backup_whose_bytes_are_not_what_they_were(day):
-    day.publish(0, 2)
+    day.publish(0, 2, LOCAL_KEEP="0")
     damage(day.path(2))
     day.publish(3)
     assert day.manifest(3)["codec"] == "zstd:1" and day.restored(3) == day.bytes[3]
+
+
+def test_the_bytes_of_a_base_are_taken_from_its_local_copy(day):
+    """What lies on EFS is not read for them: it could not be told from damaged bytes else."""
+    day.publish(0, 2)
+    good = day.path(2).read_bytes()
+    damage(day.path(2))
+    day.publish(3)
+    assert day.bases(3) == [name_of(0), name_of(2)]
+    day.path(2).write_bytes(good)
+    assert day.restored(3) == day.bytes[3]
 
 
 def damage(path, at=0.5):
