@@ -87,8 +87,10 @@ static int run(const struct command *c, struct options *o)
             c, "unexpected argument (a collection is given as --collection NAME):", o->operand);
     if (command_operands(c) != (o->operand != NULL) + (size_t)(o->second != NULL))
         return operand_missing(c);
-    if (!o->restore.from_s3 && !o->restore.location)
+    if (!o->restore.from_s3 && !o->restore.location) {
+        cmd_resolve_aliases(o);
         look_at_root(c, o);
+    }
     int rc = c->run(o);
     /* What could not be listed is not known, and what is nowhere was a typo. */
     return rc == 0 && cmd_unread() + cmd_unknown() > 0 ? EXIT_DEFECT : rc;
