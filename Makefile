@@ -51,7 +51,7 @@ PROGS    = $(BUILD)/qdrant-entrypoint $(BUILD)/qdrant-replicator $(BUILD)/qdrant
 MAN      = $(wildcard */*.8 */*/*.8)
 PYTHON   = $(VENV)/bin/python
 
-.PHONY: all check check-fast tests unit lint fuzz bench image demo deb portable install deps deps-dev clean help
+.PHONY: all check check-fast tests unit lint fuzz bench image demo deb portable release install deps deps-dev clean help
 all: $(PROGS) ## build the programs
 
 $(BUILD)/%.o: %.c
@@ -113,6 +113,8 @@ deb: ## Debian packages of the programs, for the Debian that this is (DIST=folde
 	deploy/packaging/deb.sh $(DIST)
 portable: deb ## an archive of qdrant-efs and its libraries, for Linux hosts of any distribution
 	deploy/packaging/portable.sh $(DIST)/qdrant-efs_$(VERSION)_*.deb $(DIST)
+release: ## all that a release has beside the image, with SHA256SUMS; of a committed tree, into an empty DIST
+	deploy/packaging/release.sh $(DIST)
 demo: ## install what it needs, build, and show a backup's way from Qdrant to EFS
 	$(Q)bash tests/image/demo/demo.sh
 install: all ## install programs, manual pages and shell completions under PREFIX (DESTDIR)

@@ -273,7 +273,10 @@ static bool start_rest(struct program *p)
                                   .stop = &x->stop,
                                   .restore_pending = &x->restore_pending,
                                   .known = &x->efs_scanned};
-    struct status_http_options page = {.listen = x->options.status_listen, .token = x->options.status_token};
+    struct status_http_options page = {.listen = x->options.status_listen,
+                                       .token = x->options.status_token,
+                                       .node = config_env("QDRANT_FQDN", ""),
+                                       .hosts = x->options.status_hosts};
     struct err e = {0};
     if (p->once)
         return true;

@@ -210,6 +210,65 @@ int cmd_gather_quietly(const struct options *o, struct backup_list *list)
     return -1;
 }
 
+/* --- folder by folder, so that memory does not grow with them */
+
+struct passing {
+    const struct options *o;
+    readers_list *read;
+    cmd_list_visit *visit;
+    void *arg;
+};
+
+enum { AT_ONCE_FOLDERS = 16, AT_ONCE_BACKUPS = 1000 };
+
+/* So many folders at once as have had some thousand backups: small ones by the dozen. */
+static size_t step_of(size_t folders, size_t backups)
+{
+    size_t step = backups > 0 ? AT_ONCE_BACKUPS * folders / backups : AT_ONCE_FOLDERS;
+    return step < 1 ? 1 : step > AT_ONCE_FOLDERS ? AT_ONCE_FOLDERS : step;
+}
+
+static int pass_some(const struct passing *p, struct gathering *g, size_t *backups, struct err *e)
+{
+    int rc = readers_each(g->n, list_one, g, e);
+    *backups = 0;
+    for (size_t i = 0; i < g->n; i++) {
+        *backups += g->list[i].n;
+        if (rc == 0)
+            rc = p->read(&g->list[i], e);
+        if (rc == 0 && g->list[i].n > 0)
+            rc = p->visit(&g->list[i], p->arg, e);
+        backup_list_free(&g->list[i]);
+    }
+    return rc;
+}
+
+static int pass_tree(const struct options *o, const char *base, void *arg, struct err *e)
+{
+    const struct passing *p = arg;
+    struct backup_list list[AT_ONCE_FOLDERS] = {0};
+    char **folders;
+    size_t n = 0, step = 1, backups = 0;
+    int rc = folders_of(o, base, &folders, &n, e);
+    for (size_t i = 0; rc == 0 && i < n; i += step) {
+        step = i == 0 ? 1 : step_of(step, backups);
+        struct gathering g = {.o = p->o, .base = base, .folders = folders + i, .n = n - i < step ? n - i : step, .list = list};
+        rc = pass_some(p, &g, &backups, e);
+    }
+    backup_folders_free(folders, n);
+    return rc;
+}
+
+int cmd_each_list(const struct options *o, readers_list *read, cmd_list_visit *visit, void *arg)
+{
+    struct err e = {0};
+    struct passing p = {o, read, visit, arg};
+    if (cmd_each_tree(o, pass_tree, &p, &e) == 0)
+        return 0;
+    cmd_complain("%s", e.text);
+    return -1;
+}
+
 struct collections {
     char **v;
     size_t n;

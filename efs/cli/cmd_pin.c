@@ -117,16 +117,24 @@ bool cmd_json_pin(cJSON *o, const struct backup *b)
            cmd_json_text(o, "note", pin.note);
 }
 
-void cmd_print_pin(const struct backup *b)
+void cmd_pin_text(const struct backup *b, char out[CMD_PIN_TEXT])
 {
     char safe[NOTE_MAX * 4];
     struct pin pin;
+    *out = 0;
     if (!b->pinned && !b->noted)
         return;
     pin_read(b, &pin);
     (void)text_printable(pin.note, safe, sizeof safe);
     if (*safe)
-        (void)printf(" (%s: %s)", b->pinned ? "pinned" : "note", safe);
+        (void)snprintf(out, CMD_PIN_TEXT, " (%s: %s)", b->pinned ? "pinned" : "note", safe);
     else if (b->pinned)
-        (void)printf(" (pinned)");
+        (void)snprintf(out, CMD_PIN_TEXT, " (pinned)");
+}
+
+void cmd_print_pin(const struct backup *b)
+{
+    char text[CMD_PIN_TEXT];
+    cmd_pin_text(b, text);
+    (void)fputs(text, stdout);
 }

@@ -341,14 +341,20 @@ void cmd_tell_unknown(const struct options *o, bool collections)
 
 /* ---- for lists */
 
-int cmd_gather(const struct options *o, struct backup_list *list)
+void cmd_tell_none(const struct options *o)
 {
     struct filters w = {
         .o = o, .any_kind = true, .snapshot = o->operand, .at = o->restore.at, .now = time(NULL)};
+    if (n_unknown == 0)
+        tell_why_none(&w);
+}
+
+int cmd_gather(const struct options *o, struct backup_list *list)
+{
     if (cmd_gather_quietly(o, list) != 0)
         return -1;
-    if (list->n == 0 && n_unknown == 0)
-        tell_why_none(&w);
+    if (list->n == 0)
+        cmd_tell_none(o);
     return 0;
 }
 
@@ -410,21 +416,34 @@ void tell_why_none(const struct filters *w)
         cmd_complain("no backup that fits below %s; `qdrant-efs ls` lists them", w->o->root);
 }
 
-void cmd_keep_node(const struct options *o, struct backup_list *list)
+void cmd_filter_node(const struct options *o, struct backup_list *list)
 {
-    struct filters w = {.o = o, .any_kind = true, .node = o->restore.node, .snapshot = o->operand};
-    size_t kept = 0, had = list->n;
-    for (size_t i = 0; w.node && i < list->n; i++) {
+    struct filters w = {.o = o, .any_kind = true, .node = o->restore.node};
+    size_t kept = 0;
+    if (!w.node)
+        return;
+    for (size_t i = 0; i < list->n; i++) {
         struct backup *b = &list->v[i];
         if (fits(&w, NODE, b))
             list->v[kept++] = *b;
         else
             free(b->reason);
     }
-    list->n = w.node ? kept : list->n;
-    if (had > 0 && list->n == 0) {
-        n_unknown++;
-        w.now = time(NULL);
-        tell_why_none(&w);
-    }
+    list->n = kept;
+}
+
+void cmd_tell_no_node(const struct options *o)
+{
+    struct filters w = {
+        .o = o, .any_kind = true, .node = o->restore.node, .snapshot = o->operand, .now = time(NULL)};
+    n_unknown++;
+    tell_why_none(&w);
+}
+
+void cmd_keep_node(const struct options *o, struct backup_list *list)
+{
+    size_t had = list->n;
+    cmd_filter_node(o, list);
+    if (had > 0 && list->n == 0)
+        cmd_tell_no_node(o);
 }

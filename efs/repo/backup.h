@@ -60,6 +60,9 @@ int backup_list_folder(const char *base, const char *folder, struct backup_list 
 int backup_load(struct backup *b, struct err *e);
 /* When the manifest of an ENTRY_UNREAD was written, without reading it: one question. */
 void backup_date(struct backup *b);
+/* Of an ENTRY_UNREAD only what its manifest says, in one call where backup_load makes four; it stays unread. For
+ * whoever adds up. -1 only without memory. */
+int backup_size_up(struct backup *b, struct err *e);
 /* The keys that backup_load checks signatures with, and whether each backup must have one. Set once, before
  * there are threads; the keys stay the caller's. NULL: signatures are not looked at. */
 void backup_verify_keys(const struct verify_keys *keys, bool required);

@@ -29,9 +29,17 @@ const struct config_row option_rows[] = {
      NULL, false},
     {"STATUS_TOKEN_FILE", "file with the token that asking from another machine takes", "",
      "none: everybody who reaches it may ask", false},
+<<<<<<< HEAD
     {"NOTIFY_URL", "tell this address of each good run, and with /fail behind it of failures", "",
      "nobody is told", true},
     {"NOTIFY_URL_FILE", "file that holds it", "", "none is read", false},
+=======
+    {"STATUS_HOSTS", "more host names that the status page answers to: patterns, separated by commas", "",
+     NULL, false},
+    {"NOTIFY_URL", "tell this address of each good run, and with /fail behind it of failures", "", "nobody",
+     true},
+    {"NOTIFY_URL_FILE", "file that holds it", "", "none", false},
+>>>>>>> main
     {"EMF", "CloudWatch metrics on stdout: on, off, or auto for on ECS alone", "auto", NULL, false},
     {"EMF_NAMESPACE", "their namespace", "Qdrant/Backups", NULL, false},
     {"SNAPSHOT_S3_BUCKET_NAME", "copy each published snapshot to this bucket, too", "", NULL, false},
@@ -150,6 +158,8 @@ static int reports(struct options *o, struct err *e)
     const char *listen = config_env("STATUS_LISTEN", standard("STATUS_LISTEN"));
     if (config_number("RPO_SECONDS", standard("RPO_SECONDS"), 1, 366L * DAY, &rpo, e) != 0 ||
         config_choice("EMF", standard("EMF"), when, &n, e) != 0 || status_token(o, e) != 0 ||
+        config_text(o->status_hosts, sizeof o->status_hosts, "STATUS_HOSTS",
+                    config_env("STATUS_HOSTS", standard("STATUS_HOSTS")), e) != 0 ||
         config_text(o->emf_namespace, sizeof o->emf_namespace, "EMF_NAMESPACE",
                     config_env("EMF_NAMESPACE", standard("EMF_NAMESPACE")), e) != 0 ||
         config_text(o->status_listen, sizeof o->status_listen, "STATUS_LISTEN",

@@ -19,6 +19,7 @@ struct options {
     unsigned rpo;              /* RPO_SECONDS */
     char status_listen[128];   /* STATUS_LISTEN; empty: off */
     char status_token[513];    /* what STATUS_TOKEN_FILE holds; empty: none */
+    char status_hosts[1024];   /* STATUS_HOSTS: patterns; empty: none */
     char notify_url[NOTIFY_URL_MAX]; /* NOTIFY_URL: a secret; empty: none */
     char notify_url_file[PATH_MAX];  /* NOTIFY_URL_FILE: which holds it, and is read each time; empty: none */
     bool emf;                        /* CloudWatch metrics on stdout */
