@@ -88,8 +88,10 @@ static int run(const struct command *c, struct options *o)
             c, "unexpected argument (a collection is given as --collection NAME):", o->operand);
     if (command_operands(c) != (o->operand != NULL) + (size_t)(o->second != NULL))
         return operand_missing(c);
-    if (!o->restore.from_s3 && !o->restore.location)
+    if (!o->restore.from_s3 && !o->restore.location) {
+        cmd_resolve_aliases(o);
         look_at_root(c, o);
+    }
     int rc = c->run(o);
     /* What could not be listed is not known, and what is nowhere was a typo. */
     return rc == 0 && cmd_unread() + cmd_unknown() > 0 ? EXIT_DEFECT : rc;
@@ -142,6 +144,8 @@ int main(int argc, char **argv)
     /* Lists of folders come and go: what they took goes back, also once there was a large one. */
     (void)mallopt(M_MMAP_THRESHOLD, LARGE_PIECE);
     (void)setlocale(LC_CTYPE, "C.UTF-8"); /* for column widths; without it they may be a little off */
+    if (argc > 1 && strcmp(argv[1], "complete") == 0) /* before all else: any word may stand behind it */
+        return said(complete(argc - 2, argv + 2));
     if (asked(argc, argv, "--help") || asked(argc, argv, "-h"))
         return help(argv[1]);
     if (asked(argc, argv, "--version"))
