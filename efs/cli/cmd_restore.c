@@ -251,7 +251,7 @@ static bool none(struct job *j, const struct err *why)
     struct err e = {0};
     if (why->text[0])
         e = *why;
-    else if (!is_alias(j, j->wish.collection, &e))
+    else if (j->list->n > 0 || !is_alias(j, j->wish.collection, &e))
         explain(j, j->wish.collection, &e);
     return say_end(j, NULL, RESTORE_FAILED, &e, 0);
 }

@@ -651,13 +651,25 @@ enum restore_outcome restore_first_good(struct restore_choice *c, const struct r
 
 /* --- aliases */
 
-/* What `wish` lets through, from the newest on, until one tells. */
+static bool any_of_them(const struct restore_choice *c, const struct candidate *one, size_t group)
+{
+    (void)c;
+    (void)one;
+    (void)group;
+    return true;
+}
+
+/* What is let through, from the newest on, until one tells. Where several do not, none may: then all are read at
+ * once. */
 static int last_that_tells(struct restore_choice *c, const struct backup *b, const struct backup **out,
                            struct err *e)
 {
+    enum { ONE_BY_ONE = 4 };
     struct backup *one = NULL;
     *out = NULL;
-    while (restore_choice_next(c, &one, e) == 0) {
+    for (int i = 0; restore_choice_next(c, &one, e) == 0; i++) {
+        if (i == ONE_BY_ONE && read_many(c, &c->line, any_of_them, 0, e) != 0)
+            return -1;
         if (!one)
             return 0;
         if (one != b && one->m.aliases.known && !one->aliases_at && restore_moment(one, c->w.now)) {
