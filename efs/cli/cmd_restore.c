@@ -269,7 +269,8 @@ static bool restore_one(struct job *j)
     j->file[0] = 0;
     say_begin(j);
     cleanup_choice struct restore_choice *c = restore_choice_new(j->list, &j->wish, &restore_look_files, &e);
-    if (!c || restore_choice_add(c, 0, j->list->n, &e) != 0 || restore_choice_peek(c, &which, &e) != 0 || !which)
+    if (!c || restore_choice_add(c, 0, j->list->n, &e) != 0 || restore_choice_peek(c, &which, &e) != 0 ||
+        !which)
         return none(j, &e);
     enum restore_outcome outcome = restore_first_good(c, &a, &which, &e);
     return say_end(j, which, outcome, &e, (double)(clock_ms() - begin) / 1000);
@@ -387,8 +388,8 @@ static int restore_all(struct job *j, struct backup_list *gathered, const char *
     return atomic_load(j->stop) ? EXIT_DEFECT : rc;
 }
 
-/* What --collection names, also when there is nothing of it, else all. `gathered` NULL: each is listed when it
- * is its turn. */
+/* What --collection names, also when there is nothing of it, else all. `gathered` NULL: each is listed when
+ * it is its turn. */
 static int restore_wanted(struct job *j, struct backup_list *gathered)
 {
     struct everything all = {0};
