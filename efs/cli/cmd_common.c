@@ -348,7 +348,8 @@ struct cJSON *cmd_json(const struct backup *b)
         cmd_json_text(o, "qdrant_version", b->m.qdrant_version) && manifest_add_content(o, &b->m) &&
         cmd_json_text(o, "state", entry_state_text(b->state)) &&
         cmd_json_text(o, "reason", b->reason ? b->reason : "") &&
-        cmd_json_text(o, "signature", signature_verdict_text(b->signature)) && cmd_json_text(o, "path", path))
+        cmd_json_text(o, "signature", signature_verdict_text(b->signature)) && cmd_json_pin(o, b) &&
+        cmd_json_text(o, "path", path))
         return o;
     cJSON_Delete(o);
     return NULL;

@@ -6,6 +6,7 @@
 #include "efs/cli/cli.h"
 #include "efs/cli/cmd_table.h"
 #include "efs/replica/replica.h"
+#include "efs/repo/ruler.h"
 #include "common/json.h"
 #include <cjson/cJSON.h>
 #include <errno.h>
@@ -13,15 +14,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What a line of the table says. There may be hundreds of thousands, and how wide the columns are only the last
- * one tells. */
+/* What a line of the table says. There may be hundreds of thousands, and how wide the columns are only the
+ * last one tells. */
 struct line {
     time_t slot, deleted;
     uint64_t size, stored;
     unsigned source, node; /* in `names` */
     unsigned char state, frequency;
     bool known, upload;
-    char text[]; /* the snapshot's name, and after its NUL the reason, or nothing */
+    char text[]; /* the snapshot's name, its pin and the reason, each with its NUL; or nothing of these */
 };
 struct block {
     struct block *next;
@@ -41,7 +42,7 @@ struct listing {
     size_t collection, node; /* widths */
     bool several;            /* nodes are told apart */
     char first_node[128];
-    size_t count[ENTRY_STATES];
+    size_t count[ENTRY_STATES], pinned;
     uint64_t bytes, stored;
 };
 
@@ -92,6 +93,7 @@ static int number_of(struct listing *l, const char *name, unsigned *out)
 static void count(struct listing *l, const struct backup *b)
 {
     l->count[b->state]++;
+    l->pinned += b->pinned;
     l->bytes += b->m.content.sha256[0] ? b->m.content.size : 0;
     l->stored += b->m.content.sha256[0] ? b->m.content.stored_size : 0;
     /* Of a shard or the whole storage a node's name may be empty. */
@@ -102,10 +104,12 @@ static void count(struct listing *l, const struct backup *b)
 
 static int keep_line(struct listing *l, const struct backup *b, struct err *e)
 {
-    char source[1200], node[600];
-    const char *reason = b->reason ? b->reason : "", *name = table_source(&b->m.source, source, sizeof source);
-    size_t stem = strlen(b->m.source.stem) + 1, why = strlen(reason) + 1;
-    struct line *line = place_for(l, stem + why);
+    char source[1200], node[600], pin[CMD_PIN_TEXT];
+    const char *reason = b->reason ? b->reason : "",
+               *name = table_source(&b->m.source, source, sizeof source);
+    cmd_pin_text(b, pin);
+    size_t stem = strlen(b->m.source.stem) + 1, pins = strlen(pin) + 1, why = strlen(reason) + 1;
+    struct line *line = place_for(l, stem + pins + why);
     if (!line || number_of(l, name, &line->source) != 0 ||
         number_of(l, node_text(b, node, sizeof node), &line->node) != 0)
         return err_set(e, ENOMEM, "cannot list", b->dir, NULL);
@@ -118,17 +122,25 @@ static int keep_line(struct listing *l, const struct backup *b, struct err *e)
     line->known = b->m.content.sha256[0] != 0;
     line->upload = b->m.upload;
     memcpy(line->text, b->m.source.stem, stem);
-    memcpy(line->text + stem, reason, why);
+    memcpy(line->text + stem, pin, pins);
+    memcpy(line->text + stem + pins, reason, why);
     l->collection = table_wider(l->collection, l->names[line->source]);
     l->node = table_wider(l->node, l->names[line->node]);
     count(l, b);
     return 0;
 }
 
+static const char *pin_of(const struct line *b) { return b->text + strlen(b->text) + 1; }
+static const char *reason_of(const struct line *b)
+{
+    const char *pin = pin_of(b);
+    return pin + strlen(pin) + 1;
+}
+
 static void print_line(const struct listing *l, const struct line *b, bool colour)
 {
     char safe[1200], slot[32], size[16] = "-", stored[16] = "-";
-    const char *reason = b->text + strlen(b->text) + 1;
+    const char *reason = reason_of(b);
     utc_text(b->slot, slot);
     if (b->known) {
         (void)cmd_human(b->size, size);
@@ -146,6 +158,7 @@ static void print_line(const struct listing *l, const struct line *b, bool colou
                  colour ? "\033[0m" : "", text_printable(b->text, safe, sizeof safe));
     if (b->upload)
         (void)printf(" (uploaded, without Qdrant's checksum)");
+    (void)fputs(pin_of(b), stdout);
     if (*reason)
         (void)printf(": %s", text_printable(reason, safe, sizeof safe));
     utc_text(b->deleted, slot);
@@ -157,12 +170,14 @@ static void print_line(const struct listing *l, const struct line *b, bool colou
 /* What is in the table, in a line. */
 static void sum_up(const struct listing *l)
 {
-    char size[16], stored[16];
+    char size[16], stored[16], pins[40] = "";
     const char *comma = "";
+    if (l->pinned > 0)
+        (void)snprintf(pins, sizeof pins, "; %zu pinned", l->pinned);
     (void)printf("%zu backup%s, %s, stored as %s: ", l->kept, l->kept == 1 ? "" : "s",
                  cmd_human(l->bytes, size), cmd_human(l->stored, stored));
     if (l->count[ENTRY_COMPLETE] == l->kept) {
-        (void)puts(l->kept == 1 ? "complete" : "all complete");
+        (void)printf("%s%s\n", l->kept == 1 ? "complete" : "all complete", pins);
         return;
     }
     for (int s = ENTRY_COMPLETE; s < ENTRY_STATES; s++)
@@ -170,7 +185,7 @@ static void sum_up(const struct listing *l)
             (void)printf("%s%zu %s", comma, l->count[s], entry_state_text((enum entry_state)s));
             comma = ", ";
         }
-    (void)putchar('\n');
+    (void)puts(pins);
 }
 
 static void print_table(const struct listing *l)
@@ -186,10 +201,10 @@ static void print_table(const struct listing *l)
     for (const struct block *b = l->first; b; b = b->next)
         for (size_t at = 0; at < b->used;) {
             const struct line *line = (const struct line *)(const void *)(b->bytes + at);
-            size_t stem = strlen(line->text) + 1, why = strlen(line->text + stem) + 1;
-            size_t align = _Alignof(struct line);
+            const char *reason = reason_of(line);
+            size_t align = _Alignof(struct line), text = (size_t)(reason - line->text) + strlen(reason) + 1;
             print_line(l, line, colour);
-            at += (sizeof *line + stem + why + align - 1) / align * align;
+            at += (sizeof *line + text + align - 1) / align * align;
         }
     sum_up(l);
 }
@@ -206,7 +221,8 @@ static bool add_deleted(cJSON *o, const struct deleted *deleted, const struct ba
 static int print_one(const struct listing *l, const struct backup *b, struct err *e)
 {
     cJSON *array = cJSON_CreateArray(), *o = array ? cmd_json(b) : NULL;
-    if (!add_deleted(o, l->deleted, b) || !cJSON_AddItemToArray(array, o)) {
+    if (!o || !cJSON_AddNumberToObject(o, "needed_by", b->needed_by) || !add_deleted(o, l->deleted, b) ||
+        !cJSON_AddItemToArray(array, o)) {
         cJSON_Delete(o);
         cJSON_Delete(array);
         return err_set(e, ENOMEM, "cannot print", b->dir, NULL);
@@ -217,8 +233,8 @@ static int print_one(const struct listing *l, const struct backup *b, struct err
     if (!text)
         return err_set(e, ENOMEM, "cannot print", b->dir, NULL);
     size_t n = strlen(text); /* "[" and "]" are those of all */
-    bool good = fputs(l->kept == 0 ? "[" : ", ", stdout) >= 0 && n > 2 &&
-                fwrite(text + 1, 1, n - 2, stdout) == n - 2;
+    bool good =
+        fputs(l->kept == 0 ? "[" : ", ", stdout) >= 0 && n > 2 && fwrite(text + 1, 1, n - 2, stdout) == n - 2;
     return good ? 0 : err_set(e, errno, "cannot print", "the list", NULL);
 }
 
@@ -235,7 +251,8 @@ static bool has_newer(const struct backup_list *list, const bool *kept, size_t a
 static void mark(const struct options *o, const struct backup_list *list, bool *kept)
 {
     for (size_t i = list->n; i-- > 0;)
-        kept[i] = (o->state < 0 || list->v[i].state == (enum entry_state)o->state) &&
+        kept[i] = (!o->pinned || list->v[i].pinned) &&
+                  (o->state < 0 || list->v[i].state == (enum entry_state)o->state) &&
                   (o->latest == 0 || !has_newer(list, kept, i, o->latest));
 }
 
@@ -261,6 +278,7 @@ static int list_some(struct backup_list *list, void *arg, struct err *e)
     struct listing *l = arg;
     int rc = 0;
     l->found += list->n;
+    ruler_count(list);
     cmd_filter_node(l->o, list);
     l->of_node += list->n;
     if (!narrow(l->o, list))
@@ -283,7 +301,9 @@ int cmd_ls(const struct options *o)
     else if (rc == 0 && l.of_node == 0)
         cmd_tell_no_node(o);
     else if (rc == 0 && l.kept == 0)
-        cmd_complain("none of %zu backups is %s", l.of_node, entry_state_text((enum entry_state)o->state));
+        cmd_complain("none of %zu backups is %s%s%s", l.of_node, o->pinned ? "pinned" : "",
+                     o->pinned && o->state >= 0 ? " and " : "",
+                     o->state >= 0 ? entry_state_text((enum entry_state)o->state) : "");
     if (rc == 0 && o->json)
         (void)puts(l.kept > 0 ? "]" : "[]"); /* after an error what there is stays open, and is no JSON */
     else if (rc == 0)

@@ -219,20 +219,6 @@ static enum restore_outcome attempt(struct backup *b, void *arg, struct err *e)
 
 /* --- one collection */
 
-/* "live is an alias of docs" */
-static bool is_alias(const struct job *j, const char *name, struct err *e)
-{
-    struct options o = *j->o;
-    char what[600], advice[300], owner[NAME_MAX + 1];
-    o.n_collections = 0;
-    if (j->s3 || !alias_collection(&o, name, owner))
-        return false;
-    (void)snprintf(what, sizeof what, "%.255s is an alias of %.255s", name, owner);
-    (void)snprintf(advice, sizeof advice, "--collection %.255s", owner);
-    (void)err_set(e, 0, what, NULL, advice);
-    return true;
-}
-
 /* Why there is none of `collection`; NULL: of any. */
 static void explain(struct job *j, const char *collection, struct err *e)
 {
@@ -251,7 +237,7 @@ static bool none(struct job *j, const struct err *why)
     struct err e = {0};
     if (why->text[0])
         e = *why;
-    else if (j->list->n > 0 || !is_alias(j, j->wish.collection, &e))
+    else
         explain(j, j->wish.collection, &e);
     return say_end(j, NULL, RESTORE_FAILED, &e, 0);
 }

@@ -6,6 +6,7 @@
 #include "common/base/files.h"
 #include "common/base/string_list.h"
 #include "efs/data/hasher.h"
+#include "efs/repo/pin.h"
 #include "efs/repo/ruler.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -430,6 +431,48 @@ static int add_name(struct backup_list *list, size_t from, enum frequency t, con
     return 0;
 }
 
+struct listing {
+    struct backup_list *list;
+    size_t from; /* the first entry of this folder */
+    enum frequency frequency;
+    const char *dir, *folder;
+    char **pins; /* names of pins and notes: each may come before the files of its backup */
+    size_t n_pins;
+};
+
+static int list_names(struct listing *l, DIR *d, struct err *e)
+{
+    for (;;) {
+        size_t n;
+        bool pin;
+        errno = 0;
+        struct dirent *de = readdir(d);
+        if (!de)
+            return errno ? err_set(e, errno, "cannot list", l->dir, NULL) : 0;
+        if (pin_is_name(de->d_name, &n, &pin) && !string_list_add(&l->pins, &l->n_pins, de->d_name))
+            return err_set(e, ENOMEM, "cannot list", l->dir, NULL);
+        if (add_name(l->list, l->from, l->frequency, l->dir, l->folder, de->d_name, e) != 0)
+            return -1;
+    }
+}
+
+/* Those that are alone are no backup's. */
+static void mark_pinned(const struct listing *l)
+{
+    for (size_t i = 0; i < l->n_pins; i++) {
+        size_t n;
+        bool pin;
+        if (!pin_is_name(l->pins[i], &n, &pin))
+            continue;
+        l->pins[i][n] = 0;
+        struct backup *b = seen(l->list, l->from, l->pins[i]);
+        if (b && pin)
+            b->pinned = true;
+        else if (b)
+            b->noted = true;
+    }
+}
+
 static int list_tier(const char *base, const char *folder, enum frequency t, struct backup_list *list,
                      struct err *e)
 {
@@ -447,15 +490,12 @@ static int list_tier(const char *base, const char *folder, enum frequency t, str
     const char *kept = keep_dir(list, dir);
     if (!kept)
         return err_set(e, ENOMEM, "cannot list", dir, NULL);
-    size_t from = list->n;
-    for (;;) {
-        errno = 0;
-        struct dirent *de = readdir(d);
-        if (!de)
-            return errno ? err_set(e, errno, "cannot list", dir, NULL) : 0;
-        if (add_name(list, from, t, kept, folder, de->d_name, e) != 0)
-            return -1;
-    }
+    struct listing l = {.list = list, .from = list->n, .frequency = t, .dir = kept, .folder = folder};
+    int rc = list_names(&l, d, e);
+    if (rc == 0)
+        mark_pinned(&l);
+    string_list_free(l.pins, l.n_pins);
+    return rc;
 }
 
 static int by_slot(const void *a, const void *b)
