@@ -113,7 +113,8 @@ static bool time_fits(const struct restore_choice *c, const struct backup *b)
 static bool fits(const struct restore_choice *c, const struct backup *b)
 {
     const struct restore_selector *w = &c->w;
-    return name_fits(c, b) && (w->kind != KIND_SHARD || !w->shard || strcmp(b->m.source.shard, w->shard) == 0) &&
+    return name_fits(c, b) &&
+           (w->kind != KIND_SHARD || !w->shard || strcmp(b->m.source.shard, w->shard) == 0) &&
            node_fits(w, b) && time_fits(c, b);
 }
 
@@ -166,7 +167,8 @@ static int read_one(const struct restore_choice *c, struct candidate *one, struc
     return 0;
 }
 
-/* Read number `i`, which then has the place that is its own. Those that go on from there downward meet all. */
+/* Read number `i`, which then has the place that is its own. Those that go on from there downward meet all.
+ */
 static int read_at(const struct restore_choice *c, struct line *l, size_t i, struct err *e)
 {
     if (read_one(c, &l->v[i], e) != 0)
@@ -299,8 +301,8 @@ static const char *oldest_node(const struct restore_choice *c, struct line *l, s
     return NULL;
 }
 
-/* All of a peer are mostly of one node. A node that was given another name on the disk that it had has some of
- * both. */
+/* All of a peer are mostly of one node. A node that was given another name on the disk that it had has some
+ * of both. */
 static int look_at_group(const struct restore_choice *c, struct line *l, size_t group, struct err *e)
 {
     struct group *g = &c->group[group];
@@ -565,9 +567,8 @@ int restore_choice_peek(struct restore_choice *c, struct backup **out, struct er
             l->n--;
         else if (top->read)
             *out = top->b;
-        else if (read_at(c, l, l->n - 1, e) != 0 ||
-                 (c->w.node && *b->m.node && *b->m.source.peer && !node_fits(&c->w, b) &&
-                  leave_others(c, group, e) != 0))
+        else if (read_at(c, l, l->n - 1, e) != 0 || (c->w.node && *b->m.node && *b->m.source.peer &&
+                                                     !node_fits(&c->w, b) && leave_others(c, group, e) != 0))
             return -1;
     }
     return 0;
@@ -598,10 +599,11 @@ bool restore_choice_refuses(const struct restore_choice *c, const struct backup 
     if (b->state != ENTRY_COMPLETE)
         (void)snprintf(why, size, "%s: %.900s", entry_state_text(b->state), b->reason ? b->reason : "");
     else if (!c->w.snapshot && restore_beyond(b, c->w.now))
-        (void)snprintf(why, size,
-                       "it says that it was taken at %s, which lies in the future or after it was written; it "
-                       "is taken only by its name",
-                       when);
+        (void)snprintf(
+            why, size,
+            "it says that it was taken at %s, which lies in the future or after it was written; it "
+            "is taken only by its name",
+            when);
     else
         return false;
     return true;
@@ -651,13 +653,25 @@ enum restore_outcome restore_first_good(struct restore_choice *c, const struct r
 
 /* --- aliases */
 
-/* What `wish` lets through, from the newest on, until one tells. */
+static bool any_of_them(const struct restore_choice *c, const struct candidate *one, size_t group)
+{
+    (void)c;
+    (void)one;
+    (void)group;
+    return true;
+}
+
+/* What is let through, from the newest on, until one tells. Where several do not, none may: then all are read
+ * at once. */
 static int last_that_tells(struct restore_choice *c, const struct backup *b, const struct backup **out,
                            struct err *e)
 {
+    enum { ONE_BY_ONE = 4 };
     struct backup *one = NULL;
     *out = NULL;
-    while (restore_choice_next(c, &one, e) == 0) {
+    for (int i = 0; restore_choice_next(c, &one, e) == 0; i++) {
+        if (i == ONE_BY_ONE && read_many(c, &c->line, any_of_them, 0, e) != 0)
+            return -1;
         if (!one)
             return 0;
         if (one != b && one->m.aliases.known && !one->aliases_at && restore_moment(one, c->w.now)) {
