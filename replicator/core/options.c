@@ -29,17 +29,11 @@ const struct config_row option_rows[] = {
      NULL, false},
     {"STATUS_TOKEN_FILE", "file with the token that asking from another machine takes", "",
      "none: everybody who reaches it may ask", false},
-<<<<<<< HEAD
+    {"STATUS_HOSTS", "more host names that the status page answers to: patterns, separated by commas", "",
+     NULL, false},
     {"NOTIFY_URL", "tell this address of each good run, and with /fail behind it of failures", "",
      "nobody is told", true},
     {"NOTIFY_URL_FILE", "file that holds it", "", "none is read", false},
-=======
-    {"STATUS_HOSTS", "more host names that the status page answers to: patterns, separated by commas", "",
-     NULL, false},
-    {"NOTIFY_URL", "tell this address of each good run, and with /fail behind it of failures", "", "nobody",
-     true},
-    {"NOTIFY_URL_FILE", "file that holds it", "", "none", false},
->>>>>>> main
     {"EMF", "CloudWatch metrics on stdout: on, off, or auto for on ECS alone", "auto", NULL, false},
     {"EMF_NAMESPACE", "their namespace", "Qdrant/Backups", NULL, false},
     {"SNAPSHOT_S3_BUCKET_NAME", "copy each published snapshot to this bucket, too", "", NULL, false},
