@@ -108,6 +108,7 @@ static int allow_files(int list, const struct context *x, struct err *e)
 {
     return allow_file(list, x->qdrant_settings.ca_file, e) ||
                    allow_file(list, x->qdrant_settings.key_file, e) ||
+                   allow_file(list, x->options.notify_url_file, e) ||
                    allow_file(list, getenv("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"), e) ||
                    allow_file(list, getenv("QDRANT_CONFIG_PATH"), e) ||
                    allow_keys(list, getenv("VERIFY_KEYS"), e)
