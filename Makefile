@@ -117,10 +117,15 @@ release: ## all that a release has beside the image, with SHA256SUMS; of a commi
 	deploy/packaging/release.sh $(DIST)
 demo: ## install what it needs, build, and show a backup's way from Qdrant to EFS
 	$(Q)bash tests/image/demo/demo.sh
-install: all ## install programs and manual pages under PREFIX (DESTDIR)
+install: all ## install programs, manual pages and shell completions under PREFIX (DESTDIR)
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man8
 	install $(PROGS) $(DESTDIR)$(PREFIX)/bin
 	$(if $(MAN),install -m 644 $(MAN) $(DESTDIR)$(PREFIX)/share/man/man8)
+	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/share/zsh/site-functions \
+	    $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
+	install -m 644 efs/cli/completion/qdrant-efs.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/qdrant-efs
+	install -m 644 efs/cli/completion/_qdrant-efs $(DESTDIR)$(PREFIX)/share/zsh/site-functions
+	install -m 644 efs/cli/completion/qdrant-efs.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
 deps: ## install what the build and the tests need (Debian)
 	apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(DEPS)
 deps-dev: deps ## and what lint, fuzz and the suites of special needs use

@@ -40,17 +40,18 @@ int region_find(const char *arn, char out[REGION_MAX], struct err *e)
     return aws_error_report(e, EINVAL, "set AWS_REGION", "the AWS Region is not known");
 }
 
-/* A partition's domain, and that of its addresses with IPv6, which not every partition has: botocore's
- * partitions.json. The first row that a Region begins with counts. */
+/* A partition's domain, and that of its addresses with IPv6: botocore's partitions.json. In those of `old` a
+ * service has such addresses by a rule of its own. The first row that a Region begins with counts. */
 static const struct partition {
     const char *begins, *domain, *dual;
-} PARTITIONS[] = {{"cn-", "amazonaws.com.cn", "api.amazonwebservices.com.cn"},
-                  {"us-isob-", "sc2s.sgov.gov", NULL},
-                  {"us-isof-", "csp.hci.ic.gov", NULL},
-                  {"us-iso-", "c2s.ic.gov", NULL},
-                  {"eu-isoe-", "cloud.adc-e.uk", NULL},
-                  {"eusc-", "amazonaws.eu", "api.amazonwebservices.eu"},
-                  {"", "amazonaws.com", "api.aws"}};
+    bool old;
+} PARTITIONS[] = {{"cn-", "amazonaws.com.cn", "api.amazonwebservices.com.cn", true},
+                  {"us-isob-", "sc2s.sgov.gov", "api.aws.scloud", false},
+                  {"us-isof-", "csp.hci.ic.gov", "api.aws.hci.ic.gov", false},
+                  {"us-iso-", "c2s.ic.gov", "api.aws.ic.gov", false},
+                  {"eu-isoe-", "cloud.adc-e.uk", "api.cloud-aws.adc-e.uk", false},
+                  {"eusc-", "amazonaws.eu", "api.amazonwebservices.eu", false},
+                  {"", "amazonaws.com", "api.aws", true}};
 
 static const struct partition *partition_of(const char *region)
 {
@@ -67,21 +68,21 @@ static bool wanted(const char *name)
     return value && strcasecmp(value, "true") == 0;
 }
 
-int region_host(const char *service, const char *region, char out[HOST_MAX], struct err *e)
+void region_host(const char *service, const char *region, char out[HOST_MAX])
 {
     const struct partition *p = partition_of(region);
-    const char *fips = wanted("AWS_USE_FIPS_ENDPOINT") ? "-fips" : "";
+    const char *fips = wanted("AWS_USE_FIPS_ENDPOINT") ? "-fips" : "", *domain = p->domain;
     bool dual = wanted("AWS_USE_DUALSTACK_ENDPOINT");
-    if (dual && !p->dual)
-        return aws_error_report(e, EINVAL, "unset it",
-                                "AWS_USE_DUALSTACK_ENDPOINT=true, but Region %s has no such addresses",
-                                region);
-    if (dual &&
-        strcmp(service, "s3") == 0) /* which alone keeps its domain: s3.dualstack.REGION.amazonaws.com */
-        (void)snprintf(out, HOST_MAX, "s3%s.dualstack.%s.%s", fips, region, p->domain);
-    else
-        (void)snprintf(out, HOST_MAX, "%s%s.%s.%s", service, fips, region, dual ? p->dual : p->domain);
-    return 0;
+    if (dual && strcmp(service, "s3") == 0) { /* which keeps its domain */
+        (void)snprintf(out, HOST_MAX, "s3%s.dualstack.%s.%s", fips, region, domain);
+        return;
+    }
+    /* By each service's own rules: Secrets Manager has IPv6 under its usual name, EFS under another one. */
+    if (dual && !(p->old && strcmp(service, "secretsmanager") == 0))
+        domain = p->dual;
+    if (dual && p->old && strcmp(service, "elasticfilesystem") == 0)
+        service = "efs";
+    (void)snprintf(out, HOST_MAX, "%s%s.%s.%s", service, fips, region, domain);
 }
 
 int region_endpoint(const char *service, char out[ENDPOINT_MAX], struct err *e)
@@ -109,9 +110,9 @@ int region_address(const char *variable, const char *service, const char *region
 {
     char host[HOST_MAX];
     int given = region_endpoint(variable, out, e);
-    if (given == 0 && region_host(service, region, host, e) != 0)
-        return -1;
-    if (given == 0)
+    if (given == 0) {
+        region_host(service, region, host);
         (void)snprintf(out, ENDPOINT_MAX, "https://%s", host);
+    }
     return given < 0 ? -1 : 0;
 }

@@ -14,7 +14,7 @@ bool region_of(const char *arn, char out[REGION_MAX]);
 bool region_is(const char *text);
 /* "s3.eu-west-1.amazonaws.com", by AWS_USE_FIPS_ENDPOINT and AWS_USE_DUALSTACK_ENDPOINT, as the SDKs read
  * them. */
-int region_host(const char *service, const char *region, char out[HOST_MAX], struct err *e);
+void region_host(const char *service, const char *region, char out[HOST_MAX]);
 /* An address of another's choosing: AWS_ENDPOINT_URL_{SERVICE}, AWS_ENDPOINT_URL. As "https://host:port" in
  * `out`, with nothing behind it. 1 there is one, 0 none, -1 it cannot be used. */
 int region_endpoint(const char *service, char out[ENDPOINT_MAX], struct err *e);

@@ -386,10 +386,12 @@ int daemon_run(struct context *x, bool once, const sigset_t *stops)
         log_close();
         _exit(1); /* some threads may run already */
     }
-    if (x->options.confine && (x->options.restore || x->options.drills.period > 0) && confine_version() == 0)
-        log_line(LOG_INFO, "not_confined",
-                 "this kernel has no Landlock: the second Qdrant of a drill or a restore may open what the "
-                 "replicator may");
+    if (x->options.confine && confine_version() == 0 &&
+        (x->options.confine_self || x->options.restore || x->options.drills.period > 0))
+        log_line(
+            LOG_INFO, "not_confined",
+            "this kernel has no Landlock: the replicator, and the second Qdrant of a drill or a restore, "
+            "may open what their user may");
     const char *why = settings_unsigned(&x->settings);
     if (why)
         log_line(LOG_WARN, "publishes_unsigned", "%s: what is published is passed over by restores", why);

@@ -1,10 +1,13 @@
 /* qdrant-replicator: has Qdrant make snapshots, and puts every finished one on EFS. Reads the settings and
  * the arguments; daemon.c does the rest. */
+#include "common/base/confine.h"
 #include "common/log.h"
 #include "common/base/version.h"
 #include "qdrant/config_files.h"
 #include "replicator/snapshot/snapshot_command.h"
 #include "replicator/daemon.h"
+#include "efs/drill/scratch.h"
+#include "replicator/core/confinement.h"
 #include "replicator/core/disk.h"
 #include "replicator/status/ecs_task.h"
 #include "replicator/core/snapshot_fingerprints.h"
@@ -12,6 +15,8 @@
 #include "replicator/status/status_http.h"
 #include "replicator/status/state.h"
 #include <curl/curl.h>
+#include <errno.h>
+#include <limits.h>
 #include <libxml/parser.h>
 #include <signal.h>
 #include <stdio.h>
@@ -210,6 +215,20 @@ static int read_settings(struct context *x, struct err *e)
     return rc;
 }
 
+/* Before the first thread starts. A kernel that cannot is told of by daemon_run. */
+static int confine(const struct context *x, struct err *e)
+{
+    char scratch[PATH_MAX] = "";
+    const char *given = config_env("DRILL_DIR", "");
+    if (!x->options.confine_self || confine_version() == 0)
+        return 0;
+    if (x->options.drills.period > 0 && *given)
+        (void)snprintf(scratch, sizeof scratch, "%s", given);
+    else if (x->options.drills.period > 0 && !scratch_place(x->settings.snapshots_dir, scratch))
+        return err_set(e, ENAMETOOLONG, "cannot allow", x->settings.snapshots_dir, NULL);
+    return confinement_enter(x, scratch, e);
+}
+
 int main(int argc, char **argv)
 {
     static struct context x; /* threads may outlive main */
@@ -226,6 +245,8 @@ int main(int argc, char **argv)
     if (!block_signals(&stops))
         return 1;
     rc = read_settings(&x, &e);
+    struct err open_to_all = {0};
+    int confined = rc == 0 && x.settings.efs_root[0] && a.what != SNAPSHOT ? confine(&x, &open_to_all) : 0;
     log_open("qdrant-replicator",
              a.what == SNAPSHOT && x.settings.log_level < LOG_WARN ? LOG_WARN : x.settings.log_level,
              x.settings.log_text);
@@ -233,6 +254,8 @@ int main(int argc, char **argv)
         return wrong_use(e.text);
     if (!x.settings.efs_root[0] && !(a.what == SNAPSHOT && a.by_hand.no_wait))
         return wrong_use("EFS_ROOT is not set; use the folder where EFS is mounted");
+    if (confined != 0)
+        log_line(LOG_WARN, "not_confined", "the replicator may open what its user may: %s", open_to_all.text);
     if (!set_up(&x)) {
         log_line(LOG_ERROR, "internal", "cannot start: no memory, or libcurl does not");
         log_close();

@@ -42,8 +42,7 @@ static int place(struct s3 *s, const char *given, struct err *e)
     } else if ((found = region_endpoint("S3", other, e)) < 0) {
         return -1;
     }
-    if (!found && region_host("s3", s->region, host, e) != 0)
-        return -1;
+    region_host("s3", s->region, host);
     /* The certificate of *.s3.REGION.amazonaws.com does not fit a name with a dot in it. */
     bool in_path = found || strchr(s->bucket, '.');
     (void)snprintf(s->base, sizeof s->base, in_path ? "/%s/" : "/", s->bucket);

@@ -75,6 +75,67 @@ int confine_allow(int list, const char *path, enum confine_may may)
     return rc;
 }
 
+/* --- the system */
+
+int confine_allow_system(int list)
+{
+    static const char *const read[] = {"/usr",
+                                       "/bin",
+                                       "/sbin",
+                                       "/lib",
+                                       "/lib32",
+                                       "/lib64",
+                                       "/nix/store",
+                                       "/proc",
+                                       "/sys",
+                                       "/etc/alternatives",
+                                       "/etc/group",
+                                       "/etc/host.conf",
+                                       "/etc/hosts",
+                                       "/etc/ld.so.cache",
+                                       "/etc/ld.so.conf",
+                                       "/etc/ld.so.conf.d",
+                                       "/etc/ld.so.preload",
+                                       "/etc/locale.alias",
+                                       "/etc/localtime",
+                                       "/etc/nsswitch.conf",
+                                       "/etc/passwd",
+                                       "/etc/qdrant",
+                                       "/etc/ca-certificates",
+                                       "/etc/pki/ca-trust",
+                                       "/etc/pki/tls/cert.pem",
+                                       "/etc/pki/tls/certs",
+                                       "/etc/ssl/cert.pem",
+                                       "/etc/ssl/certs",
+                                       "/etc/ssl/openssl.cnf",
+                                       "/etc/timezone"};
+    static const char *const write[] = {"/dev/full", "/dev/null", "/dev/random", "/dev/urandom", "/dev/zero"};
+    for (size_t i = 0; i < sizeof read / sizeof *read; i++)
+        if (confine_allow(list, read[i], CONFINE_READ) != 0)
+            return -1;
+    for (size_t i = 0; i < sizeof write / sizeof *write; i++)
+        if (confine_allow(list, write[i], CONFINE_WRITE) != 0)
+            return -1;
+    return 0;
+}
+
+int confine_allow_search(int list, const char *path)
+{
+    char one[PATH_MAX];
+    for (const char *p = path; p; p = strchr(p, ':') ? strchr(p, ':') + 1 : NULL) {
+        size_t n = strcspn(p, ":");
+        if (*p != '/' || n >= sizeof one)
+            continue;
+        if (n > 5 && strncmp(p + n - 4, "/bin", 4) == 0)
+            n -= 4;
+        memcpy(one, p, n);
+        one[n] = 0;
+        if (one[1] && confine_allow(list, one, CONFINE_READ) != 0)
+            return -1;
+    }
+    return 0;
+}
+
 /* --- all but */
 
 struct but {

@@ -20,6 +20,13 @@ enum confine_may {
 int confine_open(bool tcp);
 /* Allow all that is at `path` and below it. What is not there needs no leave: 0. -1 with errno. */
 int confine_allow(int list, const char *path, enum confine_may may);
+/* Allow what a program reads of its system before it does anything: libraries, time zone, names, the kernel's
+ * tables; and the certificates of authorities, without which Qdrant (1.18.2) does not start. Of /etc nothing
+ * that is secret. -1 with errno. */
+int confine_allow_system(int list);
+/* Allow to read the folders of a search path, and of one that ends with "/bin" what it is the bin of. NULL is
+ * an empty one. -1 with errno. */
+int confine_allow_search(int list, const char *path);
 /* Allow all but what is at the `n` paths and below them: whatever lies beside them on the way there, as it is
  * now. In the folders on that way, of which "/" is one, nothing new can be made, and they cannot be listed.
  * -1 with errno; ENOTSUP: a path is "/" itself. */

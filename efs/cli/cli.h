@@ -72,6 +72,11 @@ int cmd_each_tree(const struct options *o, tree_visit *visit, void *arg, struct 
 bool cmd_collection_wanted(const struct options *o, const char *collection);
 /* Is that what the snapshot is called, with or without ".snapshot", ".snapshot.zst" or ".snapshot.delta"? */
 bool cmd_is_named(const struct backup *b, const char *name);
+/* Has that tree a folder of it? */
+bool cmd_has_collection(const char *base, const char *name);
+/* In place of each --collection that no tree has, the one that has it as an alias in its newest backup, which
+ * is told. */
+void cmd_resolve_aliases(struct options *o);
 /* Tell of what the filters name and is nowhere: the tree, the collections. */
 void cmd_tell_unknown(const struct options *o, bool collections);
 /* How many such names were told: a command with one of them fails at its end. */

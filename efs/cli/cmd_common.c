@@ -221,19 +221,20 @@ struct passing {
 
 enum { AT_ONCE_FOLDERS = 16, AT_ONCE_BACKUPS = 1000 };
 
-/* So many folders at once as have had some thousand backups: small ones by the dozen. */
-static size_t step_of(size_t folders, size_t backups)
+/* Small folders by the dozen, and large ones one by one. How large the next ones are nobody knows: not many more
+ * at once than before. */
+static size_t step_of(size_t before, size_t largest)
 {
-    size_t step = backups > 0 ? AT_ONCE_BACKUPS * folders / backups : AT_ONCE_FOLDERS;
+    size_t step = AT_ONCE_BACKUPS / (largest + 1);
+    step = step > before * 2 ? before * 2 : step;
     return step < 1 ? 1 : step > AT_ONCE_FOLDERS ? AT_ONCE_FOLDERS : step;
 }
 
-static int pass_some(const struct passing *p, struct gathering *g, size_t *backups, struct err *e)
+static int pass_some(const struct passing *p, struct gathering *g, size_t *largest, struct err *e)
 {
     int rc = readers_each(g->n, list_one, g, e);
-    *backups = 0;
     for (size_t i = 0; i < g->n; i++) {
-        *backups += g->list[i].n;
+        *largest = g->list[i].n > *largest ? g->list[i].n : *largest;
         if (rc == 0)
             rc = p->read(&g->list[i], e);
         if (rc == 0 && g->list[i].n > 0)
@@ -248,12 +249,16 @@ static int pass_tree(const struct options *o, const char *base, void *arg, struc
     const struct passing *p = arg;
     struct backup_list list[AT_ONCE_FOLDERS] = {0};
     char **folders;
-    size_t n = 0, step = 1, backups = 0;
+    size_t n = 0, step = 1, largest = 0;
     int rc = folders_of(o, base, &folders, &n, e);
     for (size_t i = 0; rc == 0 && i < n; i += step) {
-        step = i == 0 ? 1 : step_of(step, backups);
-        struct gathering g = {.o = p->o, .base = base, .folders = folders + i, .n = n - i < step ? n - i : step, .list = list};
-        rc = pass_some(p, &g, &backups, e);
+        step = i == 0 ? 1 : step_of(step, largest);
+        struct gathering g = {.o = p->o,
+                              .base = base,
+                              .folders = folders + i,
+                              .n = n - i < step ? n - i : step,
+                              .list = list};
+        rc = pass_some(p, &g, &largest, e);
     }
     backup_folders_free(folders, n);
     return rc;

@@ -52,7 +52,7 @@ static bool compare_json(struct diff *d, const char *name, const cJSON *a, const
 {
     if (a && b && cJSON_Compare(a, b, true))
         return true;
-    if (!cJSON_IsObject(a) || !cJSON_IsObject(b))
+    if (!a || !b || !cJSON_IsObject(a) || !cJSON_IsObject(b))
         return add_setting(d, name, a, b);
     for (int side = 0; side < 2; side++)
         for (const cJSON *m = side ? b->child : a->child; m; m = m->next) {

@@ -5,6 +5,7 @@
 #include "common/base/text.h"
 #include "efs/cli/cmd_why_none.h"
 #include "common/base/utc.h"
+#include "efs/drill/scratch.h"
 #include "efs/drill/drill.h"
 #include "efs/repo/history.h"
 #include "efs/repo/readers.h"
@@ -44,20 +45,6 @@ const struct config_row drill_rows[DRILL_ROWS] = {
 
 static const char *standard(const char *name) { return config_standard(drill_rows, DRILL_ROWS, name); }
 
-/* Beside Qdrant's snapshots, whose disk has room for such things; elsewhere than in a task there is none. */
-static int default_place(struct run *r, struct err *e)
-{
-    const char *dir = r->o->settings.snapshots_dir, *slash = strrchr(dir, '/'),
-               *temporary = config_env("TMPDIR", "/tmp");
-    (void)snprintf(r->place, sizeof r->place, "%.*s", (int)(slash - dir), dir);
-    if (slash == dir || access(r->place, W_OK | X_OK) != 0)
-        (void)snprintf(r->place, sizeof r->place, "%s", *temporary == '/' ? temporary : "/tmp");
-    size_t n = strlen(r->place);
-    return (size_t)snprintf(r->place + n, sizeof r->place - n, "/qdrant-drill") < sizeof r->place - n
-               ? 0
-               : config_wrong(e, "DRILL_DIR", "", "a folder on a local disk");
-}
-
 static int read_settings(struct run *r, struct err *e)
 {
     static const char *const confine[] = {"off", "second", "all", NULL};
@@ -72,7 +59,9 @@ static int read_settings(struct run *r, struct err *e)
         return -1;
     r->timeout_ms = (int64_t)seconds * 1000;
     r->confine = which > 0;
-    return *r->place ? 0 : default_place(r, e);
+    return *r->place || scratch_place(r->o->settings.snapshots_dir, r->place)
+               ? 0
+               : config_wrong(e, "DRILL_DIR", "", "a folder on a local disk");
 }
 
 /* --- the report */

@@ -2,6 +2,7 @@
 #include "common/base/cleanup.h"
 #include "common/base/text.h"
 #include "efs/cli/cli.h"
+#include "efs/repo/ruler.h"
 #include "common/json.h"
 #include <errno.h>
 #include <stdio.h>
@@ -9,8 +10,8 @@
 #include <string.h>
 
 struct sum {
-    unsigned n;
-    uint64_t size, stored;
+    unsigned n, deltas;
+    uint64_t size, stored, needed; /* of `stored`: what newer backups are made of */
 };
 struct use { /* of one collection, or shard, or the whole storage */
     struct source source;
@@ -46,17 +47,20 @@ static struct use *use_of(struct uses *all, const struct source *s)
     return &all->v[all->n++];
 }
 
-static void add(struct sum *to, const struct manifest *m)
+static void add(struct sum *to, const struct backup *b)
 {
     to->n++;
-    to->size += m->content.size;
-    to->stored += m->content.stored_size;
+    to->deltas += ruler_is_delta(b);
+    to->size += b->m.content.size;
+    to->stored += b->m.content.stored_size;
+    to->needed += b->needed_by > 0 ? b->m.content.stored_size : 0;
 }
 
 static int add_up(struct backup_list *list, void *arg, struct err *e)
 {
     struct uses *all = arg;
     all->found += list->n;
+    ruler_count(list);
     cmd_filter_node(all->o, list);
     for (size_t i = 0; i < list->n; i++) {
         const struct manifest *m = &list->v[i].m;
@@ -67,8 +71,8 @@ static int add_up(struct backup_list *list, void *arg, struct err *e)
         struct use *use = use_of(all, &m->source);
         if (!use)
             return err_set(e, ENOMEM, "cannot add up", list->v[i].dir, NULL);
-        add(&use->frequency[m->frequency], m);
-        add(&all->total, m);
+        add(&use->frequency[m->frequency], &list->v[i]);
+        add(&all->total, &list->v[i]);
     }
     return 0;
 }
@@ -83,10 +87,11 @@ static const char *name_of(const struct source *s, char *out, size_t size)
 
 static void row(const char *name, size_t wide, const char *frequency, const struct sum *s)
 {
-    char size[16], stored[16];
+    char size[16], stored[16], needed[16];
     size_t has = text_width(name);
-    (void)printf("%s%*s  %-9s  %7u  %10s  %10s\n", name, has < wide ? (int)(wide - has) : 0, "", frequency,
-                 s->n, cmd_human(s->size, size), cmd_human(s->stored, stored));
+    (void)printf("%s%*s  %-9s  %7u  %6u  %10s  %10s  %10s\n", name, has < wide ? (int)(wide - has) : 0, "",
+                 frequency, s->n, s->deltas, cmd_human(s->size, size), cmd_human(s->stored, stored),
+                 cmd_human(s->needed, needed));
 }
 
 static int print_table(const struct uses *all)
@@ -97,8 +102,8 @@ static int print_table(const struct uses *all)
         size_t w = text_width(name_of(&all->v[i].source, safe, sizeof safe));
         wide = w > wide ? w : wide;
     }
-    (void)printf("%-*s  %-9s  %7s  %10s  %10s\n", (int)wide, "COLLECTION", "FREQUENCY", "BACKUPS", "SIZE",
-                 "STORED");
+    (void)printf("%-*s  %-9s  %7s  %6s  %10s  %10s  %10s\n", (int)wide, "COLLECTION", "FREQUENCY", "BACKUPS",
+                 "DELTAS", "SIZE", "STORED", "NEEDED");
     for (size_t i = 0; i < all->n; i++)
         for (int t = 0; t < FREQUENCY_COUNT; t++)
             if (all->v[i].frequency[t].n > 0)
@@ -112,9 +117,10 @@ static int print_table(const struct uses *all)
 
 static bool put(cJSON *o, const struct sum *s)
 {
-    return cJSON_AddNumberToObject(o, "backups", s->n) &&
+    return cJSON_AddNumberToObject(o, "backups", s->n) && cJSON_AddNumberToObject(o, "deltas", s->deltas) &&
            cJSON_AddNumberToObject(o, "size", (double)s->size) &&
-           cJSON_AddNumberToObject(o, "stored_size", (double)s->stored);
+           cJSON_AddNumberToObject(o, "stored_size", (double)s->stored) &&
+           cJSON_AddNumberToObject(o, "needed_size", (double)s->needed);
 }
 
 static bool put_use(cJSON *list, const struct source *s, enum frequency t, const struct sum *sum)

@@ -6,6 +6,7 @@
 #include "efs/cli/cli.h"
 #include "efs/cli/cmd_table.h"
 #include "efs/replica/replica.h"
+#include "efs/repo/ruler.h"
 #include "common/json.h"
 #include <cjson/cJSON.h>
 #include <errno.h>
@@ -220,7 +221,8 @@ static bool add_deleted(cJSON *o, const struct deleted *deleted, const struct ba
 static int print_one(const struct listing *l, const struct backup *b, struct err *e)
 {
     cJSON *array = cJSON_CreateArray(), *o = array ? cmd_json(b) : NULL;
-    if (!add_deleted(o, l->deleted, b) || !cJSON_AddItemToArray(array, o)) {
+    if (!o || !cJSON_AddNumberToObject(o, "needed_by", b->needed_by) || !add_deleted(o, l->deleted, b) ||
+        !cJSON_AddItemToArray(array, o)) {
         cJSON_Delete(o);
         cJSON_Delete(array);
         return err_set(e, ENOMEM, "cannot print", b->dir, NULL);
@@ -276,6 +278,7 @@ static int list_some(struct backup_list *list, void *arg, struct err *e)
     struct listing *l = arg;
     int rc = 0;
     l->found += list->n;
+    ruler_count(list);
     cmd_filter_node(l->o, list);
     l->of_node += list->n;
     if (!narrow(l->o, list))

@@ -16,7 +16,7 @@ struct state {
     const char *refused; /* why nothing is pruned there, or NULL */
     struct retention policy;
     cJSON *array; /* with --json */
-    size_t n, pinned;
+    size_t n, pinned, needed;
     int failed;
 };
 
@@ -48,6 +48,16 @@ static void stays(const struct backup *b, void *arg)
     (void)printf("stays: %s", text_printable(b->m.source.stem, safe, sizeof safe));
     cmd_print_pin(b);
     (void)putchar('\n');
+}
+
+static void is_needed(const struct backup *b, void *arg)
+{
+    struct state *s = arg;
+    char safe[NAME_STORED * 4];
+    s->needed++;
+    if (!s->array)
+        (void)printf("stays: %s (newer ones that stay are made of it)\n",
+                     text_printable(b->m.source.stem, safe, sizeof safe));
 }
 
 /* What the replicators of a tree keep, as their heartbeats say. NULL, or why that cannot be told. Those of
@@ -110,6 +120,7 @@ static int folder(const struct options *o, const char *base, const char *name, v
                          .may = may,
                          .gone = pruned,
                          .pinned = stays,
+                         .needed = is_needed,
                          .arg = s};
     (void)e;
     if (backup_prune(base, name, &what, &why) != 0) {
@@ -136,6 +147,9 @@ int cmd_prune(const struct options *o)
     if (s.pinned > 0)
         (void)printf(", %zu %s for %s pinned", s.pinned, s.pinned == 1 ? "stays," : "stay,",
                      s.pinned == 1 ? "it is" : "they are");
+    if (s.needed > 0)
+        (void)printf(", %zu %s: newer ones are made of %s", s.needed, s.needed == 1 ? "stays" : "stay",
+                     s.needed == 1 ? "it" : "them");
     (void)putchar('\n');
     return s.failed ? s.failed : fflush(stdout) == 0 ? 0 : EXIT_DEFECT;
 }

@@ -219,20 +219,6 @@ static enum restore_outcome attempt(struct backup *b, void *arg, struct err *e)
 
 /* --- one collection */
 
-/* "live is an alias of docs" */
-static bool is_alias(const struct job *j, const char *name, struct err *e)
-{
-    struct options o = *j->o;
-    char what[600], advice[300], owner[NAME_MAX + 1];
-    o.n_collections = 0;
-    if (j->s3 || !alias_collection(&o, name, owner))
-        return false;
-    (void)snprintf(what, sizeof what, "%.255s is an alias of %.255s", name, owner);
-    (void)snprintf(advice, sizeof advice, "--collection %.255s", owner);
-    (void)err_set(e, 0, what, NULL, advice);
-    return true;
-}
-
 /* Why there is none of `collection`; NULL: of any. */
 static void explain(struct job *j, const char *collection, struct err *e)
 {
@@ -251,7 +237,7 @@ static bool none(struct job *j, const struct err *why)
     struct err e = {0};
     if (why->text[0])
         e = *why;
-    else if (!is_alias(j, j->wish.collection, &e))
+    else
         explain(j, j->wish.collection, &e);
     return say_end(j, NULL, RESTORE_FAILED, &e, 0);
 }
@@ -269,7 +255,8 @@ static bool restore_one(struct job *j)
     j->file[0] = 0;
     say_begin(j);
     cleanup_choice struct restore_choice *c = restore_choice_new(j->list, &j->wish, &restore_look_files, &e);
-    if (!c || restore_choice_add(c, 0, j->list->n, &e) != 0 || restore_choice_peek(c, &which, &e) != 0 || !which)
+    if (!c || restore_choice_add(c, 0, j->list->n, &e) != 0 || restore_choice_peek(c, &which, &e) != 0 ||
+        !which)
         return none(j, &e);
     enum restore_outcome outcome = restore_first_good(c, &a, &which, &e);
     return say_end(j, which, outcome, &e, (double)(clock_ms() - begin) / 1000);
@@ -387,8 +374,8 @@ static int restore_all(struct job *j, struct backup_list *gathered, const char *
     return atomic_load(j->stop) ? EXIT_DEFECT : rc;
 }
 
-/* What --collection names, also when there is nothing of it, else all. `gathered` NULL: each is listed when it
- * is its turn. */
+/* What --collection names, also when there is nothing of it, else all. `gathered` NULL: each is listed when
+ * it is its turn. */
 static int restore_wanted(struct job *j, struct backup_list *gathered)
 {
     struct everything all = {0};

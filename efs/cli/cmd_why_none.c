@@ -292,19 +292,12 @@ static int note_folder(const struct options *all, const char *base, const char *
     return 0;
 }
 
-/* By its folders' names alone: to list all folders takes minutes on a large tree. */
 static int look_for_folders(const struct options *o, const char *base, void *arg, struct err *e)
 {
     struct present *p = arg;
-    char escaped[NAME_MAX + 1], relative[NAME_MAX + 32], path[PATH_MAX];
-    struct stat st;
     (void)e;
     for (size_t i = 0; i < o->n_collections; i++)
-        for (int t = 0; t < FREQUENCY_COUNT && name_escape(o->collections[i], escaped, sizeof escaped); t++) {
-            (void)snprintf(relative, sizeof relative, "%s/%s", frequency_text((enum frequency)t), escaped);
-            p->found[i] = p->found[i] ||
-                          (files_join(path, sizeof path, base, relative, NULL) == 0 && lstat(path, &st) == 0);
-        }
+        p->found[i] = p->found[i] || cmd_has_collection(base, o->collections[i]);
     return 0;
 }
 

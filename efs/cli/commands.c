@@ -137,7 +137,7 @@ const struct flag flags[] = {
     {"--json", NULL, "for programs", FLAG_ON, ALL, AT(json)},
     {"--tier", "NAME", "only the tree {TIER}-{CPU_ARCH} of this TIER; else every tree", FLAG_SETTING, ALL, 0},
     {"--cpu-arch", "NAME", "only the tree {TIER}-{CPU_ARCH} of this CPU_ARCH", FLAG_SETTING, ALL, 0},
-    {"--collection", "NAME", "only this collection; may be repeated", FLAG_COLLECTION,
+    {"--collection", "NAME", "only this collection, by its name or an alias; may be repeated", FLAG_COLLECTION,
      CHOOSE | REPLICA | STATUS, 0},
     {"--frequency", "NAME", "only 15min, hourly, daily or monthly", FLAG_TIER, CHOOSE, AT(frequency)},
     {"--newer", "AGE", "only slots of the last AGE, as in 90m, 24h, 7d or 2w", FLAG_AGO, CHOOSE, AT(newer)},

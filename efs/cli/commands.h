@@ -77,6 +77,9 @@ int arguments_parse(const struct command *c, int argc, char **argv, struct optio
 /* An error about the use of a command (NULL: of none), with where help is. EXIT_SETTING. */
 int arguments_wrong(const struct command *c, const char *what, const char *value);
 
+/* For a shell: print what the last word may become, of those after the program's name. An exit code. */
+int complete(int argc, char **argv);
+
 /* Print how all of it is used, or one command. An exit code. */
 int usage_all(void);
 int usage_of(const struct command *c);

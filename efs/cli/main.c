@@ -5,6 +5,7 @@
 #include "efs/repo/mount.h"
 #include <errno.h>
 #include <locale.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -87,8 +88,10 @@ static int run(const struct command *c, struct options *o)
             c, "unexpected argument (a collection is given as --collection NAME):", o->operand);
     if (command_operands(c) != (o->operand != NULL) + (size_t)(o->second != NULL))
         return operand_missing(c);
-    if (!o->restore.from_s3 && !o->restore.location)
+    if (!o->restore.from_s3 && !o->restore.location) {
+        cmd_resolve_aliases(o);
         look_at_root(c, o);
+    }
     int rc = c->run(o);
     /* What could not be listed is not known, and what is nowhere was a typo. */
     return rc == 0 && cmd_unread() + cmd_unknown() > 0 ? EXIT_DEFECT : rc;
@@ -129,6 +132,8 @@ static bool asked(int argc, char **argv, const char *word)
     return false;
 }
 
+enum { LARGE_PIECE = 256 << 10 };
+
 int main(int argc, char **argv)
 {
     static struct options o = {.frequency = -1, .state = -1, .restore.wait = 600};
@@ -136,7 +141,11 @@ int main(int argc, char **argv)
     if (prctl(PR_SET_DUMPABLE, 0) != 0) /* no key in a core dump, nor in /proc/PID/environ for others */
         perror("prctl");
 #endif
+    /* Lists of folders come and go: what they took goes back, also once there was a large one. */
+    (void)mallopt(M_MMAP_THRESHOLD, LARGE_PIECE);
     (void)setlocale(LC_CTYPE, "C.UTF-8"); /* for column widths; without it they may be a little off */
+    if (argc > 1 && strcmp(argv[1], "complete") == 0) /* before all else: any word may stand behind it */
+        return said(complete(argc - 2, argv + 2));
     if (asked(argc, argv, "--help") || asked(argc, argv, "-h"))
         return help(argv[1]);
     if (asked(argc, argv, "--version"))

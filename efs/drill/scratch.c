@@ -5,10 +5,12 @@
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
+#include <unistd.h>
 
 /* The kernel lets go of the lock when its holder dies, however: who has it may sweep all that is there. OURS
  * is a folder that nobody else has a reason to make: whatever lies beside it, however it is called, is a
@@ -72,6 +74,16 @@ static int make_folder(const char *ours, struct scratch *s, struct err *e)
     if (own_folder(ours, s->path, e) != 0)
         return -1;
     return mkdir(s->path, 0700) == 0 ? 0 : err_set(e, errno, "cannot make", s->path, NULL);
+}
+
+bool scratch_place(const char *snapshots_dir, char out[PATH_MAX])
+{
+    const char *slash = strrchr(snapshots_dir, '/'), *temporary = getenv("TMPDIR");
+    (void)snprintf(out, PATH_MAX, "%.*s", slash ? (int)(slash - snapshots_dir) : 0, snapshots_dir);
+    if (!*out || access(out, W_OK | X_OK) != 0)
+        (void)snprintf(out, PATH_MAX, "%s", temporary && *temporary == '/' ? temporary : "/tmp");
+    size_t n = strlen(out);
+    return (size_t)snprintf(out + n, PATH_MAX - n, "/qdrant-drill") < PATH_MAX - n;
 }
 
 int scratch_open(const char *place, struct scratch *s, struct err *e)

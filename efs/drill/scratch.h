@@ -11,6 +11,9 @@ struct scratch {
     char path[PATH_MAX]; /* of the folder */
     int lock;
 };
+/* The place for drills where none is set: beside Qdrant's snapshots, whose disk has room for such things;
+ * where nothing can be made there, as elsewhere than in a task, in TMPDIR. False: too long a name. */
+bool scratch_place(const char *snapshots_dir, char out[PATH_MAX]);
 /* Below `place`, which is made if its parent is there. -1 with EBUSY: another process has it. */
 int scratch_open(const char *place, struct scratch *s, struct err *e);
 /* Remove all that is in it. */

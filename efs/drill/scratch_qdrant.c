@@ -214,74 +214,12 @@ static bool make_arguments(struct start *t)
 
 /* --- what it may open */
 
-/* What a program reads of its system before it does anything: libraries, time zone, names, the kernel's
- * tables; and the certificates of authorities, without which Qdrant (1.18.2) does not start. Of /etc nothing
- * that is secret. */
-static int allow_system(int list)
-{
-    static const char *const read[] = {"/usr",
-                                       "/bin",
-                                       "/sbin",
-                                       "/lib",
-                                       "/lib32",
-                                       "/lib64",
-                                       "/nix/store",
-                                       "/proc",
-                                       "/sys",
-                                       "/etc/alternatives",
-                                       "/etc/group",
-                                       "/etc/host.conf",
-                                       "/etc/hosts",
-                                       "/etc/ld.so.cache",
-                                       "/etc/ld.so.conf",
-                                       "/etc/ld.so.conf.d",
-                                       "/etc/ld.so.preload",
-                                       "/etc/locale.alias",
-                                       "/etc/localtime",
-                                       "/etc/nsswitch.conf",
-                                       "/etc/passwd",
-                                       "/etc/qdrant",
-                                       "/etc/ca-certificates",
-                                       "/etc/pki/ca-trust",
-                                       "/etc/pki/tls/cert.pem",
-                                       "/etc/pki/tls/certs",
-                                       "/etc/ssl/cert.pem",
-                                       "/etc/ssl/certs",
-                                       "/etc/ssl/openssl.cnf",
-                                       "/etc/timezone"};
-    static const char *const write[] = {"/dev/full", "/dev/null", "/dev/random", "/dev/urandom", "/dev/zero"};
-    for (size_t i = 0; i < sizeof read / sizeof *read; i++)
-        if (confine_allow(list, read[i], CONFINE_READ) != 0)
-            return -1;
-    for (size_t i = 0; i < sizeof write / sizeof *write; i++)
-        if (confine_allow(list, write[i], CONFINE_WRITE) != 0)
-            return -1;
-    return 0;
-}
-
-/* The folders of a search path, and of one that ends with "/bin" what it is the bin of. */
-static int allow_path(int list, const char *path)
-{
-    char one[PATH_MAX];
-    for (const char *p = path; p; p = strchr(p, ':') ? strchr(p, ':') + 1 : NULL) {
-        size_t n = strcspn(p, ":");
-        if (*p != '/' || n >= sizeof one)
-            continue;
-        if (n > 5 && strncmp(p + n - 4, "/bin", 4) == 0)
-            n -= 4;
-        memcpy(one, p, n);
-        one[n] = 0;
-        if (one[1] && confine_allow(list, one, CONFINE_READ) != 0)
-            return -1;
-    }
-    return 0;
-}
-
 static int allow_all(int list, const struct scratch_qdrant_options *o)
 {
-    return allow_system(list) || allow_path(list, getenv("PATH")) ||
-                   allow_path(list, getenv("LD_LIBRARY_PATH")) || allow_path(list, getenv("SSL_CERT_FILE")) ||
-                   allow_path(list, getenv("SSL_CERT_DIR")) ||
+    return confine_allow_system(list) || confine_allow_search(list, getenv("PATH")) ||
+                   confine_allow_search(list, getenv("LD_LIBRARY_PATH")) ||
+                   confine_allow_search(list, getenv("SSL_CERT_FILE")) ||
+                   confine_allow_search(list, getenv("SSL_CERT_DIR")) ||
                    confine_allow(list, o->program, CONFINE_READ) ||
                    confine_allow(list, o->dir, CONFINE_WRITE) ||
                    (o->storage && confine_allow(list, o->storage, CONFINE_WRITE)) ||

@@ -34,10 +34,22 @@ static bool add_backup(cJSON *list, enum frequency t, const struct heartbeat_bac
            json_add_text(o, "stored_sha256", b->stored_sha256);
 }
 
-/* Owned by the caller; NULL without memory. */
-static cJSON *folder_json(const struct heartbeat_folder *f)
+/* Its newest backup; FREQUENCY_COUNT: it has none. Of two that were taken at once, that of the higher one. */
+static int newest_of(const struct heartbeat_folder *f)
+{
+    int newest = FREQUENCY_COUNT;
+    for (int t = FREQUENCY_COUNT - 1; t >= 0; t--)
+        if (f->frequency[t].snapshot[0] &&
+            (newest == FREQUENCY_COUNT || f->frequency[t].taken > f->frequency[newest].taken))
+            newest = t;
+    return newest;
+}
+
+/* Of all its backups, or of the newest alone. Owned by the caller; NULL without memory. */
+static cJSON *folder_json(const struct heartbeat_folder *f, bool all)
 {
     cJSON *o = cJSON_CreateObject();
+    int newest = newest_of(f);
     bool good = o && json_add_text(o, "kind", kind_text(f->source.kind)) &&
                 json_add_text(o, "collection", f->source.collection) &&
                 json_add_text(o, "shard", f->source.shard) &&
@@ -47,7 +59,7 @@ static cJSON *folder_json(const struct heartbeat_folder *f)
     cJSON *list = good ? cJSON_AddArrayToObject(o, "backups") : NULL;
     good = list;
     for (int t = FREQUENCY_COUNT - 1; good && t >= 0; t--)
-        if (f->frequency[t].snapshot[0])
+        if (f->frequency[t].snapshot[0] && (all || t == newest))
             good = add_backup(list, (enum frequency)t, &f->frequency[t]);
     if (!good)
         cJSON_Delete(o);
@@ -65,22 +77,48 @@ static bool head(cJSON *o, const struct heartbeat *h)
            json_add_text(o, "version", h->program_version) && json_add_text(o, "written_by", h->written_by);
 }
 
+/* Its line, owned by the caller (cJSON_free); NULL without memory. */
+static char *folder_line(const struct heartbeat_folder *f, bool all)
+{
+    cleanup_json cJSON *o = folder_json(f, all);
+    return o ? cJSON_PrintUnformatted(o) : NULL;
+}
+
+/* How many bytes all folders take with their newest backups alone, so far as there is room; *n is how many these
+ * are. False without memory. */
+static bool least(const struct heartbeat *h, size_t room, size_t *n, size_t *size)
+{
+    *size = 0;
+    for (*n = 0; *n < h->folders; ++*n) {
+        char *line = folder_line(&h->folder[*n], false);
+        size_t length = line ? strlen(line) + 2 : 0;
+        cJSON_free(line);
+        if (!line)
+            return false;
+        if (*size + length > room)
+            break;
+        *size += length;
+    }
+    return true;
+}
+
 /* The folders that have room, a line each: compact, and still to be read with less. Each is printed by
- * itself, so that the bound is one on bytes. Returns how many there are in it. */
+ * itself, so that the bound is one on bytes. First each folder has a place for its newest backup, then the first
+ * folders for the others. Returns how many there are in it. */
 static size_t folders_text(const struct heartbeat *h, FILE *to, bool *good)
 {
-    size_t n = 0, size = 0;
-    for (; *good && n < h->folders; n++) {
-        cleanup_json cJSON *o = folder_json(&h->folder[n]);
-        char *line = o ? cJSON_PrintUnformatted(o) : NULL;
-        *good = line;
-        size += line ? strlen(line) + 2 : 0;
-        bool fits = size < HEARTBEAT_MAX - 8192;
-        if (line && fits)
-            (void)fprintf(to, "%s\n%s", n ? "," : "", line);
+    size_t n = 0, size = 0, room = HEARTBEAT_MAX - 8192;
+    *good = *good && least(h, room, &n, &size);
+    for (size_t i = 0; *good && i < n; i++) {
+        char *line = folder_line(&h->folder[i], true), *shorter = folder_line(&h->folder[i], false);
+        *good = line && shorter;
+        size_t more = *good ? strlen(line) - strlen(shorter) : 0;
+        bool all = size + more <= room;
+        if (*good)
+            (void)fprintf(to, "%s\n%s", i ? "," : "", all ? line : shorter);
+        size += all ? more : 0;
         cJSON_free(line);
-        if (!fits)
-            break;
+        cJSON_free(shorter);
     }
     return n;
 }

@@ -108,12 +108,14 @@ static int needed(struct backup_list *list, const bool *go, size_t i, struct err
 }
 
 /* Newest first: one that stays for a newer one keeps what it needs itself. */
-static int keep_bases(struct backup_list *list, bool *go, struct err *e)
+static int keep_bases(struct backup_list *list, const struct prune *p, bool *go, struct err *e)
 {
     for (size_t i = list->n; i > 0; i--) {
         int rc = go[i - 1] ? needed(list, go, i - 1, e) : 0;
         if (rc < 0)
             return -1;
+        if (rc > 0 && p->needed)
+            p->needed(&list->v[i - 1], p->arg);
         go[i - 1] = go[i - 1] && rc == 0;
     }
     return 0;
@@ -229,8 +231,8 @@ static int keep_data(const char *base, const char *folder, const struct backup_l
 }
 
 /* Has somebody pinned one of them since the folder was read? Then that stays, and what it is made of. */
-static int keep_pinned(const char *base, const char *folder, struct backup_list *list, bool *go,
-                       struct err *e)
+static int keep_pinned(const char *base, const char *folder, struct backup_list *list, const struct prune *p,
+                       bool *go, struct err *e)
 {
     bool refreshed[FREQUENCY_COUNT] = {false}, any = false;
     for (size_t i = 0; i < list->n; i++) {
@@ -245,7 +247,7 @@ static int keep_pinned(const char *base, const char *folder, struct backup_list 
         go[i] = !pin_there(b);
         any = any || !go[i];
     }
-    return any ? keep_bases(list, go, e) : 0;
+    return any ? keep_bases(list, p, go, e) : 0;
 }
 
 /* All manifests first: from then on nobody makes a delta of one of them. */
@@ -253,7 +255,7 @@ static int delete_all(const char *base, const char *folder, struct backup_list *
                       const struct prune *p, struct err *e)
 {
     bool may_be_bases = false;
-    if (!p->dry_run && keep_pinned(base, folder, list, go, e) != 0)
+    if (!p->dry_run && keep_pinned(base, folder, list, p, go, e) != 0)
         return -1;
     for (size_t i = list->n; i > 0; i--) { /* newest first: what is made of others before these */
         const struct backup *b = &list->v[i - 1];
@@ -294,7 +296,7 @@ static int choose(struct backup_list *list, const struct prune *p, bool *go, str
                 p->pinned(b, p->arg);
         }
     }
-    return keep_bases(list, go, e);
+    return keep_bases(list, p, go, e);
 }
 
 int backup_prune(const char *base, const char *folder, const struct prune *p, struct err *e)

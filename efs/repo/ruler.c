@@ -106,6 +106,24 @@ bool ruler_bases_stay(const char *tree, const char *folder, const struct manifes
     return true;
 }
 
+void ruler_count(struct backup_list *list)
+{
+    for (size_t i = 0; i < list->n; i++) {
+        const struct backup *delta = &list->v[i];
+        unsigned left = delta->m.bases.n;
+        list->v[i].needed_by = 0;
+        for (size_t j = i; j > 0 && left > 0; j--) { /* oldest first in the list */
+            struct backup *b = &list->v[j - 1];
+            if (delta->m.slot - b->m.slot > RULER_REACH)
+                break;
+            if (!ruler_may_need(delta, b) || !ruler_needs(delta, b))
+                continue;
+            b->needed_by++;
+            left--;
+        }
+    }
+}
+
 bool ruler_may_need(const struct backup *delta, const struct backup *b)
 {
     if (!ruler_is_delta(delta) || delta->m.slot <= b->m.slot || delta->m.slot - b->m.slot > RULER_REACH)

@@ -24,6 +24,8 @@ bool ruler_bases(const struct backup *b, struct bases *out);
 bool ruler_bases_stay(const char *tree, const char *folder, const struct manifest *m);
 /* Is the name of its data that of a delta? Says nothing of an entry that has no data. */
 bool ruler_is_delta(const struct backup *b);
+/* Count for each entry of one folder how many others are made of it: its needed_by. Loads nothing. */
+void ruler_count(struct backup_list *list);
 /* May `delta`, as far as names tell, be made of `b`? And is it, once it was loaded? */
 bool ruler_may_need(const struct backup *delta, const struct backup *b);
 bool ruler_needs(const struct backup *delta, const struct backup *b);

@@ -31,9 +31,9 @@ const struct config_row option_rows[] = {
      "none: everybody who reaches it may ask", false},
     {"STATUS_HOSTS", "more host names that the status page answers to: patterns, separated by commas", "",
      NULL, false},
-    {"NOTIFY_URL", "tell this address of each good run, and with /fail behind it of failures", "", "nobody",
-     true},
-    {"NOTIFY_URL_FILE", "file that holds it", "", "none", false},
+    {"NOTIFY_URL", "tell this address of each good run, and with /fail behind it of failures", "",
+     "nobody is told", true},
+    {"NOTIFY_URL_FILE", "file that holds it", "", "none is read", false},
     {"EMF", "CloudWatch metrics on stdout: on, off, or auto for on ECS alone", "auto", NULL, false},
     {"EMF_NAMESPACE", "their namespace", "Qdrant/Backups", NULL, false},
     {"SNAPSHOT_S3_BUCKET_NAME", "copy each published snapshot to this bucket, too", "", NULL, false},
@@ -54,6 +54,8 @@ const struct config_row option_rows[] = {
      "when a collection cannot be restored: wait (Qdrant is not started), or serve without it", "wait", NULL,
      false},
     {"RESTORE_DELETED", "1: restore collections, too, that were deleted on purpose", "0", NULL, false},
+    {"CONFINE_REPLICATOR", "off: the replicator may open what its user may; on: what it needs", "on", NULL,
+     false},
     {"DRILL_SCHEDULE",
      "prove by a restore: never, hourly, daily, weekly; or daily@03:30, weekly@03:30, hourly@:05 (UTC)",
      "daily", NULL, false},
@@ -255,14 +257,16 @@ static int storage(struct options *o, struct err *e)
 static int at_boot(struct options *o, struct err *e)
 {
     static const char *const incomplete[] = {"wait", "serve", NULL}, *const off_on[] = {"0", "1", NULL},
-                             *const confine[] = {"off", "second", "all", NULL};
-    unsigned n = 0, deleted = 0, confined = 0;
+                             *const confine[] = {"off", "second", "all", NULL},
+                             *const self[] = {"off", "on", NULL};
+    unsigned n = 0, deleted = 0, confined = 0, also = 0;
     const char *when = config_env("RESTORE_ON_EMPTY", standard("RESTORE_ON_EMPTY"));
     if (config_text(o->restore_setting, sizeof o->restore_setting, "RESTORE_ON_EMPTY", when, e) != 0 ||
         config_path(o->restore_from, sizeof o->restore_from, "RESTORE_FROM",
                     config_env("RESTORE_FROM", standard("RESTORE_FROM")), e) != 0 ||
         config_choice("RESTORE_INCOMPLETE", standard("RESTORE_INCOMPLETE"), incomplete, &n, e) != 0 ||
         config_choice("RESTORE_DELETED", standard("RESTORE_DELETED"), off_on, &deleted, e) != 0 ||
+        config_choice("CONFINE_REPLICATOR", standard("CONFINE_REPLICATOR"), self, &also, e) != 0 ||
         config_choice("CONFINE", config_standard(alone_rows, alone_row_count, "CONFINE"), confine, &confined,
                       e) != 0 ||
         config_text(o->qdrant_bin, sizeof o->qdrant_bin, "QDRANT_BIN",
@@ -273,6 +277,7 @@ static int at_boot(struct options *o, struct err *e)
     o->restore_incomplete = n == 1;
     o->restore_deleted = deleted == 1;
     o->confine = confined > 0;
+    o->confine_self = o->confine && also > 0; /* a Qdrant that may open anything is our child */
     o->restore = strcmp(when, "never") != 0;
     if (!o->restore || strcmp(when, "latest") == 0 || time_parse(when, time(NULL), &o->restore_at))
         return 0;

@@ -46,6 +46,7 @@ struct options {
     char temp[PATH_MAX];       /* QDRANT__STORAGE__TEMP_PATH; empty: none */
     uint64_t wal_mib;          /* QDRANT__STORAGE__WAL__WAL_CAPACITY_MB */
     bool confine;              /* CONFINE is not off: the staging Qdrant opens what it needs */
+    bool confine_self;         /* CONFINE_REPLICATOR, and CONFINE is not off: so do we (confinement.h) */
     char qdrant_bin[PATH_MAX]; /* QDRANT_BIN, for the staging Qdrant of a restore */
 };
 extern const struct config_row option_rows[];

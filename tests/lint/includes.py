@@ -26,7 +26,7 @@ ALLOWED = {
     "replicator/snapshot": "common efs/repo efs/restore qdrant replicator/core replicator/status replicator/publish",
     "replicator/restore": "common efs/repo efs/restore efs/drill qdrant replicator/core replicator/status",
     "replicator/drill": "common efs/repo efs/drill qdrant replicator/core replicator/status",
-    "replicator": "common qdrant replicator/core replicator/status replicator/publish replicator/snapshot replicator/restore replicator/drill",
+    "replicator": "common efs/drill qdrant replicator/core replicator/status replicator/publish replicator/snapshot replicator/restore replicator/drill",
     "entrypoint": "",
 }
 C_LIBRARY = re.compile(r"(sys|linux|netinet|arpa)/\w+\.h|(assert|ctype|dirent|errno|fcntl|ftw|grp|inttypes|limits|math|netdb|poll|pthread|pwd|sched|"

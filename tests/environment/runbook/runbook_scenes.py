@@ -148,7 +148,7 @@ class Scene:
             self.aws_env() | self.values()
         done = subprocess.run([*self.prefix, "bash", "-euo", "pipefail", "-c", always + block.text], cwd=self.work,
                               env={k: str(v) for k, v in env.items()}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                              timeout=180)
+                              timeout=600)
         return done.returncode, done.stdout
 
     @staticmethod
@@ -572,6 +572,25 @@ class NoTask(Scene):
         return WHERE | {"JSON_KEY": ""}
 
 
+class Behind(Scene):
+    def begin(self):
+        second = self.aws.deploy(SECOND, STACK, "second-region.yaml", **NETWORK, ApiKeySecretArn=self.arn(SECOND))
+        s = self.aws.deploy(FIRST, STACK, "primary.yaml", **NETWORK, ApiKeySecretArn=self.arn(FIRST), ReplicaRegion=SECOND,
+                            ReplicaFileSystemId=second.id("ReplicaFileSystem"))
+        self.own, self.replica_id = s.id("FileSystem"), second.id("ReplicaFileSystem")
+        self.aws.advance(3600)
+        self.aws.replications[self.own]["status"] = "ERROR"
+        self.failed_at = self.aws.clock
+
+    def values(self):
+        return WHERE | {"JSON_KEY": ""}
+
+    def it_replicates_again(self):
+        r = self.aws.replications[self.own]
+        assert (r["status"], r["to"]) == ("ENABLED", self.replica_id) and r["since"] > self.failed_at
+        assert self.aws.protection[self.replica_id] == "REPLICATING"
+
+
 class OnlyS3(Scene):
     """Every file system is gone."""
     node = {"SNAPSHOT_S3_BUCKET_NAME": "backups"}
@@ -675,6 +694,6 @@ class Cluster(Scene):
 
 # The situations of one scene that its commands must serve alike.
 VARIANTS = {"glance": [Glance, GlanceWithJson], "key": [Key, KeyInJson], "way-back": [WayBack, WayBackAfterACut]}
-SCENES = {"glance": Glance, "no-task": NoTask, "planned": Planned, "failed-create": FailedCreate, "choose": Choose, "lost-points": LostPoints, "lost-disk": LostDisk, "empty-node": EmptyNode,
+SCENES = {"glance": Glance, "no-task": NoTask, "behind": Behind, "planned": Planned, "failed-create": FailedCreate, "choose": Choose, "lost-points": LostPoints, "lost-disk": LostDisk, "empty-node": EmptyNode,
           "lost-region": LostRegion, "way-back": WayBack, "key": Key, "hung": Hung, "full": Full, "corrupt": Corrupt,
           "mismatch": Mismatch, "conflict": Conflict, "drill": Drill, "cluster": Cluster, "only-s3": OnlyS3}

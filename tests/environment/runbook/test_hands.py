@@ -38,7 +38,7 @@ class Hands:
                "LEFT": self.first.id("FileSystem"), "REPLICA_ROOT": self.tmp, "FAILING": self.failing, "JSON_KEY": ""} | \
             Scene.aws_env(types.SimpleNamespace(aws=self.aws)) | {"AWS_CONFIG_FILE": self.tmp / "config"} | self.more
         done = subprocess.run(["bash", "-c", ALWAYS + text], cwd=self.tmp, env={k: str(v) for k, v in env.items()}, stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, text=True, timeout=180)
+                              stderr=subprocess.STDOUT, text=True, timeout=600)
         return done.returncode, done.stdout
 
     def refused(self, text, nth):
@@ -180,6 +180,26 @@ def test_a_replica_that_another_file_system_has_taken_is_left_to_it(hands):
     hands.aws.replications[theirs] = hands.aws.replications.pop(hands.first.id("FileSystem"))
     code, said = hands.paste(of("way-back")[-1])
     assert code != 0 and theirs in said and hands.aws.replications[theirs]["to"] == replica
+
+
+@pytest.mark.parametrize("status", ["ENABLED", "ENABLING", "PAUSED"])
+def test_a_replication_that_is_only_late_is_not_ended(hands, status):
+    hands.deploy()
+    (r,) = hands.aws.replications.values()
+    r["status"], since = status, r["since"]
+    code, said = hands.paste(of("behind")[-1])
+    assert code == 0 and status in said and [r["since"] for r in hands.aws.replications.values()] == [since]
+
+
+def test_a_failed_replication_is_made_anew_whatever_is_refused(hands):
+    hands.deploy()
+    (r,) = hands.aws.replications.values()
+    r["status"] = "ERROR"
+    hands.aws.advance(3600)
+    failed, refused = hands.refused(of("behind")[-1], 1)
+    assert failed == refused and failed > 3
+    (r,) = hands.aws.replications.values()
+    assert r["status"] == "ENABLED" and hands.first.parameters["ReplicaRegion"] == SECOND
 
 
 def test_a_service_whose_last_tasks_ecs_has_forgotten_is_told_of_all_the_same(hands):

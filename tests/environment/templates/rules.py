@@ -304,6 +304,12 @@ def a_replica_is_not_backed_up_again(t):
             yield f"what was deleted is kept for {days} days"
 
 
+def the_status_page_answers_to_the_nodes_name(t):
+    """To a name that it does not know it says 421: a namespace may be of a domain that anybody could register (docs/status.md)."""
+    if value_of(t, "STATUS_HOSTS") != {"Fn::Sub": "${NodeName}.${NamespaceName}"}:
+        yield f"STATUS_HOSTS is {value_of(t, 'STATUS_HOSTS')}"
+
+
 def age_alarm_is_the_rpo(t):
     """The alarm and /health mean the same."""
     for a in t.properties("AWS::CloudWatch::Alarm"):
@@ -330,4 +336,5 @@ RULES = [a_failed_first_deployment_leaves_nothing, busy_cpus_are_no_death, a_cra
          what_the_runbook_changes_is_a_parameter, a_shell_has_what_it_needs, rights_are_there_before_the_task, a_replica_is_not_backed_up_again,
          encrypted_at_rest, backups_outlive_the_stack, tls_everywhere, no_wildcard_without_a_reason,
          rights_on_efs_by_access_point, secrets_by_arn, a_stop_fits, is_asked_for_its_health, a_restore_is_waited_for,
-         one_task_at_a_time, what_is_written_is_mounted, silence_alarms, age_alarm_is_the_rpo, only_known_peers]
+         one_task_at_a_time, what_is_written_is_mounted, silence_alarms, age_alarm_is_the_rpo, only_known_peers,
+         the_status_page_answers_to_the_nodes_name]

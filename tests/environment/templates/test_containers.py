@@ -208,8 +208,8 @@ def fargate_image(image):
     docker("rmi", tag, check=False)
 
 
-@needs_docker
-def test_what_the_task_definition_says_runs_as_user_1000_on_a_read_only_root(fargate_image, tmp_path):
+def start_as_on_fargate(image, tmp_path):
+    """(container, its EFS, how the task definition describes it)"""
     c = render(TIER="test", NODE_NAME="n0")["containerDefinitions"][0]
     efs = tmp_path / "efs"
     efs.mkdir()
@@ -222,10 +222,47 @@ def test_what_the_task_definition_says_runs_as_user_1000_on_a_read_only_root(far
     started = docker("run", "-d", f"--user={c['user']}", *(["--read-only"] if c["readonlyRootFilesystem"] else []),
                   *(f"--cap-drop={cap}" for cap in c["linuxParameters"]["capabilities"]["drop"]),
                   "--security-opt=no-new-privileges", "-p", "127.0.0.1::6333", *(m for v in mounts.values() for m in v),
-                  *(f"--env={k}={v}" for k, v in env.items()), fargate_image)
-    container = started.stdout.strip()
+                  *(f"--env={k}={v}" for k, v in env.items()), image)
+    return started.stdout.strip(), efs, c
+
+
+def address_of(container):
+    return Node(int(docker("port", container, "6333/tcp").stdout.splitlines()[0].rsplit(":", 1)[1]))
+
+
+@needs_docker
+def test_a_shell_as_ecs_exec_opens_it_is_root_without_capabilities_and_that_is_enough_for_the_runbook(fargate_image, tmp_path):
+    container, efs, _ = start_as_on_fargate(fargate_image, tmp_path)
+
+    def shell(*command, check=True, **env):
+        return docker("exec", "-u", "0", *(f"--env={k}={v}" for k, v in env.items()), container, *command, check=check)
+
     try:
-        node = Node(int(docker("port", container, "6333/tcp").stdout.splitlines()[0].rsplit(":", 1)[1]))
+        node = address_of(container)
+        wait_for(node.ready, 60)
+        name = node.snapshot()
+        wait_for(lambda: name in complete(shell("qdrant-efs", "ls", "--json").stdout), 60)
+        assert shell("touch", "/qdrant/storage/x", check=False).returncode != 0, "it is not without capabilities"
+        for f in efs.rglob("*"):
+            f.chmod(f.stat().st_mode | 0o044)  # EFS asks as whom the access point has it, here the file's rights decide
+        docker("exec", container, "qdrant-efs", "drill")  # as the node itself makes them
+        assert shell("qdrant-efs", "drill", check=False).returncode != 0, "the runbook need not name a folder"
+        by_hand = shell("qdrant-efs", "drill", DRILL_DIR="/tmp/drill-by-hand").stdout
+        assert "1 of 1" in by_hand or "proven" in by_hand, by_hand
+        docker("exec", container, "qdrant-efs", "drill")  # and it is not in the node's way
+        for command in (["qdrant-entrypoint", "health"], ["qdrant-efs", "verify", "--deep"], ["qdrant-efs", "restore", "--dry-run"],
+                        ["qdrant-efs", "status"], ["qdrant-replicator", "snapshot", "c"]):
+            shell(*command)
+        assert len(list(efs.glob("*/15min/c/*.json"))) >= 1
+    finally:
+        docker("rm", "-f", "-v", container, check=False)
+
+
+@needs_docker
+def test_what_the_task_definition_says_runs_as_user_1000_on_a_read_only_root(fargate_image, tmp_path):
+    container, efs, c = start_as_on_fargate(fargate_image, tmp_path)
+    try:
+        node = address_of(container)
         wait_for(node.ready, 60)
         name = node.snapshot()
         wait_for(lambda: name in complete(docker("exec", container, "qdrant-efs", "ls", "--json").stdout), 60)

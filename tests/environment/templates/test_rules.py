@@ -55,6 +55,7 @@ FAULTS = [
     ("silence_alarms", "TreatMissingData: breaching", "TreatMissingData: missing"),
     ("age_alarm_is_the_rpo", "Threshold: !Ref RpoSeconds", "Threshold: 86400"),
     ("only_known_peers", "SourceSecurityGroupId: !Ref NodeSecurityGroup", "CidrIp: 10.0.0.0/8"),
+    ("the_status_page_answers_to_the_nodes_name", '{Name: STATUS_HOSTS, Value: !Sub "${NodeName}.${NamespaceName}"}', '{Name: STATUS_HOSTS, Value: "*"}'),
     ("only_known_peers", "SourceSecurityGroupId: !Ref ClientSecurityGroupId", "CidrIp: 0.0.0.0/0"),
 ]
 RULE = {rule.__name__: rule for rule in RULES}

@@ -2,6 +2,7 @@
  * the library's stop flag. Usage: aws_driver [--flags] COMMAND ARGUMENTS, see `commands` below. */
 #include "aws/digest.h"
 #include "aws/ecs.h"
+#include "aws/region.h"
 #include "aws/s3/s3.h"
 #include "aws/secret.h"
 #include "aws/sign.h"
@@ -318,13 +319,24 @@ static int command_ecs(char **args)
     return say(o);
 }
 
+/* ---- host SERVICE REGION */
+
+static int command_host(char **args)
+{
+    char host[HOST_MAX];
+    region_host(args[0], args[1], host);
+    cJSON *o = cJSON_CreateObject();
+    cJSON_AddStringToObject(o, "host", host);
+    return say(o);
+}
+
 static const struct {
     const char *name;
     int arguments; /* at least */
     int (*run)(char **args);
 } commands[] = {{"sign", 1, command_sign}, {"keys", 3, command_keys}, {"secret", 1, command_secret},
                 {"put", 2, command_put},   {"get", 2, command_get},   {"list", 1, command_list},
-                {"ecs", 0, command_ecs}};
+                {"ecs", 0, command_ecs},   {"host", 2, command_host}};
 
 /* --peak FILE: the most memory that this program had, in KiB. Not getrusage(2)'s, which begins with what the
  * process had before execve(2). */

@@ -222,8 +222,9 @@ def test_retention_keeps_what_a_kept_backup_is_made_of_and_no_longer(day):
     assert left == {name_of(n) for n in (0, 4, 7, 8, 6)}  # 6 stays for 7
     for number in (0, 4, 6, 7, 8):
         assert day.restored(number) == day.bytes[number]
-    dry = day.tree.efs_tool("prune", "--dry-run", "--retention", "15min=2,hourly=24h")
-    assert dry.returncode == 0 and name_of(6) not in dry.stdout
+    dry = day.tree.efs_tool("prune", "--dry-run", "--retention", "15min=1,hourly=24h")
+    assert dry.returncode == 0
+    assert dry.stdout == f"stays: {name_of(6)} (newer ones that stay are made of it)\n0 would be pruned, 1 stays: newer ones are made of it\n"
     day.publish(9, 10, RETENTION="15min=2,hourly=24h")
     assert {b["snapshot"] for b in day.tree.ls()} == {name_of(n) for n in (0, 4, 8, 9, 10)}
 
@@ -240,6 +241,15 @@ def test_what_a_pinned_backup_is_made_of_stays_with_it_and_goes_with_it(day):
     day.tree.efs_tool("unpin", name_of(3))
     day.publish(9, **policy)
     assert not {name_of(2), name_of(3)} & {b["snapshot"] for b in day.tree.ls()}
+
+
+def test_ls_and_du_tell_what_newer_backups_are_made_of(day):
+    day.publish(0, 4, 5, 6, 7)
+    listed = {b["snapshot"]: b for b in json.loads(day.tree.efs_tool("ls", "--json").stdout)}
+    assert [listed[name_of(n)]["needed_by"] for n in (0, 4, 5, 6, 7)] == [4, 3, 0, 1, 0]
+    use = json.loads(day.tree.efs_tool("du", "--json").stdout)["total"]
+    assert (use["backups"], use["deltas"]) == (5, 4)
+    assert use["needed_size"] == sum(listed[name_of(n)]["stored_size"] for n in (0, 4, 6)) < use["stored_size"]
 
 
 def test_forgetting_one_task_of_a_node_leaves_what_the_backups_of_its_next_one_are_made_of_and_says_so(day):

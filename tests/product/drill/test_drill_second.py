@@ -2,6 +2,7 @@
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import time
@@ -247,3 +248,20 @@ def test_a_stranger_at_its_port_gets_nothing(node, seen):
                             "http.server.HTTPServer((\"127.0.0.1\", int(os.environ[\"QDRANT__SERVICE__HTTP_PORT\"])), H).serve_forever()'\n")
     one = node.verdicts(code=1, QDRANT_BIN=stranger)["c"]
     assert one["verdict"] == "failed" and "port" in one["why"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("setpriv"), reason="needs root, and setpriv")
+def test_root_without_capabilities_leaves_the_folder_of_the_node_alone_and_drills_in_one_of_its_own(node):
+    """As ECS Exec opens a shell: root, with what the task has dropped, beside a node that is another user."""
+    fill(node.server)
+    node.back_up("c")
+    node.place.mkdir()
+    os.chown(node.place, 1000, 1000)
+    shell = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", BUILD / "qdrant-efs", "drill"]
+    said = subprocess.run(shell, env=node.tree.env, capture_output=True, text=True)
+    assert said.returncode != 0 and "set DRILL_DIR to another one" in said.stderr + said.stdout
+    assert list(node.place.iterdir()) == [] and node.place.stat().st_uid == 1000
+    own = node.tmp / "by-hand"
+    said = subprocess.run(shell, env=node.tree.env | {"DRILL_DIR": str(own)}, capture_output=True, text=True)
+    assert said.returncode == 0, said.stdout + said.stderr
+    os.chown(node.place, 0, 0)

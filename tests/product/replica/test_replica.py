@@ -413,10 +413,11 @@ def test_a_full_standard_output_is_an_error(regions):
 def test_du_adds_up_what_each_collection_takes_in_each_tier(regions):
     use = json.loads(regions.tool("du", "--root", str(regions.primary), "--json").stdout)
     all_of = json.loads(regions.tool("ls", "--root", str(regions.primary), "--json").stdout)
-    assert use["total"] == {"backups": 8, "size": sum(b["size"] for b in all_of), "stored_size": sum(b["stored_size"] for b in all_of)}
+    assert use["total"] == {"backups": 8, "deltas": 0, "size": sum(b["size"] for b in all_of),
+                            "stored_size": sum(b["stored_size"] for b in all_of), "needed_size": 0}
     one = [u for u in use["collections"] if (u["collection"], u["frequency"]) == ("docs", "monthly")]
     assert [(u["backups"], u["stored_size"]) for u in one] == [(1, regions.files(ending=".zst", where=regions.first)[0].stat().st_size)]
     regions.files(where=regions.first)[0].unlink()
     text = regions.tool("du", "--root", str(regions.primary)).stdout
-    assert text.splitlines()[0].split() == ["COLLECTION", "FREQUENCY", "BACKUPS", "SIZE", "STORED"]
+    assert text.splitlines()[0].split() == ["COLLECTION", "FREQUENCY", "BACKUPS", "DELTAS", "SIZE", "STORED", "NEEDED"]
     assert "1 more without a manifest" in text and text.splitlines()[-2].startswith("total")

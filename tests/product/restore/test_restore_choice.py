@@ -70,13 +70,34 @@ def test_at_today_is_no_time_in_the_future(full):
     assert taken(full, "--at", time.strftime("%Y-%m-%d", time.gmtime())) == NAMES[-1]
 
 
-@pytest.mark.parametrize("name,words", [("live", "live is an alias of c; --collection c"), ("nope", "no backup of nope below")])
-def test_a_collection_without_backups_is_one_line_and_an_alias_names_its_collection(full, name, words):
-    for manifest in full.efs.rglob(f"{NAMES[3]}.json"):
-        manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"aliases": ["live"]}))
-    run = restore(full, "--to", str(full.root / "out"), "--collection", name)
+def test_a_collection_without_backups_is_one_line(full):
+    run = restore(full, "--to", str(full.root / "out"), "--collection", "nope")
     line, = (run.stdout + run.stderr).splitlines()
-    assert run.returncode == 1 and words in line
+    assert run.returncode == 1 and "no backup of nope below" in line
+
+
+def aliased(full, name):
+    for manifest in full.efs.rglob(f"{name}.json"):
+        manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"aliases": ["live"]}))
+
+
+def test_an_alias_stands_for_the_collection_that_has_it_in_its_newest_backup(full):
+    aliased(full, NAMES[3])
+    assert taken(full, "--collection", "live") == NAMES[-1]
+    run = restore(full, "--to", str(full.root / "again"), "--collection", "live")
+    assert run.returncode == 0 and run.stderr.splitlines()[0] == "qdrant-efs: live is an alias of c, which is taken"
+    for command in ("ls", "verify", "du", "status"):
+        by_alias, by_name = full.efs_tool(command, "--json", "--collection", "live"), full.efs_tool(command, "--json", "--collection", "c")
+        assert "live is an alias of c, which is taken" in by_alias.stderr and by_alias.returncode == by_name.returncode
+        if command in ("ls", "du"):
+            assert by_alias.stdout == by_name.stdout != ""
+
+
+def test_a_collection_of_that_name_goes_before_an_alias(full):
+    aliased(full, NAMES[3])
+    shutil.copytree(full.base / "monthly/c", full.base / "monthly/live")
+    run = full.efs_tool("ls", "--collection", "live")
+    assert "alias" not in run.stderr and "the manifest is of another backup" in run.stdout
 
 
 def test_snapshot_takes_the_one_that_is_named(full):

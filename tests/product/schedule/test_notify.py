@@ -75,7 +75,7 @@ def test_a_run_is_told_when_all_of_it_is_on_efs_and_once(bad, tree, receiver):
 
 def test_a_run_that_made_less_is_told_with_fail_behind_the_path(bad, tree, receiver):
     bad.names = ["good", "sick"]
-    bad.routes["POST", "/collections/sick/snapshots"] = status(500)
+    bad.answers[("make", "sick")] = status(500)
     tree.start(NOTIFY_URL=receiver.url + "?create=1", **from_now(20))
     wait_for(lambda: receiver.told, 90)
     path, body, _ = receiver.told[0]

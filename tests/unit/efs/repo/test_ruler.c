@@ -75,6 +75,23 @@ static void names_tell_which_backups_a_delta_may_need(void **state)
     assert_false(ruler_may_need(&whole, &older));
 }
 
+static void what_others_are_made_of_is_counted_once_for_each_of_them(void **state)
+{
+    (void)state;
+    struct backup v[] = {named("a.snapshot.zst", slot(0)), named("b.snapshot.delta", slot(4)),
+                         named("c.snapshot.delta", slot(6)), named("d.snapshot.delta", slot(7)),
+                         named("e.snapshot.zst", slot(8))};
+    struct backup_list list = {.v = v, .n = sizeof v / sizeof *v};
+    for (size_t i = 1; i < 4; i++)
+        assert_true(ruler_bases(&v[i - 1], &v[i].m.bases));
+    for (int twice = 0; twice < 2; twice++) { /* it counts anew */
+        static const unsigned by[] = {3, 2, 1, 0, 0};
+        ruler_count(&list);
+        for (size_t i = 0; i < list.n; i++)
+            assert_int_equal(v[i].needed_by, by[i]);
+    }
+}
+
 static void a_chain_that_does_not_fit_is_refused(void **state)
 {
     (void)state;
@@ -100,6 +117,7 @@ int main(void)
         cmocka_unit_test(a_chain_needs_seven_others_at_most_and_an_hour_only_hours),
         cmocka_unit_test(what_hangs_on_what),
         cmocka_unit_test(names_tell_which_backups_a_delta_may_need),
+        cmocka_unit_test(what_others_are_made_of_is_counted_once_for_each_of_them),
         cmocka_unit_test(a_chain_that_does_not_fit_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

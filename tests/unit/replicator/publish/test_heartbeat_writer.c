@@ -177,7 +177,7 @@ static void it_names_the_newest_of_each_tier_and_forgets_what_is_gone(void **sta
 static void its_size_is_bounded_and_the_newest_have_their_place(void **state)
 {
     char name[240], *text;
-    enum { MANY = 3000 };
+    enum { MANY = HEARTBEAT_FOLDERS };
     struct heartbeat h = {.folder = calloc(MANY, sizeof *h.folder), .folders = MANY}, back;
     struct err e = {0};
     (void)state;
@@ -206,6 +206,48 @@ static void its_size_is_bounded_and_the_newest_have_their_place(void **state)
     free(h.folder);
 }
 
+static size_t backups_of(const struct heartbeat_folder *f)
+{
+    size_t n = 0;
+    for (int t = 0; t < FREQUENCY_COUNT; t++)
+        n += f->frequency[t].snapshot[0] != 0;
+    return n;
+}
+
+static void of_ten_thousand_collections_each_has_its_newest_in_it(void **state)
+{
+    struct heartbeat h = {.folder = calloc(HEARTBEAT_FOLDERS, sizeof *h.folder), .folders = HEARTBEAT_FOLDERS},
+                     back;
+    struct err e = {0};
+    (void)state;
+    for (int i = 0; i < HEARTBEAT_FOLDERS; i++) {
+        char name[40];
+        (void)snprintf(name, sizeof name, "collection-%05d", i);
+        struct manifest m = backup(name, FREQUENCY_15MIN, T);
+        h.folder[i].source = m.source;
+        for (int t = 0; t < FREQUENCY_COUNT; t++) {
+            struct heartbeat_backup *b = &h.folder[i].frequency[t];
+            (void)snprintf(b->snapshot, sizeof b->snapshot, "%s-1234567890123456-2026-11-24-08-00-00", name);
+            b->slot = b->published = b->taken = T - i - (t == FREQUENCY_HOURLY ? 0 : 1000);
+            b->stored_size = 123456789;
+            memcpy(b->stored_sha256, m.content.stored_sha256, 65);
+        }
+    }
+    char *text = heartbeat_print(&h);
+    assert_non_null(text);
+    assert_in_range(strlen(text), HEARTBEAT_MAX - 20000, HEARTBEAT_MAX);
+    assert_int_equal(heartbeat_parse(text, "text", &back, &e), 0);
+    assert_int_equal(back.folders, HEARTBEAT_FOLDERS);
+    assert_int_equal(back.left_out, 0);
+    assert_int_equal(backups_of(&back.folder[0]), FREQUENCY_COUNT);
+    assert_int_equal(backups_of(&back.folder[HEARTBEAT_FOLDERS - 1]), 1);
+    for (int i = 0; i < HEARTBEAT_FOLDERS; i++)
+        assert_true(heartbeat_newest_taken(&back.folder[i]) == T - i);
+    heartbeat_free(&back);
+    free(text);
+    free(h.folder);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -215,6 +257,7 @@ int main(void)
         TEST(none_makes_a_tree_where_there_is_no_backup),
         TEST(one_that_could_not_be_written_is_tried_again_a_minute_later),
         TEST(it_names_the_newest_of_each_tier_and_forgets_what_is_gone),
+        TEST(of_ten_thousand_collections_each_has_its_newest_in_it),
         TEST(its_size_is_bounded_and_the_newest_have_their_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
