@@ -177,6 +177,8 @@ static bool narrow(const struct options *o, struct backup_list *list)
 int cmd_ls(const struct options *o)
 {
     cleanup_backup_list struct backup_list list = {0};
+    if (o->set)
+        return cmd_ls_sets(o);
     if (cmd_gather(o, &list) != 0)
         return EXIT_DEFECT;
     cmd_keep_node(o, &list);

@@ -5,6 +5,7 @@
 #include "common/base/cleanup.h"
 #include "common/base/files.h"
 #include "common/base/string_list.h"
+#include "common/json.h"
 #include "efs/data/hasher.h"
 #include "efs/repo/ruler.h"
 #include <errno.h>
@@ -254,7 +255,8 @@ bool backup_trusted(const struct backup *b)
     return !signature_required || b->signature == SIGNATURE_GOOD || b->signature == SIGNATURE_UNCHECKED;
 }
 
-int backup_load(struct backup *b, struct err *e)
+/* `shards` (may be NULL): filled from the same bytes, empty where they do not tell. */
+static int load(struct backup *b, struct shards *shards, struct err *e)
 {
     char path[PATH_MAX];
     struct err why = {0};
@@ -285,7 +287,30 @@ int backup_load(struct backup *b, struct err *e)
         return -1;
     b->m = m;
     memcpy(b->data, m.data, sizeof b->data);
+    if (shards && m.clustered) {
+        cleanup_json cJSON *o = cJSON_Parse(json);
+        if (!shards_parse(o, shards))
+            shards_free(shards);
+    }
     return look_at_data(b, e);
+}
+
+int backup_load(struct backup *b, struct err *e) { return load(b, NULL, e); }
+
+int backup_shards(const struct backup *b, struct shards *out, struct err *e)
+{
+    struct backup again = {.frequency = b->frequency, .dir = b->dir, .m = {.source = b->m.source}};
+    *out = (struct shards){0};
+    if (!b->m.clustered)
+        return 0;
+    memcpy(again.stem, b->stem, sizeof again.stem);
+    int rc = load(&again, out, e);
+    free(again.reason);
+    /* Pruned meanwhile, or another one: what it says is not of this backup. */
+    if (rc == 0 &&
+        (strcmp(again.m.content.sha256, b->m.content.sha256) != 0 || again.signature != b->signature))
+        shards_free(out);
+    return rc;
 }
 
 bool stamp_is(const struct stamp *s, const struct stat *st)
