@@ -151,6 +151,7 @@ int cluster_state(struct qdrant *q, struct cluster_state *out, struct err *e)
     out->enabled = strcmp(json_text(result, "status"), "enabled") == 0;
     if (!out->enabled)
         return 0;
+    out->members = (unsigned)cJSON_GetArraySize(json_member(result, "peers"));
     if (cJSON_IsNumber(peer))
         (void)snprintf(out->peer_id, sizeof out->peer_id, "%.0f", peer->valuedouble);
     const char *status = json_text(thread, "consensus_thread_status");

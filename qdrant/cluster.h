@@ -29,6 +29,7 @@ bool cluster_is_active(const char *state);
 
 struct cluster_state {
     bool enabled;
+    unsigned members; /* peers, with this one; 0 without a cluster */
     char peer_id[24];
     char consensus[300];  /* why consensus has stopped on this node; empty: it works */
     unsigned unreachable; /* peers that this node's last message did not reach */

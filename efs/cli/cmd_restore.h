@@ -10,9 +10,10 @@ struct job {
     const struct options *o;
     struct qdrant *qdrant; /* NULL: only a file is written */
     const atomic_bool *stop;
-    struct restore_s3 *s3; /* NULL: from EFS */
-    char place[PATH_MAX];  /* where backups are looked for: the root on EFS, or s3://bucket */
-    struct cJSON *array;   /* with --json: all jobs */
+    struct restore_s3 *s3;               /* NULL: from EFS */
+    const struct restore_origin *origin; /* of a set; NULL: as `s3` says */
+    char place[PATH_MAX];                /* where backups are looked for: the root on EFS, or s3://bucket */
+    struct cJSON *array;                 /* with --json: all jobs */
     /* of the one at hand: */
     struct restore_selector wish;
     const char *target;  /* collection in Qdrant */
@@ -48,6 +49,13 @@ void leaving_free(struct leaving *l); /* NULL is fine */
 bool leaving_is(const struct leaving *l, size_t i, char *why, size_t size);
 /* Tell of it. */
 void say_left_out(struct job *j, const char *why);
+
+/* Restore one that is chosen, or with --dry-run only look. */
+enum restore_outcome restore_attempt_one(struct backup *b, void *job, struct err *e);
+/* Of each collection the newest complete set of a cluster's backups. An exit code. */
+int restore_sets(struct job *j);
+/* How --set may be used: 0, or EXIT_SETTING after a word about it. */
+int restore_sets_check(const struct options *o);
 
 /* Begin to tell of a job. */
 void say_begin(struct job *j);
