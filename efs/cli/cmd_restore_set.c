@@ -230,6 +230,10 @@ static enum restore_outcome spliced(struct one *o, bool *again, struct err *e)
     o->j->origin = splice_origin(splice);
     outcome = restore_attempt_one(&o->b, o->j, e);
     o->j->origin = NULL;
+    if (outcome != RESTORE_DONE && o->j->report.at_start_alone) {
+        size_t n = strlen(e->text);
+        (void)snprintf(e->text + n, sizeof e->text - n, "; of a set each with --set, too");
+    }
     if (outcome == RESTORE_DONE && o->j->qdrant && !o->j->o->dry_run)
         outcome = count_shards(o, e);
     return outcome;
@@ -321,6 +325,8 @@ static bool restore_place(struct job *j, struct set_world *w, size_t at)
     enum restore_outcome outcome = take(&o, &e);
     const struct backup *b = !o.set ? NULL : o.set->by_itself ? o.set->v[0].b : o.n > 0 ? &o.b : NULL;
     bool good = say_end(j, b, outcome, &e, (double)(clock_ms() - begin) / 1000);
+    if (b == &o.b && j->json) /* no file has all of it */
+        (void)cJSON_ReplaceItemInObjectCaseSensitive(j->json, "path", cJSON_CreateString(""));
     one_free(&o);
     j->wish.collection = "";
     return good;

@@ -171,7 +171,7 @@ static void look_at_peers(struct set *set, struct set_shard *s, const struct sha
         else if (!m)
             lacks(s, SET_NO_BACKUP, NULL, i->peers[k].id);
         else if (!tells(m))
-            lacks(s, is_read(m->b) ? SET_UNTOLD : SET_NOT_GOOD, m, i->peers[k].id);
+            lacks(s, m->b->state == ENTRY_COMPLETE ? SET_UNTOLD : SET_NOT_GOOD, m, i->peers[k].id);
     }
     s->replicas = i->n > s->replicas ? (unsigned)i->n : s->replicas;
 }

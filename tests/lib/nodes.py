@@ -68,3 +68,31 @@ class Nodes:
         run = self.tree.efs_tool("ls", "--sets", "--json", *args)
         assert run.returncode == returncode, run.stderr
         return json.loads(run.stdout)
+
+
+def put_together(sources):
+    """What a set of these (snapshot, shards) has to be: all members as they stand, those of the collection from the first one."""
+    out = []
+    for n, (data, shards) in enumerate(sources):
+        out += [(name, raw) for name, raw in members(data)[0]
+                if (name.split("/")[0].isdigit() and int(name.split("/")[0]) in shards) or (n == 0 and "/" not in name)]
+    return b"".join(raw for _, raw in out) + bytes(1024)
+
+
+TWICE = {"node-0": [2, 1], "node-1": [0, 2], "node-2": [1, 0]}  # two replicas of each shard
+
+
+def replicated(node):
+    """The snapshot that `node` would have made of rf1 with two replicas of each shard."""
+    of = {shard: snapshot_of("rf1", n) for n, shard in HELD["rf1"].items()}
+    own, rest = members(snapshot_of("rf1", node))
+    out = [(name, raw) for name, raw in own if not name.split("/")[0].isdigit()]
+    for shard in range(3):
+        source = of[shard] if shard in TWICE[node] else snapshot_of("rf1", node)
+        out += [(name, raw) for name, raw in members(source)[0] if name.startswith(f"{shard}/")]
+    data = b"".join(raw for _, raw in out) + rest
+    for shard in range(3):
+        peers = {PEERS[n]: "Active" for n in PEERS if shard in TWICE[n]}
+        data = with_json(data, f"{shard}/replica_state.json", lambda o, s=shard, p=peers: o.update(
+            is_local=s in TWICE[node], this_peer_id=int(PEERS[node]), peers=p))
+    return data
