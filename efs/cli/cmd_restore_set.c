@@ -60,7 +60,9 @@ static bool find_sources(struct one *o)
     unsigned *next = o->shards = calloc(s->n_shards + 1, sizeof *o->shards);
     o->sources = calloc(s->n + 1, sizeof *o->sources);
     o->n = 0;
-    for (size_t i = 0; o->shards && o->sources && i < s->n; i++) {
+    if (!o->shards || !o->sources)
+        return false;
+    for (size_t i = 0; i < s->n; i++) {
         struct splice_source *to = &o->sources[o->n];
         *to = (struct splice_source){.b = s->v[i].b, .shards = next};
         for (size_t k = 0; k < s->n_shards; k++)
@@ -70,16 +72,15 @@ static bool find_sources(struct one *o)
             }
         o->n += to->n > 0;
     }
-    return o->shards && o->sources;
+    return o->n > 0 && o->sources[0].b;
 }
 
 /* What a manifest would say of it. Its time is that of its first snapshot: what was written from then on may
  * be missing. */
-static void describe(struct one *o)
+static void describe(struct one *o, const struct backup *first)
 {
     const struct set *s = o->set;
     struct backup *b = &o->b;
-    const struct backup *first = o->sources[0].b;
     char when[32] = "";
     struct tm tm;
     *b = (struct backup){.state = ENTRY_COMPLETE,
@@ -210,7 +211,7 @@ static enum restore_outcome spliced(struct one *o, bool *again, struct err *e)
     cleanup_splice struct splice *splice = NULL;
     if (!find_sources(o) || !(splice = splice_new(o->sources, o->n, o->j->stop, e)))
         return (void)err_set(e, ENOMEM, "cannot put the set together", NULL, NULL), RESTORE_FAILED;
-    describe(o);
+    describe(o, o->sources[0].b);
     list_sources(o);
     enum restore_outcome outcome = check_target(o->j, e);
     uint64_t work = 0;

@@ -70,9 +70,9 @@ int set_world_gather(const struct options *o, struct set_world *w)
         return EXIT_DEFECT;
     w->shards = calloc(w->list.n + 1, sizeof *w->shards);
     w->members = calloc(w->list.n + 1, sizeof *w->members);
-    int rc = w->shards && w->members ? readers_each(w->list.n, read_shards, w, &e)
-                                     : err_set(&e, ENOMEM, "cannot tell which backups are sets", NULL, NULL);
-    if (rc != 0)
+    if (!w->shards || !w->members)
+        return cmd_complain("no memory"), EXIT_DEFECT;
+    if (readers_each(w->list.n, read_shards, w, &e) != 0)
         return cmd_complain("%s", e.text), EXIT_DEFECT;
     trust(w);
     return set_world_again(w);
