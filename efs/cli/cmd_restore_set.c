@@ -233,7 +233,7 @@ static enum restore_outcome spliced(struct one *o, bool *again, struct err *e)
     o->j->origin = NULL;
     if (outcome != RESTORE_DONE && o->j->report.at_start_alone) {
         size_t n = strlen(e->text);
-        (void)snprintf(e->text + n, sizeof e->text - n, "; of a set each with --set, too");
+        (void)snprintf(e->text + n, sizeof e->text - n, "; of the set: --set --as-storage --to FILE");
     }
     if (outcome == RESTORE_DONE && o->j->qdrant && !o->j->o->dry_run)
         outcome = count_shards(o, e);
@@ -291,7 +291,7 @@ static enum restore_outcome take(struct one *o, struct err *e)
     enum restore_outcome outcome;
     do {
         one_free(o);
-        if (set_world_again(o->w) != 0)
+        if (again && set_world_again(o->w) != 0)
             return (void)err_set(e, ENOMEM, "cannot tell which backups are sets", NULL, NULL), RESTORE_FAILED;
         o->set = sets_newest(&o->w->sets, &o->w->sets.v[o->at], o->j->wish.at, &several);
         bool passed = !said && say_passed(o);

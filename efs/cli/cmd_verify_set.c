@@ -97,11 +97,11 @@ static int verify_place(struct verifying *v, size_t at)
 {
     char collection[256];
     const struct set *s = NULL;
-    bool several = false, bad;
+    bool several = false, bad = false;
     (void)snprintf(collection, sizeof collection, "%s", v->w->sets.v[at].v[0].b->m.source.collection);
     size_t before = v->defects;
     do {
-        if (set_world_again(v->w) != 0)
+        if (bad && set_world_again(v->w) != 0)
             return EXIT_DEFECT;
         s = sets_newest(&v->w->sets, &v->w->sets.v[at], 0, &several);
         bad = s && verify_needed(v, s);

@@ -14,19 +14,31 @@ void shards_free(struct shards *s)
     *s = (struct shards){0};
 }
 
+/* Where it is in the list, which is in the order of the numbers, or where it would be. */
+static size_t place_of(const struct shards *s, unsigned id)
+{
+    size_t low = 0, high = s->n;
+    while (low < high) {
+        size_t mid = low + (high - low) / 2;
+        if (s->v[mid].id < id)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low;
+}
+
 const struct shard_info *shards_find(const struct shards *s, unsigned id)
 {
-    for (size_t i = 0; i < s->n; i++)
-        if (s->v[i].id == id)
-            return &s->v[i];
-    return NULL;
+    size_t at = place_of(s, id);
+    return at < s->n && s->v[at].id == id ? &s->v[at] : NULL;
 }
 
 struct shard_info *shards_get(struct shards *s, unsigned id)
 {
-    for (size_t i = s->n; i > 0; i--) /* what is asked for was often the last one */
-        if (s->v[i - 1].id == id)
-            return &s->v[i - 1];
+    size_t at = place_of(s, id);
+    if (at < s->n && s->v[at].id == id)
+        return &s->v[at];
     if (s->n >= SHARDS_MOST)
         return NULL;
     if ((s->n & (s->n - 1)) == 0) { /* full: room for twice as many */
@@ -35,8 +47,10 @@ struct shard_info *shards_get(struct shards *s, unsigned id)
             return NULL;
         s->v = v;
     }
-    s->v[s->n] = (struct shard_info){.id = id, .points = -1};
-    return &s->v[s->n++];
+    memmove(s->v + at + 1, s->v + at, (s->n - at) * sizeof *s->v);
+    s->v[at] = (struct shard_info){.id = id, .points = -1};
+    s->n++;
+    return &s->v[at];
 }
 
 const char *shard_state(const struct shard_info *s, const char *peer)

@@ -27,12 +27,13 @@ struct shard_info {
 struct shards {
     char peer[SHARD_PEER]; /* whose snapshot it is */
     char uuid[40]; /* of the collection: alike on all nodes of a cluster, and no other's; may be empty */
-    struct shard_info *v;
+    struct shard_info *v; /* in the order of their numbers */
     size_t n;
 };
 void shards_free(struct shards *s);
 #define cleanup_shards __attribute__((cleanup(shards_free)))
-/* That of this number, made when it is not there; NULL without memory, or when there are too many. */
+/* That of this number, made when it is not there; NULL without memory, or when there are too many. It moves
+ * when another one is made. */
 struct shard_info *shards_get(struct shards *s, unsigned id);
 const struct shard_info *shards_find(const struct shards *s, unsigned id);
 /* What a snapshot's replica_state.json says of one shard, and its shard_key_mapping.json of all: false

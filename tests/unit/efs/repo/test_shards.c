@@ -100,6 +100,22 @@ static void so_many_that_no_manifest_has_room_are_left_out(void **state)
     cJSON_Delete(o);
 }
 
+static void they_are_in_the_order_of_their_numbers(void **state)
+{
+    static const unsigned ids[] = {7, 3, 9, 3, 0, 65535, 7, 8};
+    struct shards s = {0};
+    (void)state;
+    assert_null(shards_find(&s, 0));
+    for (size_t i = 0; i < sizeof ids / sizeof *ids; i++)
+        assert_int_equal(shards_get(&s, ids[i])->id, ids[i]);
+    assert_int_equal(s.n, 6);
+    for (size_t i = 1; i < s.n; i++)
+        assert_true(s.v[i - 1].id < s.v[i].id);
+    assert_ptr_equal(shards_find(&s, 65535), &s.v[5]);
+    assert_null(shards_find(&s, 4));
+    shards_free(&s);
+}
+
 static void whatever_else_stands_there_is_not_taken_for_it(void **state)
 {
     static const char *const not [] = {
@@ -146,6 +162,7 @@ int main(void)
         cmocka_unit_test(what_is_written_reads_the_same),
         cmocka_unit_test(one_node_has_nothing_to_tell),
         cmocka_unit_test(so_many_that_no_manifest_has_room_are_left_out),
+        cmocka_unit_test(they_are_in_the_order_of_their_numbers),
         cmocka_unit_test(whatever_else_stands_there_is_not_taken_for_it),
         cmocka_unit_test(a_state_that_is_no_text_is_none),
     };
