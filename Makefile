@@ -25,7 +25,7 @@ DEPS     = build-essential pkg-config libcurl4-openssl-dev libcjson-dev libzstd-
 # For lint, fuzz, and the suites that say what they miss when they are skipped.
 DEPS_DEV = cppcheck clang clang-tidy libclang-rt-dev valgrind strace debootstrap user-mode-linux nfs-kernel-server \
            nfs-common kmod rpcbind iproute2 procps mandoc tini catatonit clang-format \
-           prometheus chromium docker-compose nodejs
+           prometheus chromium docker-compose nodejs debhelper dpkg-dev lintian busybox-static
 
 WARN     = -Wall -Wextra -Wshadow -Wconversion -Werror
 HARDEN   = -fstack-protector-strong -fstack-clash-protection -D_FORTIFY_SOURCE=2 \
@@ -51,7 +51,7 @@ PROGS    = $(BUILD)/qdrant-entrypoint $(BUILD)/qdrant-replicator $(BUILD)/qdrant
 MAN      = $(wildcard */*.8 */*/*.8)
 PYTHON   = $(VENV)/bin/python
 
-.PHONY: all check check-fast tests unit lint fuzz bench image demo install deps deps-dev clean help
+.PHONY: all check check-fast tests unit lint fuzz bench image demo deb portable release install deps deps-dev clean help
 all: $(PROGS) ## build the programs
 
 $(BUILD)/%.o: %.c
@@ -106,6 +106,15 @@ image: ## build the container image (IMAGE=name QDRANT_IMAGE=base BUILD_IMAGE=bu
 	$(Q)tar -c Makefile LICENSE common aws qdrant efs replicator entrypoint docker | docker build -t $(or $(IMAGE),qdrant-efs) \
 	    -f docker/Dockerfile $(if $(PLATFORM),--platform $(PLATFORM)) \
 	    $(foreach a,QDRANT_IMAGE BUILD_IMAGE REVISION SOURCE SOURCE_DATE_EPOCH,$(if $($(a)),--build-arg $(a)=$($(a)))) -
+# Built from the sources by dpkg's own flags, not of what is in BUILD.
+DIST    ?= $(BUILD)/dist
+VERSION := $(shell sed -n 's/^\#define VERSION "\(.*\)"$$/\1/p' common/base/version.h)
+deb: ## Debian packages of the programs, for the Debian that this is (DIST=folder SOURCE_DATE_EPOCH=time)
+	deploy/packaging/deb.sh $(DIST)
+portable: deb ## an archive of qdrant-efs and its libraries, for Linux hosts of any distribution
+	deploy/packaging/portable.sh $(DIST)/qdrant-efs_$(VERSION)_*.deb $(DIST)
+release: ## all that a release has beside the image, with SHA256SUMS; of a committed tree, into an empty DIST
+	deploy/packaging/release.sh $(DIST)
 demo: ## install what it needs, build, and show a backup's way from Qdrant to EFS
 	$(Q)bash tests/image/demo/demo.sh
 install: all ## install programs and manual pages under PREFIX (DESTDIR)

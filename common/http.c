@@ -1,5 +1,6 @@
 #include "common/http.h"
 #include "common/base/cleanup.h"
+#include "common/ca_bundle.h"
 #include <curl/curl.h>
 #include <errno.h>
 #include <stdio.h>
@@ -129,6 +130,14 @@ static bool set_body(CURL *c, const struct http_request *r)
            curl_easy_setopt(c, CURLOPT_POSTFIELDS, r->body) == CURLE_OK;
 }
 
+/* A folder of authorities that is the library's own would be trusted beside the file. */
+static bool set_authorities(CURL *c, const struct http_request *r)
+{
+    const char *file = r->ca_file ? r->ca_file : ca_bundle();
+    return !file || (curl_easy_setopt(c, CURLOPT_CAINFO, file) == CURLE_OK &&
+                     curl_easy_setopt(c, CURLOPT_CAPATH, NULL) == CURLE_OK);
+}
+
 static bool set_times(CURL *c, const struct http_request *r)
 {
     return curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS, r->connect_ms ? r->connect_ms : CONNECT_MS) ==
@@ -149,9 +158,7 @@ static bool set_up(CURL *c, const struct http_request *r, struct curl_slist *hea
            curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https") == CURLE_OK &&
            curl_easy_setopt(c, CURLOPT_NOBODY, strcmp(r->method, "HEAD") == 0 ? 1L : 0L) == CURLE_OK &&
            curl_easy_setopt(c, CURLOPT_CUSTOMREQUEST, r->method) == CURLE_OK &&
-           (r->proxy || curl_easy_setopt(c, CURLOPT_NOPROXY, "*") == CURLE_OK) &&
-           (!r->ca_file || (curl_easy_setopt(c, CURLOPT_CAINFO, r->ca_file) == CURLE_OK &&
-                            curl_easy_setopt(c, CURLOPT_CAPATH, NULL) == CURLE_OK)) &&
+           (r->proxy || curl_easy_setopt(c, CURLOPT_NOPROXY, "*") == CURLE_OK) && set_authorities(c, r) &&
            curl_easy_setopt(c, CURLOPT_HTTPHEADER, headers) == CURLE_OK &&
            curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, take_body) == CURLE_OK &&
            curl_easy_setopt(c, CURLOPT_WRITEDATA, body) == CURLE_OK &&

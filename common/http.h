@@ -31,7 +31,7 @@ struct http_request {
     const char *const *headers; /* "Name: value" lines, the last one NULL; may be NULL */
     const void *body;           /* sent with its length; NULL for none */
     size_t body_size;
-    const char *ca_file;       /* PEM file of the only authorities to trust; NULL: the system's */
+    const char *ca_file;       /* PEM file of the only authorities to trust; NULL: common/ca_bundle.h's */
     long connect_ms, total_ms; /* 0: 2 s, 30 s */
     size_t reply_max;          /* a longer body is an error; 0: 1 MiB */
     bool proxy;                /* obey HTTPS_PROXY and NO_PROXY */

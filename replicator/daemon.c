@@ -10,6 +10,7 @@
 #include "replicator/publish/s3_upload.h"
 #include "replicator/core/patience.h"
 #include "replicator/publish/heartbeat_writer.h"
+#include "replicator/status/notifier.h"
 #include "replicator/status/reporter.h"
 #include "replicator/snapshot/schedule.h"
 #include "replicator/status/status_http.h"
@@ -40,6 +41,7 @@ struct program {
     struct jobs *workers;
     struct schedule *schedule;
     struct reporter *reporter;
+    struct notifier *notifier; /* NULL: nobody is told */
     struct drill_runner *drills;
     struct qdrant_observer *observer;
     struct restore_on_empty *boot;
@@ -271,7 +273,10 @@ static bool start_rest(struct program *p)
                                   .stop = &x->stop,
                                   .restore_pending = &x->restore_pending,
                                   .known = &x->efs_scanned};
-    struct status_http_options page = {.listen = x->options.status_listen, .token = x->options.status_token};
+    struct status_http_options page = {.listen = x->options.status_listen,
+                                       .token = x->options.status_token,
+                                       .node = config_env("QDRANT_FQDN", ""),
+                                       .hosts = x->options.status_hosts};
     struct err e = {0};
     if (p->once)
         return true;
@@ -282,6 +287,8 @@ static bool start_rest(struct program *p)
         log_line(LOG_ERROR, "no_status", "%s; backups are made, but nobody can ask how they do", e.text);
     p->reporter = reporter_start(x);
     p->schedule = schedule_start(&what);
+    if ((x->options.notify_url[0] || x->options.notify_url_file[0]) && !(p->notifier = notifier_start(x)))
+        return false;
     p->observer = qdrant_observer_start(x, p->workers);
     if (x->options.drills.period > 0 && !(p->drills = drill_runner_start(x)))
         return false;
@@ -361,6 +368,7 @@ static bool stop(struct program *p)
     int64_t told = clock_ms() + RECORD_MS, budget = begun + stop_budget_publishing(p->context->options.grace);
     told = told < budget ? told : budget;
     clean = stop_snapshots_end(p->last, told > end ? told : end, clean) && clean;
+    clean = (!p->notifier || notifier_stop(p->notifier, end)) && clean;
     return (!p->reporter || reporter_stop(p->reporter, end)) && clean;
 }
 
@@ -406,6 +414,7 @@ int daemon_run(struct context *x, bool once, const sigset_t *stops)
         _exit(1); /* not exit(): that thread must not be waited for, nor what it holds be freed */
     }
     reporter_free(p->reporter);
+    notifier_free(p->notifier);
     drill_runner_free(p->drills);
     qdrant_observer_free(p->observer);
     restore_on_empty_free(p->boot);

@@ -29,7 +29,7 @@ static int usage(FILE *to)
     (void)fprintf(
         to,
         "Usage: qdrant-replicator [--once] [SETTINGS]\n"
-        "       qdrant-replicator snapshot [--no-wait] [SETTINGS] [COLLECTION...]\n"
+        "       qdrant-replicator snapshot [--no-wait | --pin] [--note TEXT] [SETTINGS] [COLLECTION...]\n"
         "       qdrant-replicator qdrant-settings | --help | --version\n"
         "Has Qdrant make snapshots on schedule, and puts every finished one on EFS, checked and compressed.\n"
         "  --once     publish what is there, prune, and exit; 0 only if all of it is safely on EFS, and in\n"
@@ -37,7 +37,8 @@ static int usage(FILE *to)
         "  snapshot   have snapshots made now, of the collections given or of all that COLLECTIONS means, "
         "and\n"
         "             wait until the running replicator has put them on EFS (--no-wait: only until they are "
-        "made)\n"
+        "made).\n"
+        "             --pin: RETENTION never lets them go. --note: and why, which qdrant-efs ls tells\n"
         "  qdrant-settings   print what Qdrant's configuration files say beyond its variables, but for "
         "keys\n");
     settings_help(to);
@@ -100,7 +101,12 @@ static int arguments(struct arguments *a, int argc, char **argv)
             a->what = SNAPSHOT;
         else if (a->what == SNAPSHOT && strcmp(argv[i], "--no-wait") == 0)
             a->by_hand.no_wait = true;
-        else if (a->what == SNAPSHOT && argv[i][0] != '-')
+        else if (a->what == SNAPSHOT && strcmp(argv[i], "--pin") == 0)
+            a->by_hand.pin = true;
+        else if (a->what == SNAPSHOT && strcmp(argv[i], "--note") == 0 && argv[i + 1]) {
+            a->by_hand.note = argv[i + 1];
+            took_next = true;
+        } else if (a->what == SNAPSHOT && argv[i][0] != '-')
             argv[a->by_hand.n++] = argv[i]; /* to the front, over what was read already */
         else if (a->what == RUN && strcmp(argv[i], "--once") == 0)
             a->what = ONCE;

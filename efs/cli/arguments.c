@@ -79,9 +79,9 @@ static int take(struct options *o, const struct flag *f, const char *v)
 static int setting(const struct command *c, const char *arg, const char *following, bool *next)
 {
     int rc = settings_flag(arg, following, next);
-    if (rc == 0 && c->bit == RESTORE)
+    if (rc == 0 && (c->bit & (RESTORE | CHECK)))
         rc = config_flag(qdrant_rows, qdrant_row_count, arg, following, next);
-    return rc == 0 && c->bit == RESTORE ? config_flag(s3_rows, S3_ROWS, arg, following, next) : rc;
+    return rc == 0 && (c->bit & (RESTORE | CHECK)) ? config_flag(s3_rows, S3_ROWS, arg, following, next) : rc;
 }
 
 /* 1 taken, 0 not ours, -1 ours and wrong, -2 of another command, -3 wrong, and it was said why. */
@@ -175,9 +175,11 @@ int arguments_parse(const struct command *c, int argc, char **argv, struct optio
             return wrong_value(argv[i], argv[i + 1]);
         if (rc == -2 || (rc == 0 && argv[i][0] == '-' && !names))
             return wrong_option(c, argv[i], rc == -2);
-        if (rc == 0 && o->operand)
+        if (rc == 0 && o->operand && (o->second || command_operands(c) < 2))
             return arguments_wrong(c, "unexpected argument", argv[i]);
-        if (rc == 0)
+        if (rc == 0 && o->operand)
+            o->second = argv[i];
+        else if (rc == 0)
             o->operand = argv[i];
         i += next;
     }

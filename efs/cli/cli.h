@@ -3,6 +3,7 @@
 #define EFS_CLI_CLI_H
 #include "efs/repo/settings.h"
 #include "efs/repo/backup.h"
+#include "efs/repo/readers.h"
 enum { EXIT_DEFECT = 1 };
 struct restore_options {
     const char *node, *snapshot, *shard, *rename, *to, *location, *checksum; /* NULL when not given */
@@ -30,7 +31,10 @@ struct options {
     struct replica_options replica;
     bool keep_report; /* drill */
     bool all_nodes;   /* forget */
-    const char *operand;
+    bool pinned;      /* ls: these alone; forget: these, too */
+    bool files;       /* diff */
+    const char *note; /* pin; NULL when not given */
+    const char *operand, *second;
 };
 int cmd_ls(const struct options *o);
 int cmd_ls_sets(const struct options *o);
@@ -39,6 +43,11 @@ int cmd_verify(const struct options *o);
 int cmd_verify_set(const struct options *o);
 int cmd_prune(const struct options *o);
 int cmd_forget(const struct options *o);
+int cmd_pin(const struct options *o);
+int cmd_unpin(const struct options *o);
+int cmd_note(const struct options *o);
+int cmd_diff(const struct options *o);
+int cmd_check(const struct options *o);
 int cmd_restore(const struct options *o);
 /* Settings of `restore` that have flags: which bucket, and where. */
 enum { S3_ROWS = 2 };
@@ -77,9 +86,29 @@ bool cmd_wanted(const struct options *o, const struct backup *b);
 int cmd_gather(const struct options *o, struct backup_list *list);
 /* The same without a word when there are none. */
 int cmd_gather_quietly(const struct options *o, struct backup_list *list);
+/* The same, of names alone (ENTRY_UNREAD, but for those whose name has no time): of one folder of a tree, ...
+ */
+int cmd_list(const struct options *o, const char *base, const char *folder, struct backup_list *list,
+             struct err *e);
+/* ... of all that --collection lets through, ... */
+int cmd_gather_names(const struct options *o, struct backup_list *list, struct err *e);
+/* ... and of one collection and its shards, or of "%storage", for which no other folder is looked at. */
+int cmd_gather_names_of(const struct options *o, const char *name, struct backup_list *list, struct err *e);
+/* Call `visit` for each folder that has some, with what passes the filters, read by `read`: a few folders at
+ * a time, whose lists go. When there are none at all, nothing is said. -1 after an error that it printed. */
+typedef int cmd_list_visit(struct backup_list *list, void *arg, struct err *e);
+int cmd_each_list(const struct options *o, readers_list *read, cmd_list_visit *visit, void *arg);
+/* Say why nothing passes the filters. */
+void cmd_tell_none(const struct options *o);
+/* The collections that have a folder, as --collection lets them through, each once. Free with
+ * backup_folders_free. */
+int cmd_collection_names(const struct options *o, char ***names, size_t *n, struct err *e);
 /* Of these only the backups of --node, by its NODE_NAME or its peer id. A node without any is told, and
  * counts in cmd_unknown. */
 void cmd_keep_node(const struct options *o, struct backup_list *list);
+/* The two halves of that, for whoever goes from folder to folder. */
+void cmd_filter_node(const struct options *o, struct backup_list *list);
+void cmd_tell_no_node(const struct options *o);
 
 /* The folder of an entry as "{collection}" or "{collection}/%shard-N", and the length of its tree's path,
  * which stands before "/{frequency}/". */
@@ -98,6 +127,12 @@ time_t deleted_when(const struct deleted *d, const struct backup *b);
 
 /* One backup as JSON. Owned by the caller; NULL without memory. */
 struct cJSON *cmd_json(const struct backup *b);
+/* Add what a person says of it: `pinned`, by whom and when, `note`. False without memory. */
+bool cmd_json_pin(struct cJSON *o, const struct backup *b);
+/* The same at the end of a line: " (pinned: before the migration)", or nothing. */
+enum { CMD_PIN_TEXT = 1700 };
+void cmd_pin_text(const struct backup *b, char out[CMD_PIN_TEXT]);
+void cmd_print_pin(const struct backup *b);
 /* Print a list as an array of cmd_json objects. An exit code. */
 int cmd_print_list(const struct backup_list *list);
 /* Add text that may hold any bytes; false without memory. */

@@ -1,5 +1,6 @@
 #include "common/base/cleanup.h"
 #include "common/base/files.h"
+#include "common/base/string_list.h"
 #include "common/base/text.h"
 #include "common/base/utc.h"
 #include "common/json.h"
@@ -131,6 +132,10 @@ bool cmd_wanted(const struct options *o, const struct backup *b)
 
 /* --- what there is: folders are listed, then manifests read, several at once */
 
+struct wanting {
+    const struct options *where; /* its collections are those whose folders are listed */
+    struct backup_list *all;
+};
 struct gathering {
     const struct options *o;
     const char *base;
@@ -139,16 +144,15 @@ struct gathering {
     struct backup_list *list; /* one of each folder */
 };
 
-static int list_one(size_t i, void *arg, struct err *e)
+int cmd_list(const struct options *o, const char *base, const char *folder, struct backup_list *list,
+             struct err *e)
 {
-    const struct gathering *g = arg;
-    struct backup_list *list = &g->list[i];
-    size_t kept = 0;
-    if (backup_list_found(g->base, g->folders[i], &faults, list, e) != 0)
+    size_t kept = list->n, i = kept;
+    if (backup_list_found(base, folder, &faults, list, e) != 0)
         return -1;
-    for (size_t k = 0; k < list->n; k++) {
-        struct backup *b = &list->v[k];
-        if (cmd_wanted(g->o, b))
+    for (; i < list->n; i++) {
+        struct backup *b = &list->v[i];
+        if (cmd_wanted(o, b))
             list->v[kept++] = *b;
         else
             free(b->reason);
@@ -157,17 +161,23 @@ static int list_one(size_t i, void *arg, struct err *e)
     return 0;
 }
 
+static int list_one(size_t i, void *arg, struct err *e)
+{
+    const struct gathering *g = arg;
+    return cmd_list(g->o, g->base, g->folders[i], &g->list[i], e);
+}
+
 static int gather_tree(const struct options *o, const char *base, void *arg, struct err *e)
 {
     struct gathering g = {.o = o, .base = base};
-    struct backup_list *all = arg;
-    int rc = folders_of(o, base, &g.folders, &g.n, e);
+    const struct wanting *w = arg;
+    int rc = folders_of(w->where, base, &g.folders, &g.n, e);
     if (rc != 0)
         return rc;
     g.list = calloc(g.n + 1, sizeof *g.list);
     rc = g.list ? readers_each(g.n, list_one, &g, e) : err_set(e, ENOMEM, "cannot list", base, NULL);
     for (size_t i = 0; g.list && i < g.n; i++) {
-        if (rc == 0 && !backup_list_move(all, &g.list[i]))
+        if (rc == 0 && !backup_list_move(w->all, &g.list[i]))
             rc = err_set(e, ENOMEM, "cannot list", base, NULL);
         backup_list_free(&g.list[i]);
     }
@@ -176,13 +186,122 @@ static int gather_tree(const struct options *o, const char *base, void *arg, str
     return rc;
 }
 
+int cmd_gather_names(const struct options *o, struct backup_list *list, struct err *e)
+{
+    struct wanting w = {o, list};
+    return cmd_each_tree(o, gather_tree, &w, e);
+}
+
+int cmd_gather_names_of(const struct options *o, const char *name, struct backup_list *list, struct err *e)
+{
+    struct options where = *o;
+    struct wanting w = {&where, list};
+    where.collections = &name;
+    where.n_collections = 1;
+    return cmd_each_tree(o, gather_tree, &w, e);
+}
+
 int cmd_gather_quietly(const struct options *o, struct backup_list *list)
 {
     struct err e = {0};
-    if (cmd_each_tree(o, gather_tree, list, &e) == 0 && readers_read(list, &e) == 0)
+    if (cmd_gather_names(o, list, &e) == 0 && readers_read(list, &e) == 0)
         return 0;
     cmd_complain("%s", e.text);
     return -1;
+}
+
+/* --- folder by folder, so that memory does not grow with them */
+
+struct passing {
+    const struct options *o;
+    readers_list *read;
+    cmd_list_visit *visit;
+    void *arg;
+};
+
+enum { AT_ONCE_FOLDERS = 16, AT_ONCE_BACKUPS = 1000 };
+
+/* So many folders at once as have had some thousand backups: small ones by the dozen. */
+static size_t step_of(size_t folders, size_t backups)
+{
+    size_t step = backups > 0 ? AT_ONCE_BACKUPS * folders / backups : AT_ONCE_FOLDERS;
+    return step < 1 ? 1 : step > AT_ONCE_FOLDERS ? AT_ONCE_FOLDERS : step;
+}
+
+static int pass_some(const struct passing *p, struct gathering *g, size_t *backups, struct err *e)
+{
+    int rc = readers_each(g->n, list_one, g, e);
+    *backups = 0;
+    for (size_t i = 0; i < g->n; i++) {
+        *backups += g->list[i].n;
+        if (rc == 0)
+            rc = p->read(&g->list[i], e);
+        if (rc == 0 && g->list[i].n > 0)
+            rc = p->visit(&g->list[i], p->arg, e);
+        backup_list_free(&g->list[i]);
+    }
+    return rc;
+}
+
+static int pass_tree(const struct options *o, const char *base, void *arg, struct err *e)
+{
+    const struct passing *p = arg;
+    struct backup_list list[AT_ONCE_FOLDERS] = {0};
+    char **folders;
+    size_t n = 0, step = 1, backups = 0;
+    int rc = folders_of(o, base, &folders, &n, e);
+    for (size_t i = 0; rc == 0 && i < n; i += step) {
+        step = i == 0 ? 1 : step_of(step, backups);
+        struct gathering g = {.o = p->o, .base = base, .folders = folders + i, .n = n - i < step ? n - i : step, .list = list};
+        rc = pass_some(p, &g, &backups, e);
+    }
+    backup_folders_free(folders, n);
+    return rc;
+}
+
+int cmd_each_list(const struct options *o, readers_list *read, cmd_list_visit *visit, void *arg)
+{
+    struct err e = {0};
+    struct passing p = {o, read, visit, arg};
+    if (cmd_each_tree(o, pass_tree, &p, &e) == 0)
+        return 0;
+    cmd_complain("%s", e.text);
+    return -1;
+}
+
+struct collections {
+    char **v;
+    size_t n;
+};
+
+static int add_collection(const struct options *o, const char *base, const char *folder, void *arg,
+                          struct err *e)
+{
+    struct collections *c = arg;
+    char first[NAME_MAX + 1], name[NAME_MAX + 1];
+    (void)o;
+    (void)snprintf(first, sizeof first, "%.*s", (int)strcspn(folder, "/"), folder);
+    if (name_is_storage(folder))
+        return 0;
+    if (!name_unescape(first, name, sizeof name))
+        (void)snprintf(name, sizeof name, "%s", first);
+    for (size_t i = c->n; i-- > 0;) /* its shards come next to it */
+        if (strcmp(c->v[i], name) == 0)
+            return 0;
+    return string_list_add(&c->v, &c->n, name) ? 0 : err_set(e, ENOMEM, "cannot list", base, NULL);
+}
+
+int cmd_collection_names(const struct options *o, char ***names, size_t *n, struct err *e)
+{
+    struct collections c = {0};
+    int rc = cmd_each_folder(o, add_collection, &c, e);
+    if (rc != 0) {
+        backup_folders_free(c.v, c.n);
+        c = (struct collections){0};
+    }
+    *names = c.v;
+    *n = c.n;
+    return rc;
 }
 
 bool cmd_json_text(cJSON *o, const char *key, const char *value)
@@ -224,7 +343,8 @@ struct cJSON *cmd_json(const struct backup *b)
         cmd_json_text(o, "qdrant_version", b->m.qdrant_version) && manifest_add_content(o, &b->m) &&
         cmd_json_text(o, "state", entry_state_text(b->state)) &&
         cmd_json_text(o, "reason", b->reason ? b->reason : "") &&
-        cmd_json_text(o, "signature", signature_verdict_text(b->signature)) && cmd_json_text(o, "path", path))
+        cmd_json_text(o, "signature", signature_verdict_text(b->signature)) && cmd_json_pin(o, b) &&
+        cmd_json_text(o, "path", path))
         return o;
     cJSON_Delete(o);
     return NULL;

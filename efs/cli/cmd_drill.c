@@ -1,11 +1,13 @@
 /* drill: choose, restore each into a second Qdrant, and report. */
 #include "common/base/cleanup.h"
 #include "common/base/confine.h"
+#include "common/base/string_list.h"
 #include "common/base/text.h"
 #include "efs/cli/cmd_why_none.h"
 #include "common/base/utc.h"
 #include "efs/drill/drill.h"
 #include "efs/repo/history.h"
+#include "efs/repo/readers.h"
 #include "efs/drill/drill_result.h"
 #include "efs/restore/restore.h"
 #include <cjson/cJSON.h>
@@ -18,15 +20,14 @@ struct run {
     const struct options *o;
     const atomic_bool *stop; /* set by a signal */
     struct drill *drill;
-    const struct backup_list
-        *others; /* all that --snapshot may leave out, for what a drill needs beside it */
+    struct backup_list beside; /* of a collection that a drill needs beside what it proves */
     struct progress *bar;
     cJSON *report, *drills; /* the report, and its array */
     struct drill_result result;
     time_t begun;
     int64_t timeout_ms;
     uint64_t min_free;
-    bool confine;
+    bool confine, unread; /* unread: the folders could not be listed */
     char program[PATH_MAX], place[PATH_MAX], engine[32], node[128], base[PATH_MAX];
 };
 
@@ -158,33 +159,67 @@ static void note_tree(struct run *r, const struct backup *b)
     (void)snprintf(r->base, sizeof r->base, "%.*s", cut < dir ? (int)(dir - cut) : 0, b->dir);
 }
 
+/* What a drill needs beside a backup. */
+struct beside {
+    const char *collection, *node; /* the node empty: any */
+    time_t at;                     /* 0: any time */
+    bool fingerprint;              /* it has one */
+};
+
+/* The newest good one; it stays until the next call. What --snapshot names is no matter here. */
+static const struct backup *find_beside(struct run *r, const struct beside *wish)
+{
+    struct err e = {0};
+    struct backup *b = NULL;
+    struct restore_selector w = {.kind = KIND_COLLECTION,
+                                 .collection = wish->collection,
+                                 .at = wish->at,
+                                 .frequency = -1,
+                                 .any_node = true,
+                                 .any_tree = true,
+                                 .now = r->begun};
+    backup_list_free(&r->beside);
+    if (cmd_gather_names_of(r->o, wish->collection, &r->beside, &e) != 0) {
+        cmd_complain("%s", e.text);
+        return NULL;
+    }
+    cleanup_choice struct restore_choice *c =
+        restore_choice_new(&r->beside, &w, &restore_look_files, &e);
+    if (!c || restore_choice_add(c, 0, r->beside.n, &e) != 0)
+        return NULL;
+    while (restore_choice_next(c, &b, &e) == 0 && b)
+        if (b->state == ENTRY_COMPLETE && !restore_beyond(b, r->begun) &&
+            (!*wish->node || strcmp(b->m.node, wish->node) == 0) &&
+            (!wish->fingerprint || b->m.fingerprint.known))
+            return b;
+    return NULL;
+}
+
 /* What a shard is restored into: the newest one of its collection and node, if there is one that is not
  * younger. Without a NODE_NAME a shard's manifest does not tell its node. */
-static const struct backup *collection_of(const struct backup_list *list, const struct backup *shard,
-                                          time_t now)
+static const struct backup *collection_of(struct run *r, const struct backup *shard)
 {
-    const struct backup *older = NULL, *newest = NULL;
-    for (size_t i = 0; i < list->n; i++) {
-        const struct backup *b = &list->v[i];
-        if (b->state != ENTRY_COMPLETE || b->m.source.kind != KIND_COLLECTION ||
-            strcmp(b->m.source.collection, shard->m.source.collection) != 0 ||
-            (*shard->m.node && strcmp(b->m.node, shard->m.node) != 0))
-            continue;
-        time_t when = restore_moment(b, now);
-        if (!newest || when > restore_moment(newest, now))
-            newest = b;
-        if (when <= restore_moment(shard, now) && (!older || when > restore_moment(older, now)))
-            older = b;
-    }
-    return older ? older : newest;
+    struct beside w = {
+        .collection = shard->m.source.collection, .node = shard->m.node, .at = restore_moment(shard, r->begun)};
+    const struct backup *older = w.at ? find_beside(r, &w) : NULL;
+    w.at = 0;
+    return older ? older : find_beside(r, &w);
+}
+
+static const struct backup *own_of(const struct backup *b, const char *name, void *run)
+{
+    struct run *r = run;
+    struct beside w = {
+        .collection = name, .node = b->m.node, .at = restore_moment(b, r->begun), .fingerprint = true};
+    return w.at ? find_beside(r, &w) : NULL;
 }
 
 static void drill_one(struct run *r, const struct backup *b, struct drill_report *out)
 {
     switch (b->m.source.kind) {
     case KIND_COLLECTION: drill_run(r->drill, b, out); break;
-    case KIND_SHARD: drill_shard(r->drill, b, collection_of(r->others, b, r->begun), out); break;
-    case KIND_STORAGE: drill_storage(r->drill, b, r->others, out); break;
+    case KIND_SHARD: drill_shard(r->drill, b, collection_of(r, b), out); break;
+    case KIND_STORAGE: drill_storage(r->drill, b, own_of, r, out); break;
     }
 }
 
@@ -240,23 +275,21 @@ static void nothing(struct run *r, const struct restore_selector *w, const char 
 }
 
 /* Nodes that live side by side are no reason to prove nothing: each backup is proven for itself, and the
- * newest one comes first. */
-static const char *node_of_newest(const struct backup_list *list, const struct restore_selector *w)
+ * newest one comes first. The name belongs to the list. */
+static const char *node_of_newest(struct backup_list *list, const struct restore_selector *wish, struct err *e)
 {
-    time_t now = w->now;
-    const struct backup *newest = NULL;
-    for (size_t i = 0; i < list->n; i++) {
-        const struct backup *b = &list->v[i];
-        if (b->state == ENTRY_COMPLETE && b->m.source.kind == w->kind &&
-            strcmp(b->m.source.collection, w->collection) == 0 &&
-            (!w->at || restore_moment(b, now) <= w->at) &&
-            (!newest || restore_moment(b, now) > restore_moment(newest, now)))
-            newest = b;
-    }
-    return !newest                  ? NULL
-           : *newest->m.node        ? newest->m.node
-           : *newest->m.source.peer ? newest->m.source.peer
-                                    : NULL;
+    struct restore_selector w = *wish;
+    struct backup *b = NULL;
+    w.any_node = w.any_tree = true;
+    w.shard = w.snapshot = NULL;
+    w.frequency = -1;
+    cleanup_choice struct restore_choice *c = restore_choice_new(list, &w, &restore_look_files, e);
+    if (!c || restore_choice_add(c, 0, list->n, e) != 0)
+        return NULL;
+    while (restore_choice_next(c, &b, e) == 0 && b)
+        if (b->state == ENTRY_COMPLETE && !restore_beyond(b, w.now))
+            return *b->m.node ? b->m.node : *b->m.source.peer ? b->m.source.peer : NULL;
+    return NULL;
 }
 
 /* Why there is nothing of `collection` to prove; NULL: of any. */
@@ -272,29 +305,42 @@ static void explain(const struct run *r, const struct restore_selector *wish, co
 
 /* Those that are not whole are passed over: a manifest is no backup, and `ls` tells of it. One that fails for
  * what it is has failed, and the next older one, which a restore would take, is tried, too. */
-static void prove_newest(struct run *r, const struct backup_list *list, const struct restore_selector *wish)
+static void prove_chosen(struct run *r, struct restore_choice *c, size_t *tried, struct err *e)
+{
+    struct backup *b = NULL;
+    char passed[600] = "", why[1200];
+    while (!atomic_load(r->stop) && restore_choice_next(c, &b, e) == 0 && b) {
+        bool whole = !restore_choice_refuses(c, b, why, sizeof why);
+        if (whole && (!prove(r, b, passed) || r->o->restore.strict)) {
+            ++*tried;
+            return;
+        }
+        *tried += whole;
+        bool defective = b->state != ENTRY_COMPLETE;
+        if (!*passed)
+            (void)snprintf(passed, sizeof passed, "the newer %s was passed over: it %s%s", b->m.source.stem,
+                           whole       ? "has failed"
+                           : defective ? "is "
+                                       : "says a time that it cannot be of",
+                           defective ? entry_state_text(b->state) : "");
+        if (!whole && *tried == 0 && !*e->text)
+            (void)snprintf(e->text, sizeof e->text, "there is no good backup to restore: %.255s%s%.700s",
+                           b->m.source.stem, defective ? " is " : ": ", why);
+    }
+}
+
+static void prove_newest(struct run *r, struct backup_list *list, const struct restore_selector *wish)
 {
     struct err e = {0};
     struct restore_selector one = *wish, *w = &one;
-    char passed[600] = "";
-    cleanup_free size_t *order = calloc(list->n + 1, sizeof *order);
+    struct backup *any = NULL;
+    size_t tried = 0;
     if (!w->node)
-        w->node = node_of_newest(list, w);
-    size_t n = order ? restore_choose(list, w, order, &e) : 0, tried = 0;
-    for (size_t i = 0; i < n && !atomic_load(r->stop); i++) {
-        const struct backup *b = &list->v[order[i]];
-        bool whole = b->state == ENTRY_COMPLETE;
-        if (whole && (!prove(r, b, passed) || r->o->restore.strict))
-            return;
-        tried += whole;
-        if (!*passed)
-            (void)snprintf(passed, sizeof passed, "the newer %s was passed over: it %s%s", b->m.source.stem,
-                           whole ? "has failed" : "is ", whole ? "" : entry_state_text(b->state));
-        if (!whole && tried == 0 && !*e.text)
-            (void)snprintf(e.text, sizeof e.text, "there is no good backup to restore: %.255s is %s: %.400s",
-                           b->m.source.stem, entry_state_text(b->state), b->reason ? b->reason : "");
-    }
-    if (n == 0 && !*e.text)
+        w->node = node_of_newest(list, w, &e);
+    cleanup_choice struct restore_choice *c = restore_choice_new(list, w, &restore_look_files, &e);
+    if (c && restore_choice_add(c, 0, list->n, &e) == 0 && restore_choice_peek(c, &any, &e) == 0 && any)
+        prove_chosen(r, c, &tried, &e);
+    if (!any && !*e.text)
         explain(r, wish, w->collection, &e);
     if (tried == 0)
         nothing(r, w, *e.text ? e.text : "there is no good backup to restore");
@@ -302,57 +348,96 @@ static void prove_newest(struct run *r, const struct backup_list *list, const st
 
 /* --- all */
 
-static bool seen_before(const struct backup_list *list, size_t i, enum kind kind)
+/* All whole, and none of it ours: other nodes prove theirs. The newest are looked at first: one is mostly
+ * ours. */
+static int is_others(const struct run *r, struct backup_list *list, const struct restore_selector *w,
+                     bool *others, struct err *e)
 {
-    for (size_t k = 0; k < i; k++)
-        if (list->v[k].m.source.kind == kind &&
-            strcmp(list->v[k].m.source.collection, list->v[i].m.source.collection) == 0)
-            return true;
-    return false;
-}
-
-/* All whole, and none of it ours: other nodes prove theirs. */
-static bool is_others(const struct run *r, const struct backup_list *list, const struct restore_selector *w)
-{
+    enum { FIRST = 8 };
+    *others = false;
     if (!w->node || r->o->restore.node)
-        return false;
-    for (size_t i = 0; i < list->n; i++) {
-        const struct manifest *m = &list->v[i].m;
-        if (m->source.kind == w->kind && strcmp(m->source.collection, w->collection) == 0 &&
-            (list->v[i].state != ENTRY_COMPLETE || strcmp(m->node, w->node) == 0 ||
-             strcmp(m->source.peer, w->node) == 0))
-            return false;
+        return 0;
+    for (size_t i = list->n; i-- > 0;) {
+        const struct backup *b = &list->v[i];
+        if (b->m.source.kind != w->kind || strcmp(b->m.source.collection, w->collection) != 0)
+            continue;
+        if (list->n - i <= FIRST ? restore_look_files.read(&list->v[i], NULL, e) != 0
+                                 : b->state == ENTRY_UNREAD && readers_read(list, e) != 0)
+            return -1;
+        if (b->state != ENTRY_COMPLETE || strcmp(b->m.node, w->node) == 0 ||
+            strcmp(b->m.source.peer, w->node) == 0)
+            return 0;
     }
-    return true;
+    *others = true;
+    return 0;
 }
 
-/* One of each collection that has any of the wish's kind; the storage has one name, "". */
-static void prove_each(struct run *r, const struct backup_list *list, struct restore_selector *w)
+/* One collection, or the storage, of what is in `gathered`, or where that is NULL of what there is of it on
+ * EFS. `skip`: nothing is said of what has no backup of the wish's kind, or is another node's. */
+static void prove_name(struct run *r, struct backup_list *gathered, struct restore_selector *w, const char *name,
+                       bool skip)
 {
-    for (size_t i = 0; i < list->n && !atomic_load(r->stop); i++) {
-        w->collection = list->v[i].m.source.collection;
-        if (list->v[i].m.source.kind == w->kind && !seen_before(list, i, w->kind) && !is_others(r, list, w))
-            prove_newest(r, list, w);
-    }
-}
-
-static void prove_named(struct run *r, const struct backup_list *list, struct restore_selector *w)
-{
-    for (size_t i = 0; i < r->o->n_collections && !atomic_load(r->stop); i++) {
-        w->collection = r->o->collections[i];
+    cleanup_backup_list struct backup_list own = {0};
+    struct backup_list *list = gathered ? gathered : &own;
+    struct err e = {0};
+    bool any = false, others = false;
+    w->collection = name;
+    if (!gathered && cmd_gather_names_of(r->o, w->kind == KIND_STORAGE ? "%storage" : name, &own, &e) != 0)
+        return nothing(r, w, e.text);
+    for (size_t i = 0; skip && i < list->n && !any; i++)
+        any = list->v[i].m.source.kind == w->kind && strcmp(list->v[i].m.source.collection, name) == 0;
+    if (skip && !any)
+        return;
+    if (skip && is_others(r, list, w, &others, &e) != 0)
+        return nothing(r, w, e.text);
+    if (!others)
         prove_newest(r, list, w);
-    }
 }
 
-/* Without a choice all collections, and then the storage; of single shards only those that are asked for. */
-static void prove_all(struct run *r, const struct backup_list *list)
+static int names_in(const struct backup_list *list, char ***names, size_t *n)
+{
+    for (size_t i = 0; i < list->n; i++) {
+        const char *name = list->v[i].m.source.collection;
+        size_t k = 0;
+        while (k < *n && strcmp((*names)[k], name) != 0)
+            k++;
+        if (k == *n && !string_list_add(names, n, name))
+            return -1;
+    }
+    return 0;
+}
+
+/* One of each collection that has any of the wish's kind. */
+static void prove_each(struct run *r, struct backup_list *gathered, struct restore_selector *w)
+{
+    char **names = NULL;
+    size_t n = 0;
+    struct err e = {0};
+    if (gathered ? names_in(gathered, &names, &n) != 0 : cmd_collection_names(r->o, &names, &n, &e) != 0) {
+        cmd_complain("%s", *e.text ? e.text : "no memory");
+        r->unread = true;
+    }
+    for (size_t i = 0; i < n && !atomic_load(r->stop); i++)
+        prove_name(r, gathered, w, names[i], true);
+    backup_folders_free(names, n);
+}
+
+static void prove_named(struct run *r, struct backup_list *gathered, struct restore_selector *w)
+{
+    for (size_t i = 0; i < r->o->n_collections && !atomic_load(r->stop); i++)
+        prove_name(r, gathered, w, r->o->collections[i], false);
+}
+
+/* Without a choice all collections, and then the storage; of single shards only those that are asked for.
+ * `gathered`: what has the name that --snapshot gives; NULL without one. */
+static void prove_all(struct run *r, struct backup_list *gathered)
 {
     const struct options *o = r->o;
     const struct restore_options *by = &o->restore;
     bool any = !by->storage && !by->shard && !by->snapshot && o->n_collections == 0;
     struct restore_selector w = {.kind = by->storage                   ? KIND_STORAGE
                                          : by->shard                   ? KIND_SHARD
-                                         : by->snapshot && list->n > 0 ? list->v[0].m.source.kind
+                                         : gathered && gathered->n > 0 ? gathered->v[0].m.source.kind
                                                                        : KIND_COLLECTION,
                                  .collection = "",
                                  .shard = by->shard,
@@ -364,14 +449,14 @@ static void prove_all(struct run *r, const struct backup_list *list)
                                  .now = r->begun,
                                  .frequency = o->frequency};
     if (by->storage)
-        prove_newest(r, list, &w);
+        prove_name(r, gathered, &w, "", false);
     else if (o->n_collections > 0)
-        prove_named(r, list, &w);
+        prove_named(r, gathered, &w);
     else
-        prove_each(r, list, &w);
+        prove_each(r, gathered, &w);
     w.kind = KIND_STORAGE;
-    if (any)
-        prove_each(r, list, &w);
+    if (any && !atomic_load(r->stop))
+        prove_name(r, NULL, &w, "", true);
     w.kind = by->storage ? KIND_STORAGE : by->shard ? KIND_SHARD : KIND_COLLECTION;
     if (r->result.n == 0 && !atomic_load(r->stop)) {
         struct err e = {0};
@@ -421,7 +506,7 @@ static void report_result(const struct drill_result *s)
 static int report(struct run *r, bool clean)
 {
     r->result.stopped = atomic_load(r->stop);
-    r->result.left = !clean;
+    r->result.left = !clean || r->unread;
     if (!finish_report(r))
         return cmd_complain("no memory"), EXIT_DEFECT;
     if (r->o->keep_report && !keep(r))
@@ -451,7 +536,7 @@ static int cannot(struct run *r, const struct err *e)
     return EXIT_DEFECT;
 }
 
-static int drill(struct run *r, const struct backup_list *list)
+static int drill(struct run *r, struct backup_list *gathered)
 {
     struct err e = {0};
     struct drill_options o = {.program = r->program,
@@ -467,7 +552,7 @@ static int drill(struct run *r, const struct backup_list *list)
         return cannot(r, &e);
     if (r->confine && confine_version() == 0 && !r->o->json)
         cmd_complain("this kernel has no Landlock: the second Qdrant may open what this user may");
-    prove_all(r, list);
+    prove_all(r, gathered);
     bool clean = drill_close(r->drill, &e) == 0;
     if (!clean)
         cmd_complain("%s", e.text);
@@ -490,7 +575,7 @@ static void abandon(void) { drill_abandon(r.place); }
 
 int cmd_drill(const struct options *o)
 {
-    cleanup_backup_list struct backup_list list = {0}, others = {0};
+    cleanup_backup_list struct backup_list list = {0};
     struct err e = {0};
     struct options all = *o;
     r = (struct run){.o = o, .begun = time(NULL)};
@@ -504,14 +589,14 @@ int cmd_drill(const struct options *o)
         (void)snprintf(r.node, sizeof r.node, "%s", o->settings.node);
     all.operand = o->restore.snapshot;
     r.stop = cmd_catch_signals(true, abandon);
-    if (cmd_gather_quietly(&all, &list) != 0 || (all.operand && cmd_gather_quietly(o, &others) != 0) ||
-        curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+    if (all.operand && cmd_gather_names(&all, &list, &e) != 0)
+        return cmd_complain("%s", e.text), EXIT_DEFECT;
+    if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
         return EXIT_DEFECT;
-    r.others = all.operand ? &others : &list;
     r.report = cJSON_CreateObject();
     r.drills = cJSON_AddArrayToObject(r.report, "drills");
-    int rc = r.drills ? drill(&r, &list) : EXIT_DEFECT;
-    r.others = NULL; /* they end here */
+    int rc = r.drills ? drill(&r, all.operand ? &list : NULL) : EXIT_DEFECT;
+    backup_list_free(&r.beside);
     cJSON_Delete(r.report);
     curl_global_cleanup();
     return rc;

@@ -3,7 +3,9 @@
 #include "common/base/text.h"
 #include "efs/cli/cli.h"
 #include "common/json.h"
+#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 struct sum {
@@ -11,25 +13,36 @@ struct sum {
     uint64_t size, stored;
 };
 struct use { /* of one collection, or shard, or the whole storage */
-    const struct source *source;
+    struct source source;
     struct sum frequency[FREQUENCY_COUNT];
 };
 struct uses {
+    const struct options *o;
     struct use *v;
-    size_t n;
+    size_t n, size;
+    size_t found; /* backups, also of nodes that are not asked for */
     struct sum total;
     unsigned unknown; /* without a manifest that can be read */
 };
 
+/* NULL without memory. */
 static struct use *use_of(struct uses *all, const struct source *s)
 {
-    for (size_t i = all->n; i-- > 0;) { /* the list comes folder by folder */
-        const struct source *x = all->v[i].source;
+    for (size_t i = all->n; i-- > 0;) { /* they come folder by folder */
+        const struct source *x = &all->v[i].source;
         if (x->kind == s->kind && strcmp(x->collection, s->collection) == 0 &&
             strcmp(x->shard, s->shard) == 0)
             return &all->v[i];
     }
-    all->v[all->n] = (struct use){.source = s};
+    if (all->n == all->size) {
+        size_t size = all->size ? all->size * 2 : 64;
+        struct use *more = realloc(all->v, size * sizeof *more);
+        if (!more)
+            return NULL;
+        all->v = more;
+        all->size = size;
+    }
+    all->v[all->n] = (struct use){.source = *s};
     return &all->v[all->n++];
 }
 
@@ -40,20 +53,24 @@ static void add(struct sum *to, const struct manifest *m)
     to->stored += m->content.stored_size;
 }
 
-/* False without memory. */
-static bool add_up(const struct backup_list *list, struct uses *all)
+static int add_up(struct backup_list *list, void *arg, struct err *e)
 {
-    all->v = calloc(list->n + 1, sizeof *all->v);
-    for (size_t i = 0; all->v && i < list->n; i++) {
+    struct uses *all = arg;
+    all->found += list->n;
+    cmd_filter_node(all->o, list);
+    for (size_t i = 0; i < list->n; i++) {
         const struct manifest *m = &list->v[i].m;
         if (!m->content.sha256[0]) {
             all->unknown++;
             continue;
         }
-        add(&use_of(all, &m->source)->frequency[m->frequency], m);
+        struct use *use = use_of(all, &m->source);
+        if (!use)
+            return err_set(e, ENOMEM, "cannot add up", list->v[i].dir, NULL);
+        add(&use->frequency[m->frequency], m);
         add(&all->total, m);
     }
-    return all->v;
+    return 0;
 }
 
 static const char *name_of(const struct source *s, char *out, size_t size)
@@ -77,7 +94,7 @@ static int print_table(const struct uses *all)
     char safe[600];
     size_t wide = strlen("COLLECTION");
     for (size_t i = 0; i < all->n; i++) {
-        size_t w = text_width(name_of(all->v[i].source, safe, sizeof safe));
+        size_t w = text_width(name_of(&all->v[i].source, safe, sizeof safe));
         wide = w > wide ? w : wide;
     }
     (void)printf("%-*s  %-9s  %7s  %10s  %10s\n", (int)wide, "COLLECTION", "FREQUENCY", "BACKUPS", "SIZE",
@@ -85,7 +102,7 @@ static int print_table(const struct uses *all)
     for (size_t i = 0; i < all->n; i++)
         for (int t = 0; t < FREQUENCY_COUNT; t++)
             if (all->v[i].frequency[t].n > 0)
-                row(name_of(all->v[i].source, safe, sizeof safe), wide, frequency_text((enum frequency)t),
+                row(name_of(&all->v[i].source, safe, sizeof safe), wide, frequency_text((enum frequency)t),
                     &all->v[i].frequency[t]);
     row("total", wide, "", &all->total);
     if (all->unknown > 0)
@@ -118,7 +135,7 @@ static int print_json(const struct uses *all)
     for (size_t i = 0; good && i < all->n; i++)
         for (int t = 0; good && t < FREQUENCY_COUNT; t++)
             good = all->v[i].frequency[t].n == 0 ||
-                   put_use(list, all->v[i].source, (enum frequency)t, &all->v[i].frequency[t]);
+                   put_use(list, &all->v[i].source, (enum frequency)t, &all->v[i].frequency[t]);
     if (!good) {
         cJSON_Delete(o);
         o = NULL;
@@ -128,16 +145,15 @@ static int print_json(const struct uses *all)
 
 int cmd_du(const struct options *o)
 {
-    cleanup_backup_list struct backup_list list = {0};
-    struct uses all = {0};
-    if (cmd_gather(o, &list) != 0)
-        return EXIT_DEFECT;
-    cmd_keep_node(o, &list);
-    if (!add_up(&list, &all)) {
-        cmd_complain("no memory");
-        return EXIT_DEFECT;
+    struct uses all = {.o = o};
+    int rc = EXIT_DEFECT;
+    if (cmd_each_list(o, readers_size_up, add_up, &all) == 0) {
+        if (all.found == 0)
+            cmd_tell_none(o);
+        else if (all.total.n + all.unknown == 0)
+            cmd_tell_no_node(o);
+        rc = o->json ? print_json(&all) : print_table(&all);
     }
-    int rc = o->json ? print_json(&all) : print_table(&all);
     free(all.v);
     return rc;
 }

@@ -19,6 +19,7 @@ struct forgetting {
     size_t n_nodes;
     size_t found, storage; /* backups of it; of the whole storage */
     time_t newest;         /* of them, by the clocks of those who made them */
+    size_t pinned;         /* of those that are asked for */
     bool again;            /* it was forgotten before */
     bool in_s3;
     const char *tree; /* the one at hand */
@@ -66,6 +67,7 @@ static int look_in(const struct options *o, const char *base, const char *folder
         if (o->restore.node && strcmp(b->m.node, o->restore.node) != 0 &&
             strcmp(b->m.source.peer, o->restore.node) != 0)
             continue;
+        f->pinned += b->pinned && (!storage || o->restore.storage);
         if (storage) {
             f->storage++;
             continue;
@@ -290,6 +292,12 @@ int cmd_forget(const struct options *o)
         else
             cmd_complain("no backup of %s below %s; `qdrant-efs ls` lists the collections", o->operand,
                          o->root);
+        return EXIT_DEFECT;
+    }
+    if (f.pinned > 0 && !o->pinned) {
+        cmd_complain("%zu of the backups of %s %s pinned, so that nothing is deleted; `qdrant-efs ls "
+                     "--pinned` tells which and why, --pinned deletes pinned ones, too",
+                     f.pinned, o->operand, f.pinned == 1 ? "is" : "are");
         return EXIT_DEFECT;
     }
     if (o->json && !begin_json(&f)) {

@@ -16,7 +16,7 @@ struct state {
     const char *refused; /* why nothing is pruned there, or NULL */
     struct retention policy;
     cJSON *array; /* with --json */
-    size_t n;
+    size_t n, pinned;
     int failed;
 };
 
@@ -36,6 +36,18 @@ static void pruned(const struct backup *b, void *arg)
     (void)snprintf(raw, sizeof raw, "%s/%s", b->dir, b->stem);
     (void)printf("%s %s %s\n", s->o->dry_run ? "would prune" : "pruned", slot,
                  text_printable(raw, safe, sizeof safe));
+}
+
+static void stays(const struct backup *b, void *arg)
+{
+    struct state *s = arg;
+    char safe[NAME_STORED * 4];
+    s->pinned++;
+    if (s->array)
+        return;
+    (void)printf("stays: %s", text_printable(b->m.source.stem, safe, sizeof safe));
+    cmd_print_pin(b);
+    (void)putchar('\n');
 }
 
 /* What the replicators of a tree keep, as their heartbeats say. NULL, or why that cannot be told. Those of
@@ -97,6 +109,7 @@ static int folder(const struct options *o, const char *base, const char *name, v
                          .dry_run = o->dry_run,
                          .may = may,
                          .gone = pruned,
+                         .pinned = stays,
                          .arg = s};
     (void)e;
     if (backup_prune(base, name, &what, &why) != 0) {
@@ -119,6 +132,10 @@ int cmd_prune(const struct options *o)
         int rc = cmd_print_json(s.array);
         return s.failed ? s.failed : rc;
     }
-    (void)printf("%zu %s\n", s.n, o->dry_run ? "would be pruned" : "pruned");
+    (void)printf("%zu %s", s.n, o->dry_run ? "would be pruned" : "pruned");
+    if (s.pinned > 0)
+        (void)printf(", %zu %s for %s pinned", s.pinned, s.pinned == 1 ? "stays," : "stay,",
+                     s.pinned == 1 ? "it is" : "they are");
+    (void)putchar('\n');
     return s.failed ? s.failed : fflush(stdout) == 0 ? 0 : EXIT_DEFECT;
 }

@@ -2,6 +2,7 @@
 #include "common/base/cleanup.h"
 #include "common/base/clock.h"
 #include "common/base/files.h"
+#include "common/base/string_list.h"
 #include "efs/cli/cmd_why_none.h"
 #include "efs/cli/cmd_restore.h"
 #include "qdrant/config_files.h"
@@ -207,6 +208,9 @@ enum restore_outcome restore_attempt_one(struct backup *b, void *arg, struct err
         progress_name(bar, b->m.source.stem);
     }
     struct copy_watch watch = {progress_bytes, bar};
+    if (!j->s3 && restore_inherit_aliases(j->list, b, j->wish.now, &restore_look_files, e) != 0)
+        outcome = RESTORE_FAILED;
+    leaving_aliases(j->leaving, j->number, b);
     if (outcome == RESTORE_DONE)
         outcome = j->o->restore.to_stdout ? to_stdout(j, b, &watch, e)
                   : j->o->restore.to      ? to_file(j, b, &watch, e)
@@ -219,32 +223,16 @@ enum restore_outcome restore_attempt_one(struct backup *b, void *arg, struct err
 
 /* --- one collection */
 
-static bool has_alias(const struct backup *b, const char *name)
-{
-    const char *alias = NULL;
-    while ((alias = aliases_next(&b->m.aliases, alias)))
-        if (strcmp(alias, name) == 0)
-            return true;
-    return false;
-}
-
-/* "live is an alias of docs", by the newest backup on EFS that says so. */
+/* "live is an alias of docs" */
 static bool is_alias(const struct job *j, const char *name, struct err *e)
 {
-    cleanup_backup_list struct backup_list list = {0};
-    const struct backup *newest = NULL;
     struct options o = *j->o;
-    char what[600], advice[300];
+    char what[600], advice[300], owner[NAME_MAX + 1];
     o.n_collections = 0;
-    if (j->s3 || cmd_gather_quietly(&o, &list) != 0)
+    if (j->s3 || !alias_collection(&o, name, owner))
         return false;
-    for (size_t i = 0; i < list.n; i++)
-        if (has_alias(&list.v[i], name) && (!newest || newest->m.slot < list.v[i].m.slot))
-            newest = &list.v[i];
-    if (!newest)
-        return false;
-    (void)snprintf(what, sizeof what, "%.255s is an alias of %.255s", name, newest->m.source.collection);
-    (void)snprintf(advice, sizeof advice, "--collection %.255s", newest->m.source.collection);
+    (void)snprintf(what, sizeof what, "%.255s is an alias of %.255s", name, owner);
+    (void)snprintf(advice, sizeof advice, "--collection %.255s", owner);
     (void)err_set(e, 0, what, NULL, advice);
     return true;
 }
@@ -272,12 +260,11 @@ static bool none(struct job *j, const struct err *why)
     return say_end(j, NULL, RESTORE_FAILED, &e, 0);
 }
 
-static bool restore_one(struct job *j, struct backup_list *list)
+static bool restore_one(struct job *j)
 {
     struct err e = {0};
     int64_t begin = clock_ms();
-    cleanup_free size_t *order = calloc(list->n + 1, sizeof *order);
-    size_t which = 0;
+    struct backup *which = NULL;
     struct restore_attempt a = {.with = restore_attempt_one,
                                 .skipped = say_skipped,
                                 .arg = j,
@@ -285,26 +272,38 @@ static bool restore_one(struct job *j, struct backup_list *list)
     j->target = j->o->restore.rename ? j->o->restore.rename : j->wish.collection;
     j->file[0] = 0;
     say_begin(j);
-    size_t n = order ? restore_choose(list, &j->wish, order, &e) : 0;
-    if (n == 0)
+    cleanup_choice struct restore_choice *c = restore_choice_new(j->list, &j->wish, &restore_look_files, &e);
+    if (!c || restore_choice_add(c, 0, j->list->n, &e) != 0 || restore_choice_peek(c, &which, &e) != 0 || !which)
         return none(j, &e);
-    enum restore_outcome outcome = restore_first_good(list, order, n, &a, &which, &e);
-    return say_end(j, &list->v[which], outcome, &e, (double)(clock_ms() - begin) / 1000);
+    enum restore_outcome outcome = restore_first_good(c, &a, &which, &e);
+    return say_end(j, which, outcome, &e, (double)(clock_ms() - begin) / 1000);
 }
 
-/* Names of the collections that have something of that kind; each once. They belong to the list. */
-static size_t collections_of(const struct backup_list *list, enum kind kind, const char **names)
+/* From `gathered`, or where that is NULL from what there is on EFS of that collection alone. */
+static bool restore_name(struct job *j, const char *name, struct backup_list *gathered)
 {
-    size_t n = 0;
+    cleanup_backup_list struct backup_list own = {0};
+    struct err e = {0};
+    j->wish.collection = name;
+    j->list = gathered ? gathered : &own;
+    bool storage = j->wish.kind == KIND_STORAGE;
+    if (!gathered && cmd_gather_names_of(j->o, storage ? "%storage" : name, &own, &e) != 0)
+        return cmd_complain("%s", e.text), false;
+    return restore_one(j);
+}
+
+/* Names of the collections that have something of that kind; each once. -1 without memory. */
+static int collections_of(const struct backup_list *list, enum kind kind, char ***names, size_t *n)
+{
     for (size_t i = 0; i < list->n; i++) {
         const char *name = list->v[i].m.source.collection;
         size_t k = 0;
-        while (k < n && strcmp(names[k], name) != 0)
+        while (k < *n && strcmp((*names)[k], name) != 0)
             k++;
-        if (k == n && list->v[i].m.source.kind == kind)
-            names[n++] = name;
+        if (k == *n && list->v[i].m.source.kind == kind && !string_list_add(names, n, name))
+            return -1;
     }
-    return n;
+    return 0;
 }
 
 static bool is_folder(const char *path)
@@ -325,40 +324,60 @@ static int check_several(const struct options *o)
 }
 
 /* False: one failed, or all of them are left out. */
-static bool restore_each(struct job *j, struct backup_list *list, const char *const *names, size_t n,
-                         const struct leaving *leaving)
+static bool restore_each(struct job *j, struct backup_list *gathered, const char *const *names, size_t n)
 {
     bool good = true;
     size_t left = 0;
     char why[700];
     for (size_t i = 0; i < n && !atomic_load(j->stop); i++) {
         j->wish.collection = names[i];
-        if (leaving_is(leaving, i, why, sizeof why))
+        j->number = i;
+        if (leaving_is(j->leaving, i, why, sizeof why))
             say_left_out(j, why), left++;
         else
-            good = restore_one(j, list) && good;
+            good = restore_name(j, names[i], gathered) && good;
     }
     if (left > 0 && left == n)
         cmd_complain("nothing was restored: all collections are left out; --collection NAME restores one");
     return good && (left == 0 || left < n);
 }
 
-/* What --collection names, also when there is nothing of it, else all. */
-static int restore_all(struct job *j, struct backup_list *list)
+/* Nobody has named a collection: what there is. */
+struct everything {
+    char **names;
+    size_t n;
+    struct leaving *leaving;
+};
+
+static void everything_free(struct everything *all)
+{
+    leaving_free(all->leaving);
+    backup_folders_free(all->names, all->n);
+}
+
+static int find_everything(struct job *j, struct backup_list *gathered, struct everything *all, struct err *e)
+{
+    cleanup_backup_list struct backup_list storage = {0};
+    if (!gathered && j->wish.kind == KIND_COLLECTION) {
+        if (cmd_collection_names(j->o, &all->names, &all->n, e) != 0)
+            return -1;
+        all->leaving = leaving_new(j, all->names, &all->n, j->qdrant != NULL, e);
+        return all->leaving ? 0 : -1;
+    }
+    if (!gathered && cmd_gather_names_of(j->o, "%storage", &storage, e) != 0)
+        return -1;
+    return collections_of(gathered ? gathered : &storage, j->wish.kind, &all->names, &all->n) == 0
+               ? 0
+               : err_set(e, ENOMEM, "cannot choose among", "backups", NULL);
+}
+
+static int restore_all(struct job *j, struct backup_list *gathered, const char *const *names, size_t n)
 {
     const struct options *o = j->o;
-    cleanup_free const char **names = calloc(list->n + 1, sizeof *names);
-    const char **wanted = o->n_collections > 0 ? o->collections : names;
-    size_t n = names ? collections_of(list, j->wish.kind, names) : 0;
     int rc = 0;
-    if (o->n_collections > 0)
-        n = o->n_collections;
-    struct err memory = {0};
-    if (!j->s3 && restore_inherit_aliases(list, j->wish.now, &memory) != 0)
-        return cmd_complain("%s", memory.text), EXIT_DEFECT;
     if (n > 1 && (rc = check_several(o)) != 0)
         return rc;
-    if (n == 1 && o->restore.rename && strcmp(o->restore.rename, wanted[0]) == 0)
+    if (n == 1 && o->restore.rename && strcmp(o->restore.rename, names[0]) == 0)
         return wrong(
             "--rename gives the name that the collection has already; leave it out, or give another");
     if (n == 0) {
@@ -367,13 +386,30 @@ static int restore_all(struct job *j, struct backup_list *list)
         cmd_complain("%s", e.text);
         rc = EXIT_DEFECT;
     }
-    bool every = o->n_collections == 0 && j->qdrant && !j->s3 && j->wish.kind == KIND_COLLECTION &&
-                 !o->restore.snapshot;
-    struct leaving *leaving = every ? leaving_new(j, list, names, n) : NULL;
-    leaving_aliases(leaving, list, names);
-    rc = restore_each(j, list, wanted, n, leaving) ? rc : EXIT_DEFECT;
-    leaving_free(leaving);
+    leaving_tell(j->leaving);
+    rc = restore_each(j, gathered, names, n) ? rc : EXIT_DEFECT;
     return atomic_load(j->stop) ? EXIT_DEFECT : rc;
+}
+
+/* What --collection names, also when there is nothing of it, else all. `gathered` NULL: each is listed when it
+ * is its turn. */
+static int restore_wanted(struct job *j, struct backup_list *gathered)
+{
+    struct everything all = {0};
+    struct err e = {0};
+    const struct options *o = j->o;
+    if (o->n_collections > 0)
+        return restore_all(j, gathered, o->collections, o->n_collections);
+    int rc = EXIT_DEFECT;
+    if (find_everything(j, gathered, &all, &e) != 0) {
+        cmd_complain("%s", e.text);
+    } else {
+        j->leaving = all.leaving;
+        rc = restore_all(j, gathered, (const char *const *)all.names, all.n);
+        j->leaving = NULL;
+    }
+    everything_free(&all);
+    return rc;
 }
 
 /* --- all of it */
@@ -386,14 +422,17 @@ static enum kind kind_of(const struct options *o, const struct backup_list *list
                                                                        : KIND_COLLECTION;
 }
 
-/* On EFS; *node is whose is meant. An exit code. */
+/* On EFS; *node is whose is meant. Only a name may be in any folder. An exit code. */
 static int gather(struct job *j, struct backup_list *list, const char **node)
 {
     struct options o = *j->o;
+    struct err e = {0};
     o.operand = o.restore.snapshot;
     *node = o.restore.node ? o.restore.node : o.settings.node[0] ? j->o->settings.node : NULL;
     (void)snprintf(j->place, sizeof j->place, "%s", o.root);
-    return cmd_gather_quietly(&o, list) == 0 ? 0 : EXIT_DEFECT; /* restore_all says that there are none */
+    if (!o.operand || cmd_gather_names(&o, list, &e) == 0)
+        return 0; /* restore_wanted says that there are none */
+    return cmd_complain("%s", e.text), EXIT_DEFECT;
 }
 
 static int choose_and_restore(struct job *j)
@@ -415,7 +454,7 @@ static int choose_and_restore(struct job *j)
     if (j->wish.kind == KIND_STORAGE && !makes_file(j->o))
         return wrong(
             "a snapshot of the whole storage can be restored at Qdrant's start alone: write it with --to");
-    return restore_all(j, &list);
+    return restore_wanted(j, j->s3 || r->snapshot ? &list : NULL);
 }
 
 static int from_location(struct job *j)

@@ -14,13 +14,16 @@ struct job {
     const struct restore_origin *origin; /* of a set; NULL: as `s3` says */
     char place[PATH_MAX];                /* where backups are looked for: the root on EFS, or s3://bucket */
     struct cJSON *array;                 /* with --json: all jobs */
+    const struct leaving *leaving;
     /* of the one at hand: */
     struct restore_selector wish;
-    const char *target;  /* collection in Qdrant */
-    bool renamed;        /* --collection gives a name that its key does not have */
-    bool unproven;       /* nothing said what its bytes have to be */
-    char file[PATH_MAX]; /* with --to */
-    char into[256];      /* with --swap: the collection that it was restored into */
+    struct backup_list *list; /* it is chosen from these */
+    size_t number;            /* of `leaving` */
+    const char *target;       /* collection in Qdrant */
+    bool renamed;             /* --collection gives a name that its key does not have */
+    bool unproven;            /* nothing said what its bytes have to be */
+    char file[PATH_MAX];      /* with --to */
+    char into[256];           /* with --swap: the collection that it was restored into */
     struct restore_report report;
     struct cJSON *json; /* its member of `array` */
 };
@@ -38,15 +41,20 @@ bool s3_why_none(struct job *j, const struct filters *w, struct err *e);
 enum restore_outcome s3_look(struct job *j, struct backup *b, struct progress **bar, struct err *e);
 
 /* Nobody has named a collection: those that a restore of everything leaves out, as that of an empty disk
- * does. */
+ * does. Looks at all of these collections at once, and leaves of `names` those that have something to be
+ * chosen from. With `choose` also at what would be taken: else none is left out. NULL after an error. */
 struct leaving;
-struct leaving *leaving_new(const struct job *j, const struct backup_list *list, const char *const *names,
-                            size_t n);
-/* No backup in the list keeps an alias that a newer one of another collection has. `l` may be NULL. */
-void leaving_aliases(const struct leaving *l, struct backup_list *list, const char *const *names);
+struct leaving *leaving_new(const struct job *j, char **names, size_t *n, bool choose, struct err *e);
+/* A backup of the name number `i` keeps no alias that a newer one of another collection has. `l` may be NULL.
+ */
+void leaving_aliases(const struct leaving *l, size_t i, struct backup *b);
+/* Tell of these aliases. */
+void leaving_tell(const struct leaving *l);
 void leaving_free(struct leaving *l); /* NULL is fine */
 /* Is the name number `i` left out? Then `why` says why. */
 bool leaving_is(const struct leaving *l, size_t i, char *why, size_t size);
+/* Is that the name of an alias? Then `owner` is the collection whose newest backup that tells says so. */
+bool alias_collection(const struct options *o, const char *alias, char owner[NAME_MAX + 1]);
 /* Tell of it. */
 void say_left_out(struct job *j, const char *why);
 

@@ -293,7 +293,8 @@ static enum restore_outcome take(struct one *o, struct err *e)
         one_free(o);
         if (again && set_world_again(o->w) != 0)
             return (void)err_set(e, ENOMEM, "cannot tell which backups are sets", NULL, NULL), RESTORE_FAILED;
-        o->set = sets_newest(&o->w->sets, &o->w->sets.v[o->at], o->j->wish.at, &several);
+        o->set = sets_newest(&o->w->sets, &o->w->sets.v[o->at],
+                             o->j->wish.at ? o->j->wish.at : o->j->wish.now + RESTORE_TOLERANCE, &several);
         bool passed = !said && say_passed(o);
         said = true;
         if (!o->set || (passed && o->j->o->restore.strict))
@@ -352,16 +353,6 @@ static bool is_first(const struct sets *s, size_t i)
     return i == 0 || !sets_same_place(&s->v[i], &s->v[i - 1]);
 }
 
-/* Their names, in the order of the sets. */
-static size_t names_of(const struct set_world *w, const char **names)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < w->sets.n; i++)
-        if (is_first(&w->sets, i))
-            names[n++] = w->sets.v[i].v[0].b->m.source.collection;
-    return n;
-}
-
 static int wrong(const char *what)
 {
     cmd_complain("%s; see qdrant-efs restore --help", what);
@@ -380,65 +371,75 @@ static int check_several(const struct job *j, size_t n)
     return 0;
 }
 
-/* False: one was not restored. */
-static bool restore_each(struct job *j, struct set_world *w, const struct leaving *leaving)
+static bool restore_name(struct job *j, struct set_world *w, const char *name)
 {
-    bool good = true;
-    size_t number = 0;
+    for (size_t i = 0; i < w->sets.n; i++)
+        if (is_first(&w->sets, i) && strcmp(w->sets.v[i].v[0].b->m.source.collection, name) == 0)
+            return restore_place(j, w, i);
+    cmd_complain("%.255s: no set of it is there", name);
+    return false;
+}
+
+/* False: one was not restored. */
+static bool restore_each(struct job *j, struct set_world *w, const char *const *names, size_t n)
+{
+    bool good = n > 0;
     char why[700];
-    for (size_t i = 0; i < w->sets.n && !atomic_load(j->stop); i++) {
-        if (!is_first(&w->sets, i))
-            continue;
-        j->wish.collection = w->sets.v[i].v[0].b->m.source.collection;
-        if (leaving_is(leaving, number++, why, sizeof why))
+    for (size_t i = 0; i < n && !atomic_load(j->stop); i++) {
+        j->wish.collection = names[i];
+        j->number = i;
+        if (leaving_is(j->leaving, i, why, sizeof why))
             say_left_out(j, why);
         else
-            good = restore_place(j, w, i) && good;
+            good = restore_name(j, w, names[i]) && good;
     }
     return good;
 }
 
-static bool all_named_are_there(const struct job *j, const char *const *names, size_t n)
+/* Nobody has named a collection. */
+static int restore_everything(struct job *j, struct set_world *w)
 {
-    bool all = true;
-    for (size_t i = 0; i < j->o->n_collections; i++) {
-        size_t k = 0;
-        while (k < n && strcmp(names[k], j->o->collections[i]) != 0)
-            k++;
-        if (k == n)
-            cmd_complain("%.255s: no set of it is there", j->o->collections[i]);
-        all = all && k < n;
+    char **names = NULL;
+    size_t n = 0;
+    struct err e = {0};
+    int rc = EXIT_DEFECT;
+    struct leaving *leaving = NULL;
+    if (cmd_collection_names(j->o, &names, &n, &e) == 0)
+        leaving = leaving_new(j, names, &n, j->qdrant != NULL, &e);
+    if (!leaving) {
+        cmd_complain("%s", e.text);
+    } else if ((rc = check_several(j, n)) == 0) {
+        leaving_tell(leaving);
+        j->leaving = leaving;
+        rc = restore_each(j, w, (const char *const *)names, n) ? 0 : EXIT_DEFECT;
+        j->leaving = NULL;
     }
-    return all;
+    leaving_free(leaving);
+    backup_folders_free(names, n);
+    return rc;
 }
 
 int restore_sets(struct job *j)
 {
     cleanup_set_world struct set_world w = {0};
-    struct err e = {0};
-    int rc = set_world_gather(j->o, &w);
+    const struct options *o = j->o;
+    int rc = set_world_gather(o, &w);
     if (rc != 0)
         return rc;
+    j->list = &w.list;
     j->wish = (struct restore_selector){.kind = KIND_COLLECTION,
                                         .collection = "",
-                                        .at = j->o->restore.at,
+                                        .at = o->restore.at,
                                         .frequency = -1,
                                         .any_node = true,
                                         .now = time(NULL)};
-    cleanup_free const char **names = calloc(w.sets.n + 1, sizeof *names);
-    if (!names || restore_inherit_aliases(&w.list, j->wish.now, &e) != 0)
-        return cmd_complain("%s", names ? e.text : "no memory"), EXIT_DEFECT;
     if (several_trees(&w.sets))
         return cmd_complain("there are sets in several trees; choose one with --tier and --cpu-arch"),
                EXIT_DEFECT;
-    size_t n = names_of(&w, names);
-    if ((rc = check_several(j, n)) != 0)
-        return rc;
-    bool good = n > 0 && all_named_are_there(j, names, n);
-    struct leaving *leaving =
-        j->o->n_collections == 0 && j->qdrant ? leaving_new(j, &w.list, names, n) : NULL;
-    leaving_aliases(leaving, &w.list, names);
-    good = restore_each(j, &w, leaving) && good;
-    leaving_free(leaving);
-    return good && !atomic_load(j->stop) ? 0 : EXIT_DEFECT;
+    if (o->n_collections == 0)
+        rc = restore_everything(j, &w);
+    else if ((rc = check_several(j, o->n_collections)) == 0)
+        rc = restore_each(j, &w, o->collections, o->n_collections) ? 0 : EXIT_DEFECT;
+    j->list = NULL;
+    return rc == 0 && atomic_load(j->stop) ? EXIT_DEFECT : rc;
 }

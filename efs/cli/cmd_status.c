@@ -87,15 +87,14 @@ static int choose(const struct status *s, struct status_row *row, bool any_node,
                                  .now = s->now};
     struct restore_attempt a = {.with = take, .skipped = pass_over, .arg = row};
     struct err why = {0};
-    size_t which = 0;
-    cleanup_free size_t *order = calloc(row->n + 1, sizeof *order);
-    if (!order)
-        return err_set(e, ENOMEM, "cannot choose among the backups of", row->source.collection, NULL);
-    size_t n = restore_choose(&list, &w, order, &why);
-    if (why.text[0])
-        return 1;
-    if (restore_first_good(&list, order, n, &a, &which, &why) == RESTORE_DONE)
-        row->good = &row->v[which];
+    struct backup *which = NULL;
+    cleanup_choice struct restore_choice *c = restore_choice_new(&list, &w, &restore_look_files, e);
+    if (!c)
+        return -1;
+    if (restore_choice_add(c, 0, list.n, &why) != 0)
+        return why.code == ENOMEM ? (e ? (*e = why, -1) : -1) : 1;
+    if (restore_first_good(c, &a, &which, &why) == RESTORE_DONE)
+        row->good = which;
     return 0;
 }
 

@@ -4,6 +4,7 @@
 #include "common/base/cleanup.h"
 #include "common/base/files.h"
 #include "efs/cli/cmd_why_none.h"
+#include "efs/repo/readers.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -347,14 +348,20 @@ void cmd_tell_unknown(const struct options *o, bool collections)
 
 /* ---- for lists */
 
-int cmd_gather(const struct options *o, struct backup_list *list)
+void cmd_tell_none(const struct options *o)
 {
     struct filters w = {
         .o = o, .any_kind = true, .snapshot = o->operand, .at = o->restore.at, .now = time(NULL)};
+    if (n_unknown == 0)
+        tell_why_none(&w);
+}
+
+int cmd_gather(const struct options *o, struct backup_list *list)
+{
     if (cmd_gather_quietly(o, list) != 0)
         return -1;
-    if (list->n == 0 && n_unknown == 0)
-        tell_why_none(&w);
+    if (list->n == 0)
+        cmd_tell_none(o);
     return 0;
 }
 
@@ -374,17 +381,37 @@ struct filters filters_of(const struct restore_selector *wish, struct options *o
                             .now = wish->now};
 }
 
+/* Whose they are, and which shard, only manifests tell. */
+static int gather_for(const struct filters *w, const struct options *o, struct backup_list *list)
+{
+    struct err e = {0};
+    if (cmd_gather_names(o, list, &e) == 0 &&
+        ((!is_set(w, NODE) && !is_set(w, SHARD)) || readers_read(list, &e) == 0))
+        return 0;
+    cmd_complain("%s", e.text);
+    return -1;
+}
+
+/* Where the collections have something, no other folder is looked at. */
 bool why_none_on_efs(const struct filters *w, struct err *e)
 {
     cleanup_backup_list struct backup_list all = {0};
     struct options every = *w->o;
     if (why_no_tree(w->o, e))
         return true;
-    every.n_collections = 0;
     every.frequency = -1;
     every.newer = every.older = 0;
     every.operand = NULL;
-    return cmd_gather_quietly(&every, &all) == 0 && why_none(w, &all, w->o->root, e);
+    if (gather_for(w, &every, &all) != 0)
+        return false;
+    if (all.n == 0 && every.n_collections > 0) {
+        struct filters by_name = *w;
+        by_name.node = by_name.shard = NULL;
+        every.n_collections = 0;
+        if (gather_for(&by_name, &every, &all) != 0)
+            return false;
+    }
+    return why_none(w, &all, w->o->root, e);
 }
 
 void tell_why_none(const struct filters *w)
@@ -396,21 +423,34 @@ void tell_why_none(const struct filters *w)
         cmd_complain("no backup that fits below %s; `qdrant-efs ls` lists them", w->o->root);
 }
 
-void cmd_keep_node(const struct options *o, struct backup_list *list)
+void cmd_filter_node(const struct options *o, struct backup_list *list)
 {
-    struct filters w = {.o = o, .any_kind = true, .node = o->restore.node, .snapshot = o->operand};
-    size_t kept = 0, had = list->n;
-    for (size_t i = 0; w.node && i < list->n; i++) {
+    struct filters w = {.o = o, .any_kind = true, .node = o->restore.node};
+    size_t kept = 0;
+    if (!w.node)
+        return;
+    for (size_t i = 0; i < list->n; i++) {
         struct backup *b = &list->v[i];
         if (fits(&w, NODE, b))
             list->v[kept++] = *b;
         else
             free(b->reason);
     }
-    list->n = w.node ? kept : list->n;
-    if (had > 0 && list->n == 0) {
-        n_unknown++;
-        w.now = time(NULL);
-        tell_why_none(&w);
-    }
+    list->n = kept;
+}
+
+void cmd_tell_no_node(const struct options *o)
+{
+    struct filters w = {
+        .o = o, .any_kind = true, .node = o->restore.node, .snapshot = o->operand, .now = time(NULL)};
+    n_unknown++;
+    tell_why_none(&w);
+}
+
+void cmd_keep_node(const struct options *o, struct backup_list *list)
+{
+    size_t had = list->n;
+    cmd_filter_node(o, list);
+    if (had > 0 && list->n == 0)
+        cmd_tell_no_node(o);
 }

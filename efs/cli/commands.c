@@ -14,6 +14,13 @@ const struct command commands[] = {
      .good = "all is as promised",
      .bad = "something is too old, incomplete or corrupt, a drill has failed, nothing is backed up, or it "
             "failed"},
+    {.name = "check",
+     .help = "is all set up right: mount, clock, disk, Qdrant, its key, S3, drills; a remedy for each",
+     .run = cmd_check,
+     .bit = CHECK,
+     .example = {"qdrant-efs check", "qdrant-efs check --json"},
+     .good = "nothing failed; there may be warnings",
+     .bad = "something failed, and what to do is told"},
     {.name = "ls",
      .help = "list backups, and whether each is complete",
      .run = cmd_ls,
@@ -66,6 +73,42 @@ const struct command commands[] = {
      .example = {"qdrant-efs replica", "qdrant-efs replica --primary /mnt/primary --verify"},
      .good = "all is here that should be",
      .bad = "something is missing or too old, nothing tells what should be here, or it failed"},
+    {.name = "diff",
+     .operand = "A B",
+     .help = "what changed between two backups: points, configuration, sizes; with --files what grew",
+     .run = cmd_diff,
+     .bit = DIFF,
+     .example = {"qdrant-efs ls --latest 2",
+                 "qdrant-efs diff docs-123-2026-11-24-08-00-00 docs-123-2026-11-24-09-00-00"},
+     .good = "compared, whether they differ or not",
+     .bad = "there is none of that name, or several; or one cannot be read"},
+    {.name = "pin",
+     .operand = "SNAPSHOT",
+     .help = "keep one backup for ever: RETENTION does not let it go, nor what it is made of",
+     .run = cmd_pin,
+     .bit = PIN,
+     .example = {"qdrant-efs pin docs-123-2026-11-24-08-00-00 --note 'before the migration'",
+                 "qdrant-efs ls --pinned"},
+     .good = "pinned, also when it was before",
+     .bad = "there is none of that name, or several; it is not complete; or it failed"},
+    {.name = "unpin",
+     .operand = "SNAPSHOT",
+     .help = "let RETENTION decide again; a note stays",
+     .run = cmd_unpin,
+     .bit = UNPIN,
+     .example = {"qdrant-efs unpin docs-123-2026-11-24-08-00-00",
+                 "qdrant-efs unpin docs-123-2026-11-24-08-00-00 --json"},
+     .good = "not pinned, also when it was not before",
+     .bad = "there is none of that name, or several; or it failed"},
+    {.name = "note",
+     .operand = "SNAPSHOT TEXT",
+     .help = "write a note beside a backup, which ls and show tell; an empty text takes it away",
+     .run = cmd_note,
+     .bit = NOTE,
+     .example = {"qdrant-efs note docs-123-2026-11-24-08-00-00 'the last with the old model'",
+                 "qdrant-efs note docs-123-2026-11-24-08-00-00 ''"},
+     .good = "the note is there, or taken away",
+     .bad = "there is none of that name, or several; or it failed"},
     {.name = "forget",
      .operand = "COLLECTION",
      .help = "delete all backups of a collection, and keep it from coming back",
@@ -87,7 +130,9 @@ const size_t n_commands = sizeof commands / sizeof *commands;
 
 #define AT(member) offsetof(struct options, member)
 const struct flag flags[] = {
-    {"--root", "DIR", "where EFS is mounted (EFS_ROOT); read-only is fine for all but prune and forget",
+    {"--root", "DIR",
+     "where EFS is mounted (EFS_ROOT); read-only is fine for all but prune, forget, pin, "
+     "unpin and note",
      FLAG_ROOT, ALL, 0},
     {"--json", NULL, "for programs", FLAG_ON, ALL, AT(json)},
     {"--tier", "NAME", "only the tree {TIER}-{CPU_ARCH} of this TIER; else every tree", FLAG_SETTING, ALL, 0},
@@ -98,7 +143,7 @@ const struct flag flags[] = {
     {"--newer", "AGE", "only slots of the last AGE, as in 90m, 24h, 7d or 2w", FLAG_AGO, CHOOSE, AT(newer)},
     {"--older", "AGE", "only slots from before that", FLAG_AGO, CHOOSE, AT(older)},
     {"--node", "NAME", "only of this node (NODE_NAME, or its peer id)", FLAG_TEXT,
-     RESTORE | DRILL | LS | SHOW | VERIFY | DU | STATUS, AT(restore.node)},
+     RESTORE | DRILL | LS | SHOW | VERIFY | DU | STATUS | PINNING | DIFF, AT(restore.node)},
     {"--node", "NAME", "only the backups of this node (NODE_NAME, or its peer id)", FLAG_TEXT, FORGET,
      AT(restore.node)},
     {"--latest", "N", "only the newest N of each collection and node", FLAG_COUNT, LS, AT(latest)},
@@ -108,6 +153,11 @@ const struct flag flags[] = {
      FLAG_ON, LS, AT(set)},
     {"--set", NULL, "of each collection the newest complete set of a cluster's backups", FLAG_ON,
      VERIFY | RESTORE, AT(set)},
+    {"--files", NULL, "read every byte of both, and tell settings, segments and files that differ", FLAG_ON,
+     DIFF, AT(files)},
+    {"--pinned", NULL, "only what is pinned", FLAG_ON, LS, AT(pinned)},
+    {"--pinned", NULL, "the pinned ones, too", FLAG_ON, FORGET, AT(pinned)},
+    {"--note", "TEXT", "and why: one line, which ls and show tell", FLAG_TEXT, PIN, AT(note)},
     {"--all-nodes", NULL, "the backups of all nodes, where several have some", FLAG_ON, FORGET,
      AT(all_nodes)},
     {"--dry-run", NULL, "delete nothing, say what would go", FLAG_ON, PRUNE | FORGET, AT(dry_run)},
@@ -142,7 +192,7 @@ const struct flag flags[] = {
      "--to a file that Qdrant restores at its start (--storage-snapshot), as custom sharding needs it",
      FLAG_ON, RESTORE, AT(restore.as_storage)},
     {"--url", "URL", "Qdrant (QDRANT_URL); the key from QDRANT_API_KEY, QDRANT_API_KEY_FILE or AK_ARN",
-     FLAG_URL, RESTORE, 0},
+     FLAG_URL, RESTORE | CHECK, 0},
     {"--wait", "AGE", "for the collection to be green afterwards (10m)", FLAG_SECONDS, RESTORE,
      AT(restore.wait)},
     {"--from-s3", NULL,
@@ -158,13 +208,19 @@ const struct flag flags[] = {
      "compare with the first Region's EFS, mounted there; else with the heartbeats that arrived", FLAG_TEXT,
      REPLICA, AT(replica.primary)},
     {"--verify", NULL, "read every byte of each recovery point", FLAG_ON, REPLICA, AT(replica.verify)},
-    {"--file-system", "ID", "and ask AWS how far EFS replication is", FLAG_TEXT, REPLICA,
+    {"--file-system", "ID", "and ask AWS how far EFS replication is", FLAG_TEXT, REPLICA | CHECK,
      AT(replica.file_system)},
     {"--rpo", "AGE",
      "how old the newest may be, as in 30m, or seconds; else as the heartbeats say, else RPO_SECONDS",
      FLAG_RPO, REPLICA | STATUS, AT(replica.rpo)},
 };
 const size_t n_flags = sizeof flags / sizeof *flags;
+
+size_t command_operands(const struct command *c)
+{
+    const char *space = c->operand ? strchr(c->operand, ' ') : NULL;
+    return c->operand ? 1U + (space != NULL) : 0;
+}
 
 const struct command *command_find(const char *name)
 {

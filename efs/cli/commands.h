@@ -15,11 +15,18 @@ enum {
     DU = 128,
     FORGET = 256,
     STATUS = 512,
-    CHOOSE = LS | SHOW | VERIFY | PRUNE | RESTORE | DRILL | DU,
-    ALL = CHOOSE | REPLICA | FORGET | STATUS
+    PIN = 1024,
+    UNPIN = 2048,
+    NOTE = 4096,
+    DIFF = 8192,
+    CHECK = 16384,
+    PINNING = PIN | UNPIN | NOTE,
+    CHOOSE = LS | SHOW | VERIFY | PRUNE | RESTORE | DRILL | DU | PINNING | DIFF,
+    ALL = CHOOSE | REPLICA | FORGET | STATUS | CHECK
 };
 struct command {
-    const char *name, *operand, *help;
+    const char *name, *operand,
+        *help; /* operand: "SNAPSHOT", or several words, each of which must be given */
     int (*run)(const struct options *);
     int bit;
     const char *example[2]; /* each runs as it stands, where there is such a backup */
@@ -27,6 +34,8 @@ struct command {
 };
 extern const struct command commands[];
 extern const size_t n_commands;
+/* How many operands it takes, at most two. */
+size_t command_operands(const struct command *c);
 /* NULL: there is none of that name. */
 const struct command *command_find(const char *name);
 /* "ls, status or du": those of these bits. */

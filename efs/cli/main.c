@@ -36,6 +36,8 @@ static void warn_if_local(const struct options *o, const char *root)
  * turn, `replica` of each collection; what the first Region has may not have arrived yet. */
 static void look_at_root(const struct command *c, const struct options *o)
 {
+    if (c->bit == CHECK)
+        return; /* has lines of its own for that */
     warn_if_local(o, o->root);
     if (o->replica.primary)
         warn_if_local(o, o->replica.primary);
@@ -53,6 +55,13 @@ static bool read_location(struct options *o)
     line[n] = 0;
     o->restore.location = line;
     return whole;
+}
+
+static int operand_missing(const struct command *c)
+{
+    char what[100];
+    (void)snprintf(what, sizeof what, "give all that it needs: %s %s", c->name, c->operand);
+    return arguments_wrong(c, what, "");
 }
 
 static int run(const struct command *c, struct options *o)
@@ -73,13 +82,11 @@ static int run(const struct command *c, struct options *o)
         memcpy(o->root, o->settings.efs_root, sizeof o->root);
     if (!o->root[0] && !o->restore.location && !o->restore.from_s3)
         return arguments_wrong(c, "no EFS: set EFS_ROOT or give --root DIR", "");
-    if (!c->operand != !o->operand)
-        return arguments_wrong(c,
-                               c->bit == FORGET ? "give the collection: forget COLLECTION"
-                               : c->operand
-                                   ? "give the snapshot: show SNAPSHOT"
-                                   : "unexpected argument (a collection is given as --collection NAME):",
-                               o->operand ? o->operand : "");
+    if (!c->operand && o->operand)
+        return arguments_wrong(
+            c, "unexpected argument (a collection is given as --collection NAME):", o->operand);
+    if (command_operands(c) != (o->operand != NULL) + (size_t)(o->second != NULL))
+        return operand_missing(c);
     if (!o->restore.from_s3 && !o->restore.location)
         look_at_root(c, o);
     int rc = c->run(o);
@@ -90,7 +97,7 @@ static int run(const struct command *c, struct options *o)
 /* No command of that name. */
 static int no_command(const char *name)
 {
-    const char *names[16] = {NULL};
+    const char *names[24] = {NULL};
     char all[200];
     size_t n = 0;
     for (; n < n_commands && n < sizeof names / sizeof *names; n++)

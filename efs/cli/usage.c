@@ -50,7 +50,7 @@ static void settings(const char *of, const struct config_row *rows, size_t n)
 static void settings_of(const struct command *c)
 {
     (void)puts("Settings, from the environment (qdrant-efs --help tells what each is):");
-    if (c->bit == RESTORE) {
+    if (c->bit & (RESTORE | CHECK)) {
         settings("  ", qdrant_rows, qdrant_row_count);
         settings("  ", s3_rows, S3_ROWS);
     }
@@ -97,7 +97,7 @@ int usage_all(void)
         if (flags[i].commands == ALL)
             flag(&flags[i]);
     row("--help, --version", "this text, or that of a command; the version");
-    (void)puts("restore has these settings and their flags, too:");
+    (void)puts("restore and check have these settings and their flags, too:");
     config_help(qdrant_rows, qdrant_row_count, stdout);
     config_help(s3_rows, S3_ROWS, stdout);
     (void)puts("drill, from the environment alone:");

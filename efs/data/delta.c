@@ -80,7 +80,6 @@ struct store {
     char *text;
     size_t text_size;
     uint64_t size;
-    size_t pieces;
     struct err *e;
 };
 
@@ -197,10 +196,12 @@ static size_t make_patch(struct store *s, const struct piece *like, size_t lengt
 
 /* The counterpart at s->prefix, and the patch: 0 when that cannot be had. The counterpart has to be what it
  * was when the base was made; it is hashed while the patch is made. */
-static enum delta_outcome try_patch(struct store *s, const struct piece *like, size_t length, size_t *patched)
+static enum delta_outcome patch_once(struct store *s, const struct placed *counterpart, size_t length,
+                                     size_t *patched)
 {
     unsigned char hash[DIGEST];
-    if (layers_piece(s->base, like, s->prefix, s->e) != 0)
+    const struct piece *like = counterpart->piece;
+    if (layers_placed(s->base, counterpart, s->prefix, s->e) != 0)
         return DELTA_NO_BASE;
     struct hasher *h = hasher_new();
     bool hashed = h && hasher_add(h, s->prefix, like->length);
@@ -214,12 +215,23 @@ static enum delta_outcome try_patch(struct store *s, const struct piece *like, s
     return DELTA_STORED;
 }
 
+/* What lies on the local disk under the base's name may be another one: then what is stored counts. */
+static enum delta_outcome try_patch(struct store *s, const struct placed *like, size_t length,
+                                    size_t *patched)
+{
+    enum delta_outcome rc = patch_once(s, like, length, patched);
+    if (rc != DELTA_NO_BASE || !layers_drop_original(s->base))
+        return rc;
+    *s->e = (struct err){0};
+    return patch_once(s, like, length, patched);
+}
+
 /* A frame for the piece at s->frame. A patch that is small is not compared with the frame that needs none. */
 static enum delta_outcome make_frame(struct store *s, const struct placed *like, struct piece *p)
 {
     enum { SMALL_PATCH = 4 }; /* a quarter */
     size_t patched = 0, plain = 0;
-    enum delta_outcome rc = like ? try_patch(s, like->piece, p->length, &patched) : DELTA_STORED;
+    enum delta_outcome rc = like ? try_patch(s, like, p->length, &patched) : DELTA_STORED;
     if (rc != DELTA_STORED)
         return rc;
     if (patched == 0 || patched > p->length / SMALL_PATCH) {
@@ -279,7 +291,6 @@ static enum delta_outcome store_piece(struct store *s, size_t n, uint64_t key)
     s->now = next;
     (void)posix_fadvise(s->in, (off_t)s->size, (off_t)n, POSIX_FADV_DONTNEED); /* advice only */
     s->size += n;
-    s->pieces++;
     if (s->o->watch && s->o->watch->bytes)
         s->o->watch->bytes(n, s->o->watch->arg);
     return rc;
@@ -326,7 +337,7 @@ static int prove_recipe(struct store *s, uint64_t frames)
 }
 
 /* Behind the frames, in one that decompressors skip. */
-static int write_recipe(struct store *s, struct recipe_place *place)
+static enum delta_outcome write_recipe(struct store *s, struct recipe_place *place)
 {
     unsigned char head[SKIPPABLE_HEADER];
     uint64_t frames = s->out.size;
@@ -335,20 +346,20 @@ static int write_recipe(struct store *s, struct recipe_place *place)
     written = fclose(s->recipe.to) == 0 && written;
     s->recipe.to = NULL;
     if (!written || !hasher_of(s->text, s->text_size, place->sha256))
-        return err_set(s->e, ENOMEM, "cannot write the recipe of", s->out.path, NULL);
-    if (s->text_size > RECIPE_MAX || s->pieces > PIECES_MAX)
-        return err_set(s->e, EFBIG, "too many pieces for a recipe in", s->out.path, "set COMPRESSION=zstd:1");
+        return err_set(s->e, ENOMEM, "cannot write the recipe of", s->out.path, NULL), DELTA_FAILED;
+    if (s->text_size > RECIPE_MAX) /* of a delta alone: a whole's lines are shorter */
+        return DELTA_TOO_LARGE;
     if (prove_recipe(s, frames) != 0)
-        return -1;
+        return DELTA_FAILED;
     for (unsigned i = 0; i < 4; i++) {
         head[i] = (unsigned char)(SKIPPABLE_MAGIC >> (8 * i));
         head[4 + i] = (unsigned char)((uint32_t)s->text_size >> (8 * i));
     }
     place->at = frames + sizeof head;
     place->size = s->text_size;
-    return sink_write(&s->out, head, sizeof head, s->e) != 0
-               ? -1
-               : sink_write(&s->out, s->text, s->text_size, s->e);
+    bool put = sink_write(&s->out, head, sizeof head, s->e) == 0 &&
+               sink_write(&s->out, s->text, s->text_size, s->e) == 0;
+    return put ? DELTA_STORED : DELTA_FAILED;
 }
 
 enum delta_outcome delta_store(int in, const char *in_path, int out, const char *out_path,
@@ -365,13 +376,17 @@ enum delta_outcome delta_store(int in, const char *in_path, int out, const char 
         return err_set(e, errno, "cannot look at", in_path, NULL), DELTA_FAILED;
     if (base && st.st_size == 0)
         return DELTA_TOO_LARGE; /* nothing has no recipe, and a delta must have one */
-    if (set_up(&s) != 0 || tar_cuts(in, (uint64_t)st.st_size, o->stop, &cuts, e) != 0)
+    if (tar_cuts(in, (uint64_t)st.st_size, o->stop, &cuts, e) != 0)
+        return DELTA_FAILED;
+    if (cuts.n > PIECES_WRITTEN)
+        return DELTA_TOO_LARGE;
+    if (set_up(&s) != 0)
         return DELTA_FAILED;
     (void)posix_fadvise(in, 0, 0, POSIX_FADV_SEQUENTIAL); /* advice only */
     enum delta_outcome rc = store_pieces(&s, &cuts, (uint64_t)st.st_size, most);
     (void)posix_fadvise(in, 0, 0, POSIX_FADV_DONTNEED); /* what read-ahead brought back */
-    if (rc == DELTA_STORED && write_recipe(&s, place) != 0)
-        rc = DELTA_FAILED;
+    if (rc == DELTA_STORED)
+        rc = write_recipe(&s, place);
     r->size = s.size;
     r->stored_size = s.out.size;
     if (rc == DELTA_STORED &&

@@ -8,13 +8,14 @@
 
 enum delta_outcome {
     DELTA_STORED,
-    DELTA_TOO_LARGE, /* more than `most` bytes; or nothing, which is no delta */
+    DELTA_TOO_LARGE, /* more than `most` bytes; or nothing, which is no delta; or more than PIECES_WRITTEN */
     DELTA_NO_BASE,   /* a piece of the base cannot be read, or is not what it was: with `e` */
     DELTA_FAILED,    /* with `e` */
 };
 /* Like copy_store, `o->threads` left aside. `base` NULL: a whole. `most`: give up when there are more stored
- * bytes. Before it says DELTA_STORED of a delta, each frame was decompressed and compared with what it was
- * made of; and the recipe gave the pieces that were read. */
+ * bytes. Of too many pieces nothing is read but the tar's headers. Before it says DELTA_STORED of a delta,
+ * each frame was decompressed and compared with what it was made of; and the recipe gave the pieces that were
+ * read. */
 enum delta_outcome delta_store(int in, const char *in_path, int out, const char *out_path,
                                struct layers *base, uint64_t most, const struct copy_options *o,
                                struct copy_result *r, struct recipe_place *place, struct err *e);

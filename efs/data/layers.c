@@ -3,7 +3,6 @@
 #include "efs/data/hasher.h"
 #include <errno.h>
 #include <limits.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <zstd.h>
@@ -18,6 +17,7 @@ struct layer {
 struct layers {
     struct layer v[LAYERS_MAX];
     unsigned n;
+    int original; /* -1: there is none */
     struct pieces pieces;
     ZSTD_DCtx *zstd;
     char *frame;               /* stored bytes of one */
@@ -30,6 +30,7 @@ void layers_free(struct layers *l)
 {
     if (!l)
         return;
+    (void)layers_drop_original(l);
     for (unsigned i = 0; i < l->n; i++) {
         (void)close(l->v[i].fd); /* only read */
         free(l->v[i].own);
@@ -46,6 +47,8 @@ void layers_free(struct layers *l)
 struct layers *layers_new(void)
 {
     struct layers *l = calloc(1, sizeof *l);
+    if (l)
+        l->original = -1;
     if (!l || !(l->zstd = ZSTD_createDCtx()) || !(l->frame = malloc(FRAME_MAX))) {
         layers_free(l);
         return NULL;
@@ -53,19 +56,29 @@ struct layers *layers_new(void)
     return l;
 }
 
-static int read_at(const struct layer *f, void *out, size_t n, uint64_t at, struct err *e)
+/* All `n` bytes, or how many there are; -1 with errno. */
+static ssize_t read_some(int fd, void *out, size_t n, uint64_t at)
 {
-    for (size_t done = 0; done < n;) {
-        ssize_t got = pread(f->fd, (char *)out + done, n - done, (off_t)(at + done));
+    size_t done = 0;
+    while (done < n) {
+        ssize_t got = pread(fd, (char *)out + done, n - done, (off_t)(at + done));
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0)
-            return err_set(e, errno, "cannot read", f->path, NULL);
+            return -1;
         if (got == 0)
-            return err_set(e, 0, "cut short:", f->path, ADVICE);
+            break;
         done += (size_t)got;
     }
-    return 0;
+    return (ssize_t)done;
+}
+
+static int read_at(const struct layer *f, void *out, size_t n, uint64_t at, struct err *e)
+{
+    ssize_t got = read_some(f->fd, out, n, at);
+    if (got < 0)
+        return err_set(e, errno, "cannot read", f->path, NULL);
+    return (size_t)got == n ? 0 : err_set(e, 0, "cut short:", f->path, ADVICE);
 }
 
 static int check_hash(const char *text, size_t n, const char *want, const char *path, struct err *e)
@@ -146,6 +159,30 @@ int layers_piece(struct layers *l, const struct piece *p, void *out, struct err 
     if (ZSTD_isError(n))
         return damaged(l, p, ZSTD_getErrorName(n), e);
     return n == p->length ? 0 : damaged(l, p, "a piece has another length than its recipe says in", e);
+}
+
+void layers_original(struct layers *l, int fd)
+{
+    (void)layers_drop_original(l);
+    l->original = fd;
+}
+
+bool layers_drop_original(struct layers *l)
+{
+    if (l->original < 0)
+        return false;
+    (void)close(l->original); /* only read */
+    l->original = -1;
+    return true;
+}
+
+int layers_placed(struct layers *l, const struct placed *p, void *out, struct err *e)
+{
+    uint32_t length = p->piece->length;
+    if (l->original >= 0 && read_some(l->original, out, length, p->start) == (ssize_t)length)
+        return 0;
+    (void)layers_drop_original(l);
+    return layers_piece(l, p->piece, out, e);
 }
 
 ssize_t layers_read(struct layers *l, void *out, size_t n, struct err *e)

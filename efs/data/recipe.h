@@ -17,11 +17,13 @@
 #include <stdio.h>
 
 enum {
-    PIECE_MAX = 1 << 20,               /* original bytes of a piece */
-    RECIPE_MAX = 64 << 20,             /* bytes of text: some 500 GB in pieces of that length */
-    PIECES_MAX = 1 << 20,              /* of a snapshot: a line may name many, and lines are short */
-    LAYERS_MAX = 8,                    /* files that a snapshot may be made of */
-    SKIPPABLE_HEADER = 8,              /* before the text: magic and length, as zstd's format says */
+    PIECE_MAX = 1 << 20,   /* original bytes of a piece */
+    RECIPE_MAX = 64 << 20, /* bytes of text: some 500 GB in pieces of that length */
+    PIECES_MAX = 1 << 20,  /* of a snapshot: a line may name many, and lines are short */
+    PIECES_WRITTEN =
+        RECIPE_MAX / 128, /* of a snapshot that is stored in pieces: a line of a whole is shorter */
+    LAYERS_MAX = 8,       /* files that a snapshot may be made of */
+    SKIPPABLE_HEADER = 8, /* before the text: magic and length, as zstd's format says */
     FRAME_MAX = (1 << 20) + (1 << 13), /* stored bytes of a piece: ZSTD_compressBound of PIECE_MAX is less */
 };
 /* Where the recipe is in its file, and its hash. */

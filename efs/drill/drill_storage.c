@@ -74,24 +74,6 @@ static bool wait_green(struct drill *d, const char *name, struct drill_report *o
     return drill_fail(d, out, text), false;
 }
 
-/* The fingerprint of its own newest backup before that one; NULL when there is none. */
-static const struct backup *own_backup(const struct backup_list *list, const char *name,
-                                       const struct backup *all)
-{
-    time_t now = time(NULL);
-    const struct backup *newest = NULL;
-    for (size_t i = 0; i < list->n; i++) {
-        const struct backup *b = &list->v[i];
-        if (b->state == ENTRY_COMPLETE && b->m.source.kind == KIND_COLLECTION && b->m.fingerprint.known &&
-            strcmp(b->m.source.collection, name) == 0 &&
-            (!*all->m.node || strcmp(b->m.node, all->m.node) == 0) &&
-            restore_moment(b, now) <= restore_moment(all, now) &&
-            (!newest || restore_moment(b, now) > restore_moment(newest, now)))
-            newest = b;
-    }
-    return newest;
-}
-
 /* 1: it is what its own backup had; 0: not proven, and `why` says so. A difference proves nothing, since it
  * may have been written in between. -1: it cannot be read. */
 static int is_known(struct drill *d, const char *name, const struct backup *own, int64_t points,
@@ -109,8 +91,14 @@ static int is_known(struct drill *d, const char *name, const struct backup *own,
     return verdict_of(&was, &is, why) == VERDICT_EQUAL;
 }
 
-static void look(struct drill *d, const struct backup *b, const struct backup_list *others,
-                 const cJSON *mapping, struct drill_report *out)
+/* Where the backups of its collections are found. */
+struct own {
+    drill_own *of;
+    void *arg;
+};
+
+static void look(struct drill *d, const struct backup *b, const struct own *own, const cJSON *mapping,
+                 struct drill_report *out)
 {
     const cJSON *c;
     size_t n = 0, known = 0;
@@ -125,7 +113,7 @@ static void look(struct drill *d, const struct backup *b, const struct backup_li
             return drill_fail(d, out, e.text);
         sum += points;
         n++;
-        int same = is_known(d, c->string, own_backup(others, c->string, b), points, why, &e);
+        int same = is_known(d, c->string, own->of(b, c->string, own->arg), points, why, &e);
         if (same < 0)
             return drill_fail(d, out, e.text);
         known += (size_t)same;
@@ -143,8 +131,7 @@ static void look(struct drill *d, const struct backup *b, const struct backup_li
     drill_add(out->note, sizeof out->note, note);
 }
 
-static void run(struct drill *d, const struct backup *b, const struct backup_list *others,
-                struct drill_report *out)
+static void run(struct drill *d, const struct backup *b, const struct own *own, struct drill_report *out)
 {
     char path[PATH_MAX];
     struct err e = {0};
@@ -161,19 +148,20 @@ static void run(struct drill *d, const struct backup *b, const struct backup_lis
     bool started = drill_start(d, path, out);
     out->restore = (double)(clock_ms() - begin) / 1000;
     if (started && drill_reads(d, b, out))
-        look(d, b, others, mapping, out);
+        look(d, b, own, mapping, out);
 }
 
-void drill_storage(struct drill *d, const struct backup *b, const struct backup_list *others,
+void drill_storage(struct drill *d, const struct backup *b, drill_own *own, void *arg,
                    struct drill_report *out)
 {
+    const struct own owns = {own, arg};
     int64_t begin = clock_ms();
     scratch_qdrant_stop(d->second); /* it needs one of its own, and so does who comes after it */
     d->second = NULL;
     for (int i = 0; i < TRIES; i++) { /* somebody may have taken its port meanwhile */
         *out = (struct drill_report){.verdict = DRILL_REFUSED, .found = {.points = -1}};
         if (drill_room(d, b, DISK_PERCENT, out))
-            run(d, b, others, out);
+            run(d, b, &owns, out);
         scratch_qdrant_stop(d->second);
         d->second = NULL;
         if (out->verdict != DRILL_FAILED || (d->o.stop && atomic_load(d->o.stop)))

@@ -7,6 +7,7 @@
 #include "common/base/string_list.h"
 #include "common/json.h"
 #include "efs/data/hasher.h"
+#include "efs/repo/pin.h"
 #include "efs/repo/ruler.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -255,34 +256,59 @@ bool backup_trusted(const struct backup *b)
     return !signature_required || b->signature == SIGNATURE_GOOD || b->signature == SIGNATURE_UNCHECKED;
 }
 
-/* `shards` (may be NULL): filled from the same bytes, empty where they do not tell. */
-static int load(struct backup *b, struct shards *shards, struct err *e)
+/* 0 to go on without what `why` says; with `faults` NULL, or without memory, -1 with `e`. */
+static int fault(const struct backup_faults *faults, const struct err *why, struct err *e)
+{
+    if (faults && why->code != ENOMEM) {
+        faults->tell(why, faults->arg);
+        return 0;
+    }
+    if (e)
+        *e = *why;
+    return -1;
+}
+
+/* 0: *m is what the manifest of `b` says, *json its text. 1: it has no good one, and its state says why. */
+static int load_manifest(struct backup *b, struct manifest *m, char **json, size_t *n, struct err *e)
 {
     char path[PATH_MAX];
     struct err why = {0};
-    struct stat st;
-    struct manifest m;
-    size_t n = 0;
-    if (b->state != ENTRY_UNREAD)
-        return 0;
     if (path_of(b, b->stem, ".json", path, e) != 0)
         return -1;
-    cleanup_free char *json = files_get_sized(path, MANIFEST_MAX, &n, &why);
-    if (!json || manifest_parse(json, path, &m, &why) != 0) {
+    *json = files_get_sized(path, MANIFEST_MAX, n, &why);
+    if (!*json || manifest_parse(*json, path, m, &why) != 0) {
         if (why.code == ENOENT) {
             b->has_manifest = false;
-            return mark(b, ENTRY_INCOMPLETE, "no manifest yet"), 0;
+            return mark(b, ENTRY_INCOMPLETE, "no manifest yet"), 1;
         }
         b->has_manifest = true;
         if (why.code != 0 && why.code != EFBIG && why.code != EINVAL && why.code != EBADMSG)
             return e ? (*e = why, -1) : -1;
         /* Cut short: on a replica it may still be on its way. */
-        return mark(b, why.code == EBADMSG ? ENTRY_INCOMPLETE : ENTRY_CORRUPT, why.text), 0;
+        return mark(b, why.code == EBADMSG ? ENTRY_INCOMPLETE : ENTRY_CORRUPT, why.text), 1;
     }
     b->has_manifest = true;
+    if (!belongs(b, m))
+        return mark(b, ENTRY_CORRUPT, "the manifest is of another backup"), 1;
+    return 0;
+}
+
+/* `shards` (may be NULL): filled from the same bytes, empty where they do not tell. */
+static int load(struct backup *b, struct shards *shards, struct err *e)
+{
+    char path[PATH_MAX];
+    struct stat st;
+    struct manifest m;
+    size_t n = 0;
+    cleanup_free char *json = NULL;
+    if (b->state != ENTRY_UNREAD)
+        return 0;
+    int rc = load_manifest(b, &m, &json, &n, e);
+    if (rc != 0)
+        return rc < 0 ? -1 : 0;
+    if (path_of(b, b->stem, ".json", path, e) != 0)
+        return -1;
     b->written = stat(path, &st) == 0 ? st.st_mtime : 0;
-    if (!belongs(b, &m))
-        return mark(b, ENTRY_CORRUPT, "the manifest is of another backup"), 0;
     if (check_signature(b, json, n, e) != 0)
         return -1;
     b->m = m;
@@ -311,6 +337,30 @@ int backup_shards(const struct backup *b, struct shards *out, struct err *e)
         (strcmp(again.m.content.sha256, b->m.content.sha256) != 0 || again.signature != b->signature))
         shards_free(out);
     return rc;
+}
+
+int backup_size_up(struct backup *b, struct err *e)
+{
+    struct manifest m;
+    struct err why = {0};
+    size_t n = 0;
+    cleanup_free char *json = NULL;
+    if (b->state != ENTRY_UNREAD)
+        return 0;
+    int rc = load_manifest(b, &m, &json, &n, &why);
+    if (rc < 0 && why.code == ENOMEM)
+        return fault(NULL, &why, e);
+    if (rc == 0)
+        b->m = m;
+    return 0;
+}
+
+void backup_date(struct backup *b)
+{
+    char path[PATH_MAX];
+    struct stat st;
+    if (b->state == ENTRY_UNREAD && path_of(b, b->stem, ".json", path, NULL) == 0)
+        b->written = stat(path, &st) == 0 ? st.st_mtime : 0;
 }
 
 bool stamp_is(const struct stamp *s, const struct stat *st)
@@ -406,6 +456,48 @@ static int add_name(struct backup_list *list, size_t from, enum frequency t, con
     return 0;
 }
 
+struct listing {
+    struct backup_list *list;
+    size_t from; /* the first entry of this folder */
+    enum frequency frequency;
+    const char *dir, *folder;
+    char **pins; /* names of pins and notes: each may come before the files of its backup */
+    size_t n_pins;
+};
+
+static int list_names(struct listing *l, DIR *d, struct err *e)
+{
+    for (;;) {
+        size_t n;
+        bool pin;
+        errno = 0;
+        struct dirent *de = readdir(d);
+        if (!de)
+            return errno ? err_set(e, errno, "cannot list", l->dir, NULL) : 0;
+        if (pin_is_name(de->d_name, &n, &pin) && !string_list_add(&l->pins, &l->n_pins, de->d_name))
+            return err_set(e, ENOMEM, "cannot list", l->dir, NULL);
+        if (add_name(l->list, l->from, l->frequency, l->dir, l->folder, de->d_name, e) != 0)
+            return -1;
+    }
+}
+
+/* Those that are alone are no backup's. */
+static void mark_pinned(const struct listing *l)
+{
+    for (size_t i = 0; i < l->n_pins; i++) {
+        size_t n;
+        bool pin;
+        if (!pin_is_name(l->pins[i], &n, &pin))
+            continue;
+        l->pins[i][n] = 0;
+        struct backup *b = seen(l->list, l->from, l->pins[i]);
+        if (b && pin)
+            b->pinned = true;
+        else if (b)
+            b->noted = true;
+    }
+}
+
 static int list_tier(const char *base, const char *folder, enum frequency t, struct backup_list *list,
                      struct err *e)
 {
@@ -423,15 +515,12 @@ static int list_tier(const char *base, const char *folder, enum frequency t, str
     const char *kept = keep_dir(list, dir);
     if (!kept)
         return err_set(e, ENOMEM, "cannot list", dir, NULL);
-    size_t from = list->n;
-    for (;;) {
-        errno = 0;
-        struct dirent *de = readdir(d);
-        if (!de)
-            return errno ? err_set(e, errno, "cannot list", dir, NULL) : 0;
-        if (add_name(list, from, t, kept, folder, de->d_name, e) != 0)
-            return -1;
-    }
+    struct listing l = {.list = list, .from = list->n, .frequency = t, .dir = kept, .folder = folder};
+    int rc = list_names(&l, d, e);
+    if (rc == 0)
+        mark_pinned(&l);
+    string_list_free(l.pins, l.n_pins);
+    return rc;
 }
 
 static int by_slot(const void *a, const void *b)
@@ -451,18 +540,6 @@ static void drop_lone_receipts(struct backup_list *list, size_t from)
         if (list->v[i].has_manifest || list->v[i].data[0])
             list->v[kept++] = list->v[i];
     list->n = kept;
-}
-
-/* 0 to go on without what `why` says; with `faults` NULL, or without memory, -1 with `e`. */
-static int fault(const struct backup_faults *faults, const struct err *why, struct err *e)
-{
-    if (faults && why->code != ENOMEM) {
-        faults->tell(why, faults->arg);
-        return 0;
-    }
-    if (e)
-        *e = *why;
-    return -1;
 }
 
 int backup_read(struct backup *b, struct err *e)

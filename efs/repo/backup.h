@@ -34,6 +34,7 @@ struct backup {
     bool has_manifest;
     enum signature_verdict signature; /* of the manifest that `m` was read from */
     bool has_receipt;                 /* of a second target, {data}.s3 */
+    bool pinned, noted;               /* such a file is beside it, see efs/repo/pin.h */
     time_t written;    /* when the manifest was written, by the clock of the file system's server */
     time_t aliases_at; /* not 0: its manifest does not tell its aliases, m.aliases are those of the backup of
                           that time (restore_inherit_aliases) */
@@ -60,6 +61,11 @@ int backup_load(struct backup *b, struct err *e);
 /* Of an entry that was read: what its manifest tells of the cluster's shards, which is read once more for
  * that; empty where it tells nothing. `out` is to be freed. */
 int backup_shards(const struct backup *b, struct shards *out, struct err *e);
+/* When the manifest of an ENTRY_UNREAD was written, without reading it: one question. */
+void backup_date(struct backup *b);
+/* Of an ENTRY_UNREAD only what its manifest says, in one call where backup_load makes four; it stays unread.
+ * For whoever adds up. -1 only without memory. */
+int backup_size_up(struct backup *b, struct err *e);
 /* The keys that backup_load checks signatures with, and whether each backup must have one. Set once, before
  * there are threads; the keys stay the caller's. NULL: signatures are not looked at. */
 void backup_verify_keys(const struct verify_keys *keys, bool required);
@@ -163,9 +169,12 @@ struct prune {
     bool (*may)(const struct backup *b, void *arg);
     /* Called for each one deleted, or that would be with `dry_run`. May be NULL. */
     void (*gone)(const struct backup *b, void *arg);
+    /* Called for each one that retention lets go, and that is pinned. May be NULL. */
+    void (*pinned)(const struct backup *b, void *arg);
     void *arg;
 };
-/* Apply retention to one folder, and sweep what crashed writers left. Manifest first, then the data.
+/* Apply retention to one folder, but for what is pinned and what that is made of, and sweep what crashed
+ * writers left. Manifest first, then the data.
  * Refuses (-1, nothing deleted) when what is to go, or what is to stay in its place, cannot be read. */
 int backup_prune(const char *base, const char *folder, const struct prune *p, struct err *e);
 

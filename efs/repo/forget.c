@@ -57,7 +57,9 @@ static bool is_ours(const char *name)
                                        ".snapshot.zst",
                                        ".snapshot",
                                        ".json.sig",
-                                       ".json"};
+                                       ".json",
+                                       ".pin",
+                                       ".note"};
     if (strncmp(name, FILES_PARTIAL, strlen(FILES_PARTIAL)) == 0)
         return true;
     for (size_t i = 0; i < sizeof tail / sizeof *tail; i++)

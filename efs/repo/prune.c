@@ -3,6 +3,7 @@
 #include "common/base/files.h"
 #include "efs/repo/remove.h"
 #include "efs/repo/backup.h"
+#include "efs/repo/pin.h"
 #include "efs/repo/ruler.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -194,6 +195,20 @@ static bool lone_signature(int dirfd, const char *dir, const char *name, struct 
            fstatat(dirfd, manifest, &st, AT_SYMLINK_NOFOLLOW) != 0 && errno == ENOENT;
 }
 
+/* A pin or a note whose backup was pruned by an older program, or moved away. */
+static bool lone_pin(int dirfd, const char *dir, const char *name, struct clock *c)
+{
+    char manifest[NAME_MAX + 8];
+    struct stat st;
+    size_t n;
+    bool pin;
+    if (!pin_is_name(name, &n, &pin))
+        return false;
+    (void)snprintf(manifest, sizeof manifest, "%.*s.json", (int)n, name);
+    return fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && older(&st, ABANDONED, dir, c) &&
+           fstatat(dirfd, manifest, &st, AT_SYMLINK_NOFOLLOW) != 0 && errno == ENOENT;
+}
+
 static int sweep(const char *base, const char *folder, enum frequency t, struct clock *c, struct err *e)
 {
     char rel[NAME_MAX * 2 + 32], dir[PATH_MAX];
@@ -207,7 +222,8 @@ static int sweep(const char *base, const char *folder, enum frequency t, struct 
         bool partial = strncmp(de->d_name, FILES_PARTIAL, strlen(FILES_PARTIAL)) == 0;
         if ((partial ? abandoned(dirfd(d), dir, de->d_name, c)
                      : lone_receipt(dirfd(d), dir, de->d_name, c) ||
-                           lone_signature(dirfd(d), dir, de->d_name, c)) &&
+                           lone_signature(dirfd(d), dir, de->d_name, c) ||
+                           lone_pin(dirfd(d), dir, de->d_name, c)) &&
             remove_file(dir, de->d_name, "", e) != 0)
             return -1;
     }
@@ -244,11 +260,33 @@ static int keep_data(const char *base, const char *folder, const struct backup_l
     return 0;
 }
 
+/* Has somebody pinned one of them since the folder was read? Then that stays, and what it is made of. */
+static int keep_pinned(const char *base, const char *folder, struct backup_list *list, bool *go,
+                       struct err *e)
+{
+    bool refreshed[FREQUENCY_COUNT] = {false}, any = false;
+    for (size_t i = 0; i < list->n; i++) {
+        const struct backup *b = &list->v[i];
+        char rel[NAME_MAX * 2 + 32];
+        if (!go[i])
+            continue;
+        (void)snprintf(rel, sizeof rel, "%s/%s", frequency_text(b->frequency), folder);
+        if (!refreshed[b->frequency])
+            files_refresh(base, rel);
+        refreshed[b->frequency] = true;
+        go[i] = !pin_there(b);
+        any = any || !go[i];
+    }
+    return any ? keep_bases(list, go, e) : 0;
+}
+
 /* All manifests first: from then on nobody makes a delta of one of them. */
-static int delete_all(const char *base, const char *folder, const struct backup_list *list, bool *go,
+static int delete_all(const char *base, const char *folder, struct backup_list *list, bool *go,
                       const struct prune *p, struct err *e)
 {
     bool may_be_bases = false;
+    if (!p->dry_run && keep_pinned(base, folder, list, go, e) != 0)
+        return -1;
     for (size_t i = list->n; i > 0; i--) { /* newest first: what is made of others before these */
         const struct backup *b = &list->v[i - 1];
         if (!go[i - 1])
@@ -282,6 +320,11 @@ static int choose(struct backup_list *list, const struct prune *p, bool *go, str
         const struct backup *b = &list->v[i];
         go[i] = (b->has_manifest ? items[i].drop : leftover(b, &items[i], items, list->n, &clock)) &&
                 (!p->may || p->may(b, p->arg));
+        if (go[i] && b->pinned && b->has_manifest) {
+            go[i] = false;
+            if (p->pinned)
+                p->pinned(b, p->arg);
+        }
     }
     return keep_sets(list, items, go, e) != 0 ? -1 : keep_bases(list, go, e);
 }

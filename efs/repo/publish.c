@@ -163,6 +163,21 @@ static int empty(int out, const char *path, struct err *e)
                : err_set(e, errno, "cannot empty", path, NULL);
 }
 
+/* Its local copy, if that is still there: reading it takes no time of EFS. */
+static void find_original(const struct publish *p, const struct backup *base, struct layers *layers)
+{
+    char path[PATH_MAX + NAME_MAX];
+    struct stat st;
+    const char *name = strrchr(p->path, '/');
+    (void)snprintf(path, sizeof path, "%.*s%s.snapshot", name ? (int)(name + 1 - p->path) : 0, p->path,
+                   base->m.source.stem);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && (uint64_t)st.st_size == base->m.content.size)
+        layers_original(layers, fd);
+    else if (fd >= 0)
+        (void)close(fd); /* only read */
+}
+
 /* As a delta of `base`. DELTA_TOO_LARGE and DELTA_NO_BASE: nothing is kept of it. */
 static enum delta_outcome copy_delta(const struct publish *p, int in, int out, const char *partial,
                                      const struct backup *base, struct manifest *m, struct err *e)
@@ -171,17 +186,31 @@ static enum delta_outcome copy_delta(const struct publish *p, int in, int out, c
     struct err why = {0};
     if (!ruler_bases(base, &m->bases))
         return DELTA_NO_BASE;
-    enum delta_outcome rc =
-        backup_open_layers(base, &layers, &why) != 0
-            ? DELTA_NO_BASE
-            : delta_store(in, p->path, out, partial, layers, m->bases.v[0].stored_size / 2, &p->copy,
-                          &m->content, &m->recipe, &why);
+    enum delta_outcome rc = DELTA_NO_BASE;
+    if (backup_open_layers(base, &layers, &why) == 0) {
+        find_original(p, base, layers);
+        rc = delta_store(in, p->path, out, partial, layers, m->bases.v[0].stored_size / 2, &p->copy,
+                         &m->content, &m->recipe, &why);
+    }
     if (rc == DELTA_FAILED)
         *e = why;
     if (rc == DELTA_STORED || rc == DELTA_FAILED)
         return rc;
     m->bases = (struct bases){0};
     return empty(out, partial, e) == 0 ? rc : DELTA_FAILED;
+}
+
+/* A whole: in pieces, on which deltas can be made, where these are not too many. */
+static enum delta_outcome copy_whole_data(const struct publish *p, int in, int out, const char *partial,
+                                          struct manifest *m, struct err *e)
+{
+    if (p->delta && !m->upload) {
+        enum delta_outcome rc =
+            delta_store(in, p->path, out, partial, NULL, UINT64_MAX, &p->copy, &m->content, &m->recipe, e);
+        if (rc != DELTA_TOO_LARGE)
+            return rc;
+    }
+    return copy_store(in, p->path, out, partial, &p->copy, &m->content, e) == 0 ? DELTA_STORED : DELTA_FAILED;
 }
 
 /* A delta where there is a base (NULL: none) and it is worth while, else a whole. */
@@ -192,10 +221,7 @@ static int copy_data(const struct publish *p, int in, int out, const char *parti
     m->bases = (struct bases){0};
     enum delta_outcome rc = base ? copy_delta(p, in, out, partial, base, m, e) : DELTA_NO_BASE;
     if (rc == DELTA_TOO_LARGE || rc == DELTA_NO_BASE)
-        rc = p->delta && !m->upload ? delta_store(in, p->path, out, partial, NULL, UINT64_MAX, &p->copy,
-                                                  &m->content, &m->recipe, e)
-             : copy_store(in, p->path, out, partial, &p->copy, &m->content, e) == 0 ? DELTA_STORED
-                                                                                    : DELTA_FAILED;
+        rc = copy_whole_data(p, in, out, partial, m, e);
     name_codec(p, m);
     return rc == DELTA_STORED ? 0 : -1;
 }

@@ -66,3 +66,14 @@ static int read_one(size_t i, void *arg, struct err *e)
 }
 
 int readers_read(struct backup_list *list, struct err *e) { return readers_each(list->n, read_one, list, e); }
+
+static int size_one_up(size_t i, void *arg, struct err *e)
+{
+    struct backup_list *list = arg;
+    return backup_size_up(&list->v[i], e);
+}
+
+int readers_size_up(struct backup_list *list, struct err *e)
+{
+    return readers_each(list->n, size_one_up, list, e);
+}

@@ -9,6 +9,9 @@
  * ended. */
 typedef int readers_one(size_t i, void *arg, struct err *e);
 int readers_each(size_t n, readers_one *one, void *arg, struct err *e);
-/* backup_read and backup_trust of each entry. */
+/* Of each entry: backup_read and backup_trust, ... */
+typedef int readers_list(struct backup_list *list, struct err *e);
 int readers_read(struct backup_list *list, struct err *e);
+/* ... or backup_size_up. */
+int readers_size_up(struct backup_list *list, struct err *e);
 #endif

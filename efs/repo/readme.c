@@ -13,6 +13,7 @@ static const char text[] =
     "  FREQUENCY/COLLECTION/NAME.snapshot.delta   what of a snapshot differs from other backups\n"
     "  ....sha256                                 for sha256sum -c, in that folder\n"
     "  ....json                                   the manifest. A backup without it is not finished.\n"
+    "  ....pin, ....note                          it is kept for ever; what somebody wrote of it\n"
     "\n"
     "FREQUENCY is 15min, hourly, daily or monthly. %XX in a name is the byte with that code.\n"
     "\n"

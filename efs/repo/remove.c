@@ -1,5 +1,6 @@
 #include "efs/repo/remove.h"
 #include "common/base/files.h"
+#include "efs/repo/pin.h"
 #include <errno.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -18,7 +19,9 @@ int remove_file(const char *dir, const char *name, const char *suffix, struct er
 
 int remove_manifest(const struct backup *b, struct err *e)
 {
-    return remove_file(b->dir, b->stem, ".json", e) != 0 || files_sync_dir(b->dir, e) != 0
+    return remove_file(b->dir, b->stem, ".json", e) != 0 || files_sync_dir(b->dir, e) != 0 ||
+                   (b->pinned && remove_file(b->dir, b->stem, PIN_SUFFIX, e) != 0) ||
+                   (b->noted && remove_file(b->dir, b->stem, NOTE_SUFFIX, e) != 0)
                ? -1
                : remove_file(b->dir, b->stem, ".json" SIGNATURE_SUFFIX, e);
 }

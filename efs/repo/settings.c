@@ -19,7 +19,7 @@ static const struct config_row table[] = {
     {"TIER", "environment; with CPU_ARCH the tree {EFS_ROOT}/{TIER}-{CPU_ARCH}", "default", NULL, false},
     {"CPU_ARCH", "processor", "", "the machine's", false},
     {"NODE_NAME", "a name of this node that outlives its task", "", "the peer id", false},
-    {"COMPRESSION", "none, zstd:1 to zstd:19, or delta", "zstd:1", NULL, false},
+    {"COMPRESSION", "delta, none, or zstd:1 to zstd:19", "delta", NULL, false},
     {"COMPRESSION_THREADS", "0 to 64", "2", NULL, false},
     {"RETENTION", "per frequency a count or an age (m h d w)", RETENTION_STANDARD, NULL, false},
     {"LOCAL_KEEP", "published snapshots of a collection that stay on the local disk", "1", NULL, false},

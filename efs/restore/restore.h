@@ -1,77 +1,13 @@
-/* From EFS, or another place that has the bytes, back into Qdrant, or into a file. Choosing is a pure
- * function over what was listed; bytes are trusted only once they are proven against the manifest
+/* From EFS, or another place that has the bytes, back into Qdrant, or into a file. Which backup is taken:
+ * efs/restore/choice.h. Bytes are trusted only once they are proven against the manifest
  * (efs/repo/reader.h). No globals: the command, and whoever restores without a person, use the same. Every
  * call may hang with EFS, and those that say so may take as long as Qdrant does. */
 #ifndef EFS_RESTORE_RESTORE_H
 #define EFS_RESTORE_RESTORE_H
 #include "efs/repo/reader.h"
+#include "efs/restore/choice.h"
 #include "efs/restore/verdict.h"
 #include "qdrant/client.h"
-
-/* Which backup is wanted. */
-struct restore_selector {
-    enum kind kind;
-    const char *collection; /* as it was named; for KIND_STORAGE "" */
-    const char *shard;      /* for KIND_SHARD; NULL: any */
-    const char *node;       /* NODE_NAME, or a peer id; NULL: that of the newest, when others do not matter */
-    const char *snapshot;   /* its name, with or without ".snapshot"; NULL: any */
-    time_t at;              /* taken at that time or before; 0: any time */
-    int frequency;          /* -1: any */
-    bool any_node;          /* with `node` NULL: all nodes count as one, whatever that mixes */
-    time_t now;             /* the clock on the wall, for restore_moment; 0: names are believed */
-};
-/* Indices into `list` (whose entries were read) of what fits, the newest first, into `order`, with room for
- * all; uploads, which Qdrant has not made here, after all others, unless `snapshot` names one; also of those
- * that are incomplete or corrupt. Returns how many. `e`, else untouched, says why nothing can be chosen
- * although something fits, and 0 is returned: what fits is of several trees, or of several nodes that live
- * side by side, each of which has shards of its own. A task that was replaced without a NODE_NAME comes back
- * as another node, and a deployment may run both for a while: one whose last backup is not RESTORE_OVERLAP
- * younger than the first of the newest node, or by RESTORE_APART older than the newest backup, is taken for a
- * predecessor. */
-enum { RESTORE_OVERLAP = 2 * 3600, RESTORE_APART = 2 * 86400 };
-size_t restore_choose(const struct backup_list *list, const struct restore_selector *w, size_t *order,
-                      struct err *e);
-/* When it was taken: the time in its name, else that of its manifest. 0: not known. */
-time_t backup_time(const struct backup *b);
-/* Does that time lie in the future, because the clock of its node ran ahead? By more than RESTORE_TOLERANCE
- * against `now` (0: not asked), or by more than RESTORE_SKEW against the time at which the file system's own
- * server wrote its manifest: that clock is none of the node's. */
-enum { RESTORE_TOLERANCE = 300, RESTORE_SKEW = 3600 };
-bool restore_ahead(const struct backup *b, time_t now);
-/* The time by which it is chosen: backup_time, or when that lies in the future, the time of creation in its
- * manifest (the same, but for one whose time was not taken from its name), or that at which the manifest was
- * written, whichever is none in the future; else 0, which is before all others. */
-time_t restore_moment(const struct backup *b, time_t now);
-/* Qdrant may have gone before it was asked for the aliases of a snapshot, as when the task was stopped; a
- * restore without them would look whole. Give each backup of a collection whose manifest does not tell them
- * those of the last one before it, in its tree, that does. -1 without memory. */
-int restore_inherit_aliases(struct backup_list *list, time_t now, struct err *e);
-/* What a person must know of a backup whose time lies in the future; empty for any other. */
-void restore_clock_note(const struct backup *b, time_t now, char *out, size_t size);
-/* "2026-11-24T08:00:00Z", also without seconds, "T" or "Z"; "2026-11-24": its last second; "2h": that long
- * before `now`. False on anything else, and on what begins more than RESTORE_TOLERANCE after `now` (0: not
- * asked): a mistyped year would mean the latest, and nobody would notice. */
-bool time_parse(const char *text, time_t now, time_t *out);
-/* What to write in place of a text that time_parse refuses. */
-const char *restore_when_use(const char *text, time_t now);
-
-enum restore_outcome {
-    RESTORE_DONE,
-    RESTORE_DEFECT,  /* the backup is not what its manifest says, or Qdrant refuses what is in it: another one
-                        may do. What a refused one left is gone again, unless `e` says otherwise */
-    RESTORE_REFUSED, /* would replace points, or leave another configuration: nothing was changed */
-    RESTORE_FAILED,  /* another backup would not help; or it was restored, and is not what was there */
-};
-/* Try those of `order` until one is no defect. */
-struct restore_attempt {
-    enum restore_outcome (*with)(struct backup *b, void *arg, struct err *e);
-    void (*skipped)(struct backup *b, const char *why, void *arg); /* that one was passed over; may be NULL */
-    void *arg;
-    bool strict; /* the first must do */
-};
-/* *which (may be NULL) is set to the index of the last one that was tried. */
-enum restore_outcome restore_first_good(struct backup_list *list, const size_t *order, size_t n,
-                                        const struct restore_attempt *a, size_t *which, struct err *e);
 
 /* Into a running Qdrant. */
 struct restore {

@@ -29,9 +29,15 @@ const struct config_row option_rows[] = {
      NULL, false},
     {"STATUS_TOKEN_FILE", "file with the token that asking from another machine takes", "",
      "none: everybody who reaches it may ask", false},
+    {"STATUS_HOSTS", "more host names that the status page answers to: patterns, separated by commas", "",
+     NULL, false},
+    {"NOTIFY_URL", "tell this address of each good run, and with /fail behind it of failures", "", "nobody",
+     true},
+    {"NOTIFY_URL_FILE", "file that holds it", "", "none", false},
     {"EMF", "CloudWatch metrics on stdout: on, off, or auto for on ECS alone", "auto", NULL, false},
     {"EMF_NAMESPACE", "their namespace", "Qdrant/Backups", NULL, false},
     {"SNAPSHOT_S3_BUCKET_NAME", "copy each published snapshot to this bucket, too", "", NULL, false},
+    {"SNAPSHOT_S3_DELTAS", "1: copy there what EFS has as a delta, too, each one whole", "0", NULL, false},
     {"SNAPSHOT_S3_STORAGE_CLASS", "such as STANDARD_IA or GLACIER_IR", "", "the bucket's", false},
     {"SNAPSHOT_S3_KMS_KEY", "id or ARN of a KMS key; aws:kms for AWS's own", "", "the bucket's", false},
     {"SNAPSHOT_S3_OBJECT_LOCK", "such as GOVERNANCE:30d or COMPLIANCE:1d", "", "the bucket's", false},
@@ -122,6 +128,22 @@ static int status_token(struct options *o, struct err *e)
                                "a readable file of one line, 16 to 512 characters of ASCII without spaces");
 }
 
+/* The value is a secret, and not shown. */
+static int notify(struct options *o, struct err *e)
+{
+    const char *url = config_env("NOTIFY_URL", standard("NOTIFY_URL")),
+               *file = config_env("NOTIFY_URL_FILE", standard("NOTIFY_URL_FILE"));
+    char now[NOTIFY_URL_MAX];
+    if (*url && !notify_url_fits(url))
+        return config_wrong(e, "NOTIFY_URL", "(not shown)", "https://HOST/PATH or http://HOST/PATH");
+    if (*file && !notify_url_read(file, now))
+        return config_wrong(e, "NOTIFY_URL_FILE", file,
+                            "a readable file of one line, https://HOST/PATH or http://HOST/PATH");
+    explicit_bzero(now, sizeof now);
+    (void)snprintf(o->notify_url, sizeof o->notify_url, "%s", url);
+    return config_path(o->notify_url_file, sizeof o->notify_url_file, "NOTIFY_URL_FILE", file, e);
+}
+
 static int reports(struct options *o, struct err *e)
 {
     static const char *const when[] = {"auto", "on", "off", NULL};
@@ -130,6 +152,8 @@ static int reports(struct options *o, struct err *e)
     const char *listen = config_env("STATUS_LISTEN", standard("STATUS_LISTEN"));
     if (config_number("RPO_SECONDS", standard("RPO_SECONDS"), 1, 366L * DAY, &rpo, e) != 0 ||
         config_choice("EMF", standard("EMF"), when, &n, e) != 0 || status_token(o, e) != 0 ||
+        config_text(o->status_hosts, sizeof o->status_hosts, "STATUS_HOSTS",
+                    config_env("STATUS_HOSTS", standard("STATUS_HOSTS")), e) != 0 ||
         config_text(o->emf_namespace, sizeof o->emf_namespace, "EMF_NAMESPACE",
                     config_env("EMF_NAMESPACE", standard("EMF_NAMESPACE")), e) != 0 ||
         config_text(o->status_listen, sizeof o->status_listen, "STATUS_LISTEN",
@@ -164,6 +188,8 @@ static int object_lock(struct options *o, struct err *e)
 
 static int second_target(struct options *o, struct err *e)
 {
+    static const char *const off_on[] = {"0", "1", NULL};
+    unsigned n = 0;
     const char *endpoint = config_env("SNAPSHOT_S3_ENDPOINT",
                                       config_env("AWS_ENDPOINT_URL_S3", config_env("AWS_ENDPOINT_URL", "")));
     if (config_bucket(o->s3_bucket, sizeof o->s3_bucket, "SNAPSHOT_S3_BUCKET_NAME",
@@ -173,8 +199,10 @@ static int second_target(struct options *o, struct err *e)
         config_text(o->s3_kms_key, sizeof o->s3_kms_key, "SNAPSHOT_S3_KMS_KEY",
                     config_env("SNAPSHOT_S3_KMS_KEY", standard("SNAPSHOT_S3_KMS_KEY")), e) != 0 ||
         config_text(o->s3_endpoint, sizeof o->s3_endpoint, "SNAPSHOT_S3_ENDPOINT", endpoint, e) != 0 ||
+        config_choice("SNAPSHOT_S3_DELTAS", standard("SNAPSHOT_S3_DELTAS"), off_on, &n, e) != 0 ||
         object_lock(o, e) != 0)
         return -1;
+    o->s3_deltas = n == 1;
     if (strspn(o->s3_class, "ABCDEFGHIJKLMNOPQRSTUVWXYZ_") != strlen(o->s3_class))
         return config_wrong(e, "SNAPSHOT_S3_STORAGE_CLASS", o->s3_class, "a class such as STANDARD_IA");
     if (strpbrk(o->s3_kms_key, " \t\r\n"))
@@ -270,8 +298,8 @@ static int at_stop(struct options *o, struct err *e)
 int options_read(struct options *o, struct err *e)
 {
     memset(o, 0, sizeof *o);
-    return at_boot(o, e) || proof(o, e) || schedule(o, e) || reports(o, e) || second_target(o, e) ||
-                   at_stop(o, e)
+    return at_boot(o, e) || proof(o, e) || schedule(o, e) || reports(o, e) || notify(o, e) ||
+                   second_target(o, e) || at_stop(o, e)
                ? -1
                : 0;
 }

@@ -4,6 +4,7 @@
 #include "common/config.h"
 #include "efs/repo/frequency.h"
 #include "replicator/core/drill_schedule.h"
+#include "replicator/core/notify_url.h"
 #include <limits.h>
 #include <stdint.h>
 #include <time.h>
@@ -18,13 +19,17 @@ struct options {
     unsigned rpo;              /* RPO_SECONDS */
     char status_listen[128];   /* STATUS_LISTEN; empty: off */
     char status_token[513];    /* what STATUS_TOKEN_FILE holds; empty: none */
-    bool emf;                  /* CloudWatch metrics on stdout */
-    char emf_namespace[256];   /* EMF_NAMESPACE */
-    char s3_bucket[64];        /* SNAPSHOT_S3_BUCKET_NAME; empty: no second target */
-    char s3_class[32];         /* SNAPSHOT_S3_STORAGE_CLASS; empty: the bucket's */
-    char s3_kms_key[2048];     /* SNAPSHOT_S3_KMS_KEY: a key id or ARN, "aws:kms" for AWS's own; empty: the
-                                  bucket's */
-    char s3_lock_mode[16];     /* SNAPSHOT_S3_OBJECT_LOCK=GOVERNANCE:30d; empty: none */
+    char status_hosts[1024];   /* STATUS_HOSTS: patterns; empty: none */
+    char notify_url[NOTIFY_URL_MAX]; /* NOTIFY_URL: a secret; empty: none */
+    char notify_url_file[PATH_MAX];  /* NOTIFY_URL_FILE: which holds it, and is read each time; empty: none */
+    bool emf;                        /* CloudWatch metrics on stdout */
+    char emf_namespace[256];         /* EMF_NAMESPACE */
+    char s3_bucket[64];              /* SNAPSHOT_S3_BUCKET_NAME; empty: no second target */
+    bool s3_deltas;                  /* SNAPSHOT_S3_DELTAS */
+    char s3_class[32];               /* SNAPSHOT_S3_STORAGE_CLASS; empty: the bucket's */
+    char s3_kms_key[2048]; /* SNAPSHOT_S3_KMS_KEY: a key id or ARN, "aws:kms" for AWS's own; empty: the
+                              bucket's */
+    char s3_lock_mode[16]; /* SNAPSHOT_S3_OBJECT_LOCK=GOVERNANCE:30d; empty: none */
     unsigned s3_lock_seconds;
     char s3_endpoint[512];        /* SNAPSHOT_S3_ENDPOINT */
     bool fingerprint;             /* FINGERPRINT: look at what a snapshot holds before and after it is made */

@@ -7,6 +7,7 @@
 #include "common/base/files.h"
 #include "common/log.h"
 #include "common/base/utc.h"
+#include "efs/repo/ruler.h"
 #include "efs/restore/s3.h"
 #include <cjson/cJSON.h>
 #include <errno.h>
@@ -86,9 +87,15 @@ static void push(struct s3_upload *o, struct upload *u)
         upload_free(u);
 }
 
+/* Of what EFS has as a delta each copy is as large as a whole. */
+static bool wanted(const struct s3_upload *o, const struct manifest *m)
+{
+    return m->bases.n == 0 || o->context->options.s3_deltas;
+}
+
 static struct upload *new_upload(struct s3_upload *o, const struct manifest *m, bool vouched)
 {
-    struct upload *u = o ? calloc(1, sizeof *u) : NULL;
+    struct upload *u = o && wanted(o, m) ? calloc(1, sizeof *u) : NULL;
     if (u)
         u->m = *m;
     if (u)
@@ -145,6 +152,8 @@ void s3_upload_look(struct s3_upload *o, const char *folder)
     time_t newest = newest_slot(&list);
     for (size_t i = 0; i < list.n; i++) {
         struct backup *b = &list.v[i];
+        if (!o->context->options.s3_deltas && ruler_is_delta(b))
+            continue; /* its manifest need not be read */
         if (b->has_manifest && !b->has_receipt && b->m.slot + LOOK_BACK > newest && backup_load(b, &e) == 0 &&
             b->state == ENTRY_COMPLETE)
             add_found(o, b);

@@ -32,105 +32,140 @@ static size_t tree_of(const struct boot_choice *c, size_t i) { return i >= c->al
 
 const char *boot_choice_tree(const struct boot_choice *c, size_t i) { return c->trees->base[tree_of(c, i)]; }
 
-/* Moves what may not be chosen to the end of its tree's part of the list, and returns where that begins. */
-static size_t set_aside(struct boot_choice *c, size_t tree, size_t end,
-                        bool (*may)(const struct boot_choice *c, size_t i))
-{
-    size_t kept = begin_of(c, tree);
-    struct backup *v = c->list.v;
-    for (size_t i = kept; i < end; i++)
-        if (may(c, i)) {
-            struct backup one = v[i];
-            memmove(v + kept + 1, v + kept, (i - kept) * sizeof *v);
-            v[kept++] = one;
-        }
-    return kept;
-}
+/* What is asked of each backup, apart from the choice, which may be moved. */
+struct boot_rule {
+    const struct backup *list;
+    size_t second; /* where those of the second tree begin */
+    bool own[2];   /* is a tree our own? */
+    const struct restore_history *history;
+    const struct tombstones *deleted;
+    const char *collection;
+    time_t at, now;
+    bool nameless; /* those of nodes with a NODE_NAME are not chosen any more; what is left is of tasks that had
+                      none */
+};
 
-/* Those of nodes with a NODE_NAME are not chosen any more; what is left is of tasks that had none. */
-static bool has_no_name(const struct boot_choice *c, size_t i) { return !is_named(&c->list.v[i]); }
+static bool rule_new(struct boot_choice *c)
+{
+    struct boot_rule *r = c->rule = calloc(1, sizeof *r);
+    if (!r)
+        return false;
+    *r = (struct boot_rule){.list = c->list.v,
+                            .second = c->all[0],
+                            .history = c->history,
+                            .deleted = c->deleted,
+                            .collection = c->collection,
+                            .at = c->at,
+                            .now = c->now};
+    for (size_t t = 0; t < c->trees->n; t++)
+        r->own[t] = strcmp(c->trees->base[t], c->own) == 0;
+    return true;
+}
 
 /* A restore to a time brings back what was there then, also what was deleted later. */
-static bool is_deleted(const struct boot_choice *c, size_t i)
+static bool is_deleted(const struct boot_rule *r, const struct backup *b)
 {
-    return c->deleted && c->at == 0 &&
-           tombstones_cover(c->deleted, c->collection, restore_moment(&c->list.v[i], c->now));
+    return r->deleted && r->at == 0 &&
+           tombstones_cover(r->deleted, r->collection, restore_moment(b, r->now));
 }
 
-static bool is_allowed(const struct boot_choice *c, size_t i)
+static bool is_allowed(const struct backup *b, void *rule)
 {
-    bool own = strcmp(boot_choice_tree(c, i), c->own) == 0;
-    return !is_deleted(c, i) &&
-           !restore_history_forbids(c->history, own, restore_moment(&c->list.v[i], c->now), c->at != 0);
+    const struct boot_rule *r = rule;
+    bool own = r->own[(size_t)(b - r->list) >= r->second];
+    return !is_deleted(r, b) && !(r->nameless && is_named(b)) &&
+           !restore_history_forbids(r->history, own, restore_moment(b, r->now), r->at != 0);
 }
 
-/* As restore_choose: uploads after what Qdrant has made itself. */
-static bool goes_first(const struct boot_choice *c, size_t a, size_t b)
+/* Of both trees, of two that are alike our own one first. */
+static int choose_all(struct boot_choice *c, const struct restore_selector *w, struct err *e)
 {
-    if (c->list.v[a].m.upload != c->list.v[b].m.upload)
-        return c->list.v[b].m.upload;
-    return restore_moment(&c->list.v[a], c->now) > restore_moment(&c->list.v[b], c->now);
+    struct restore_look look = restore_look_files;
+    look.may = is_allowed;
+    look.arg = c->rule;
+    restore_choice_free(c->choice);
+    c->choice = restore_choice_new(&c->list, w, &look, e);
+    int rc = c->choice ? 0 : -1;
+    for (size_t t = c->trees->n; rc == 0 && t-- > 0;)
+        rc = restore_choice_add(c->choice, begin_of(c, t), c->all[t], e);
+    return rc;
 }
 
-/* As restore_choose of each tree; of both, the newest first. */
-static size_t choose_all(struct boot_choice *c, const size_t end[2], const struct restore_selector *w,
-                         struct err *e)
+/* -1 with ENOMEM. */
+static int has_any(struct boot_choice *c, bool *any, struct err *e)
 {
-    size_t n = 0;
-    for (size_t t = c->trees->n; t-- > 0;) { /* of two that are alike our own one */
-        size_t begin = begin_of(c, t), k = 0;
-        struct backup_list view = {.v = c->list.v + begin, .n = end[t] - begin};
-        cleanup_free size_t *some = calloc(view.n + 1, sizeof *some);
-        size_t m = some ? restore_choose(&view, w, some, e) : 0;
-        if (e->text[0])
-            return 0;
-        for (; k < m; k++) {
-            size_t i = begin + some[k], at = n++;
-            for (; at > 0 && goes_first(c, i, c->order[at - 1]); at--)
-                c->order[at] = c->order[at - 1];
-            c->order[at] = i;
-        }
-    }
-    return n;
+    struct backup *b = NULL;
+    if (restore_choice_peek(c->choice, &b, e) != 0)
+        return -1;
+    *any = b != NULL;
+    return 0;
 }
 
-static size_t choose_among_nodes(struct boot_choice *c, size_t end[2], struct restore_selector *w)
+/* The name is new: what was there before it is this node's, too. Which those are, only manifests tell. */
+static int without_name(struct boot_choice *c, struct restore_selector *w, bool *any, struct err *e)
 {
-    struct err e = {0};
-    size_t n = choose_all(c, end, w, &e);
-    if (n == 0 && !e.text[0] && w->node) { /* the name is new: what was there before it is this node's, too */
-        for (size_t t = 0; t < 2; t++)
-            end[t] = set_aside(c, t, end[t], has_no_name);
-        w->node = NULL;
-        n = choose_all(c, end, w, &e);
-        if (n > 0 || e.text[0])
-            log_fields(
-                LOG_WARN, "boot_restore_node", about(c, NULL),
-                "%s has no backup of NODE_NAME=%s: those of tasks without a NODE_NAME are taken for its own",
-                c->collection, c->node);
-    }
-    if (n > 0 || !e.text[0])
-        return n;
+    struct err ambiguous = {0};
+    if (readers_read(&c->list, e) != 0)
+        return -1;
+    c->rule->nameless = true;
+    w->node = NULL;
+    int rc = choose_all(c, w, &ambiguous);
+    if (rc == 0 && has_any(c, any, e) != 0)
+        return -1;
+    if (rc != 0 || *any)
+        log_fields(
+            LOG_WARN, "boot_restore_node", about(c, NULL),
+            "%s has no backup of NODE_NAME=%s: those of tasks without a NODE_NAME are taken for its own",
+            c->collection, c->node);
+    return rc != 0 ? (*e = ambiguous, -1) : 0;
+}
+
+static int choose_among_nodes(struct boot_choice *c, struct restore_selector *w, bool *any, struct err *e)
+{
+    struct err why = {0};
+    *any = false;
+    int rc = choose_all(c, w, &why);
+    if (rc == 0)
+        rc = has_any(c, any, &why);
+    if (rc == 0 && !*any && w->node)
+        rc = without_name(c, w, any, &why);
+    if (rc == 0)
+        return 0;
+    if (why.code == ENOMEM)
+        return *e = why, -1;
     log_fields(
         LOG_WARN, "boot_restore_node", about(c, NULL),
         "%s: %s; they are taken for tasks that followed each other, and the newest counts. If they are "
         "several nodes, give each a NODE_NAME",
-        c->collection, e.text);
+        c->collection, why.text);
     w->any_node = true;
-    e = (struct err){0};
-    return choose_all(c, end, w, &e);
+    return choose_all(c, w, e) == 0 ? has_any(c, any, e) : -1;
+}
+
+int boot_choice_next(struct boot_choice *c, size_t *i, struct err *e)
+{
+    struct backup *b = NULL;
+    if (restore_choice_next(c->choice, &b, e) != 0)
+        return -1;
+    if (!b)
+        return 1;
+    *i = (size_t)(b - c->list.v);
+    if (!c->first[tree_of(c, *i)])
+        c->first[tree_of(c, *i)] = b;
+    return 0;
 }
 
 void boot_choice_tell_source(const struct boot_choice *c, size_t i)
 {
-    size_t tree = tree_of(c, i), k = 0;
-    while (k < c->n && tree_of(c, c->order[k]) == tree)
-        k++;
-    if (k < c->n)
+    size_t tree = tree_of(c, i);
+    const struct backup *other = c->first[!tree];
+    if (!other)
+        other = restore_choice_first_of(c->choice, begin_of(c, !tree), c->all[!tree]);
+    if (other)
         log_fields(LOG_WARN, "boot_restore_source", about(c, c->list.v[i].m.source.stem),
                    "%s comes back from %s, by %s; the newest in %s is %s", c->collection,
                    c->trees->base[tree], c->list.v[i].m.source.stem, c->trees->base[!tree],
-                   c->list.v[c->order[k]].m.source.stem);
+                   other->m.source.stem);
 }
 
 /* --- why there is none */
@@ -161,9 +196,26 @@ static const struct backup *newest(const struct boot_choice *c)
     return last;
 }
 
-static enum boot_choice_outcome none(const struct boot_choice *c, bool forbidden, struct err *e)
+/* None of them may be taken, whosever it is. Where a name alone rules one out, its moment is known. */
+static int is_forbidden(struct boot_choice *c, bool *forbidden, struct err *e)
+{
+    *forbidden = c->list.n > 0;
+    c->rule->nameless = false;
+    for (size_t i = 0; i < c->list.n && *forbidden; i++) {
+        struct backup *b = &c->list.v[i];
+        if (restore_ahead(b, c->now) && restore_look_files.read(b, NULL, e) != 0)
+            return -1;
+        *forbidden = !is_allowed(b, c->rule);
+    }
+    return 0;
+}
+
+static enum boot_choice_outcome none(struct boot_choice *c, struct err *e)
 {
     char nodes[400], what[600];
+    bool forbidden = false;
+    if (is_forbidden(c, &forbidden, e) != 0)
+        return BOOT_CHOICE_LATER;
     bool whole = false;
     for (size_t i = 0; i < c->list.n; i++)
         whole = whole || c->list.v[i].m.source.kind == KIND_COLLECTION;
@@ -191,6 +243,8 @@ static enum boot_choice_outcome none(const struct boot_choice *c, bool forbidden
                       NULL, NULL);
         return BOOT_CHOICE_NONE;
     }
+    if (readers_read(&c->list, e) != 0)
+        return BOOT_CHOICE_LATER;
     nodes_of(&c->list, nodes, sizeof nodes);
     (void)snprintf(what, sizeof what, "it has no backup of NODE_NAME=%s, only of %s", c->node, nodes);
     (void)err_set(e, 0, what, NULL, NULL);
@@ -220,15 +274,10 @@ static int gather(struct boot_choice *c, struct err *e)
             return -1;
         c->all[t] = c->list.n;
     }
-    if (readers_read(&c->list, e) != 0)
-        return -1;
-    if (restore_inherit_aliases(&c->list, c->now, e) != 0)
-        return -1;
     c->unreadable = unreadable.text[0] != 0;
     if (c->unreadable && (c->list.n == 0 || !restore_plan_is_slip(&unreadable))) /* it may well have some */
         return e ? (*e = unreadable, -1) : -1;
-    c->order = calloc(c->list.n + 1, sizeof *c->order);
-    return c->order ? 0 : err_set(e, ENOMEM, "cannot choose a backup of", c->collection, NULL);
+    return rule_new(c) ? 0 : err_set(e, ENOMEM, "cannot choose a backup of", c->collection, NULL);
 }
 
 enum boot_choice_outcome boot_choice_make(struct boot_choice *c, struct err *e)
@@ -241,16 +290,17 @@ enum boot_choice_outcome boot_choice_make(struct boot_choice *c, struct err *e)
                                     .now = c->now};
     if (gather(c, e) != 0)
         return BOOT_CHOICE_LATER;
-    size_t end[2] = {set_aside(c, 0, c->all[0], is_allowed), set_aside(c, 1, c->all[1], is_allowed)};
-    bool forbidden = c->list.n > 0 && end[0] == 0 && end[1] == c->all[0];
-    c->n = forbidden ? 0 : choose_among_nodes(c, end, &wish);
-    return c->n > 0 ? BOOT_CHOICE_MADE : none(c, forbidden, e);
+    bool any = false;
+    if (choose_among_nodes(c, &wish, &any, e) != 0)
+        return BOOT_CHOICE_LATER;
+    return any ? BOOT_CHOICE_MADE : none(c, e);
 }
 
 void boot_choice_free(struct boot_choice *c)
 {
+    restore_choice_free(c->choice);
     backup_list_free(&c->list);
-    free(c->order);
+    free(c->rule);
 }
 
 /* --- its bytes */

@@ -4,6 +4,7 @@
 #include "common/log.h"
 #include "common/base/text.h"
 #include "efs/repo/mount.h"
+#include "efs/repo/readers.h"
 #include "efs/restore/restore.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -237,7 +238,7 @@ static int newest_taken(struct backup_list *list, time_t *newest, struct err *e)
         if (backup_read(b, e) != 0)
             return -1;
         backup_trust(b);
-        if (b->state == ENTRY_COMPLETE && !b->m.upload) {
+        if (b->state == ENTRY_COMPLETE && !b->m.upload && !restore_beyond(b, now)) {
             *newest = restore_moment(b, now);
             return 0;
         }
@@ -268,6 +269,34 @@ static int look(struct search *s, const char *base, const char *folder, struct e
     return add(s, collection, newest) ? 0 : err_set(e, ENOMEM, "cannot list the backups in", base, NULL);
 }
 
+/* Each folder by itself: a thousand of them wait for EFS at the same time. */
+struct looks {
+    const char *base;
+    char **folder;
+    struct search *each;
+};
+
+static int look_at_one(size_t i, void *arg, struct err *e)
+{
+    const struct looks *l = arg;
+    return look(&l->each[i], l->base, l->folder[i], e);
+}
+
+static int look_at_folders(struct search *s, const char *base, char **folders, size_t n, struct err *e)
+{
+    cleanup_free struct search *each = calloc(n + 1, sizeof *each);
+    struct looks l = {.base = base, .folder = folders, .each = each};
+    int rc = each ? readers_each(n, look_at_one, &l, e)
+                  : err_set(e, ENOMEM, "cannot list the backups in", base, NULL);
+    for (size_t i = 0; each && i < n; i++) {
+        s->storage = s->storage || each[i].storage;
+        if (rc == 0 && each[i].n > 0 && !add(s, each[i].v->collection, each[i].v->newest))
+            rc = err_set(e, ENOMEM, "cannot list the backups in", base, NULL);
+        free(each[i].v);
+    }
+    return rc;
+}
+
 /* One broken folder must not hold up the others; its own restore will say what is wrong. */
 static void tell_folder(const struct err *why, void *arg)
 {
@@ -289,8 +318,8 @@ static int look_at_all(struct search *s, const char *base, struct err *e)
         *e = trouble;
         rc = -1;
     }
-    for (size_t i = 0; rc == 0 && i < n; i++)
-        rc = look(s, base, folders[i], e);
+    if (rc == 0)
+        rc = look_at_folders(s, base, folders, n, e);
     backup_folders_free(folders, n);
     return rc;
 }

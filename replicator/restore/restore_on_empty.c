@@ -519,12 +519,14 @@ static enum fill fetch(struct restore_on_empty *b, struct batch *batch, struct b
 {
     struct marker_part *p = item->part;
     char why[300];
+    size_t i = 0;
+    int rc;
     const struct restore_reading how = {.watch = {.bytes = read_on, .arg = b}, .stop = &b->x->stop};
-    for (size_t k = 0; k < item->choice.n; k++) {
-        struct backup *one = &item->choice.list.v[item->choice.order[k]];
+    while ((rc = boot_choice_next(&item->choice, &i, e)) == 0) {
+        struct backup *one = &item->choice.list.v[i];
         struct err reading = {0};
         char copy[PATH_MAX + NAME_MAX]; /* the other tree may have the same one, and whole */
-        (void)snprintf(copy, sizeof copy, "%s/%s", boot_choice_tree(&item->choice, item->choice.order[k]),
+        (void)snprintf(copy, sizeof copy, "%s/%s", boot_choice_tree(&item->choice, i),
                        one->m.source.stem);
         if (marker_passed(p, one->m.source.stem) || marker_passed(p, copy))
             continue;
@@ -532,19 +534,19 @@ static enum fill fetch(struct restore_on_empty *b, struct batch *batch, struct b
             (void)err_set(e, 0, one->reason ? one->reason : "cannot be read", NULL, NULL);
             return FILL_WAIT;
         }
-        if (one->state != ENTRY_COMPLETE) {
-            (void)snprintf(reading.text, sizeof reading.text, "%s: %.900s", entry_state_text(one->state),
-                           one->reason ? one->reason : "");
+        if (restore_choice_refuses(item->choice.choice, one, reading.text, sizeof reading.text)) {
             pass_over(p, copy, one->m.source.stem, reading.text);
             continue;
         }
+        if (restore_inherit_aliases(&item->choice.list, one, item->choice.now, &restore_look_files, e) != 0)
+            return FILL_WAIT;
         if (!has_room(b, batch, one->m.content.size, why, sizeof why)) {
             (void)err_set(e, ENOSPC, why, NULL, "give the task more ephemeral storage");
             return batch->n > 1 ? FILL_FULL : FILL_WAIT;
         }
         switch (boot_choice_fetch(one, item->file, &how, &reading)) {
         case RESTORE_DONE:
-            item->chosen = item->choice.order[k];
+            item->chosen = i;
             p->tries = 0;
             return FILL_ON;
         case RESTORE_DEFECT: pass_over(p, copy, one->m.source.stem, reading.text); break;
@@ -556,7 +558,9 @@ static enum fill fetch(struct restore_on_empty *b, struct batch *batch, struct b
             pass_over(p, copy, one->m.source.stem, reading.text);
         }
     }
-    failed(p, item->choice.n > 0 ? "no good backup is left to take" : "it has no backup");
+    if (rc < 0)
+        return FILL_WAIT;
+    failed(p, "no good backup is left to take");
     return FILL_ON;
 }
 

@@ -7,6 +7,7 @@
 #include "common/base/thread.h"
 #include "efs/repo/mount.h"
 #include "efs/repo/backup.h"
+#include "efs/repo/pin.h"
 #include "replicator/snapshot/snapshot_command_kept.h"
 #include "replicator/snapshot/snapshot_command_why.h"
 #include "replicator/core/hand_fingerprints.h"
@@ -43,10 +44,11 @@ struct made {
 struct show {
     struct context *context;
     const struct qdrant_names *names;
+    const struct snapshot_command *what;
     pthread_mutex_t mutex; /* for all below, and for stdout and stderr */
     struct made *made;
     size_t n_made;
-    unsigned failed, gone;
+    unsigned failed, gone, not_kept;
     bool terminal, done, left_out;
     time_t asked; /* when the snapshots were asked for */
     const char *doing;
@@ -167,9 +169,27 @@ static bool is_other(const struct made *m, const struct backup *b)
     return *m->sha256 && strcmp(m->sha256, b->m.content.sha256) != 0;
 }
 
-/* Is it on EFS, in any tier? */
-static bool published(const struct context *x, struct made *m)
+/* What the person who has had it made says of it. */
+static void keep(struct show *s, const struct backup *b)
 {
+    struct err e = {0};
+    char line[sizeof e.text + 400];
+    enum pin_outcome outcome = s->what->note ? pin_put_note(b, s->what->note, &e) : PIN_DONE;
+    if (outcome == PIN_DONE && s->what->pin)
+        outcome = pin_put(b, &e);
+    if (outcome == PIN_DONE)
+        return;
+    s->not_kept++;
+    (void)snprintf(line, sizeof line, "%s is on EFS, but NOT %s: %s", b->m.source.stem,
+                   s->what->pin ? "pinned" : "noted",
+                   outcome == PIN_GONE ? "it was deleted there meanwhile" : e.text);
+    say(s, stderr, line);
+}
+
+/* Is it on EFS, in any tier? */
+static bool published(struct show *s, struct made *m)
+{
+    const struct context *x = s->context;
     cleanup_backup_list struct backup_list list = {0};
     struct source src = {.kind = KIND_COLLECTION};
     char folder[NAME_MAX * 2], stored[NAME_STORED];
@@ -184,6 +204,7 @@ static bool published(const struct context *x, struct made *m)
             list.v[i].state == ENTRY_COMPLETE && !is_other(m, &list.v[i])) {
             m->frequency = list.v[i].frequency;
             m->slot = list.v[i].m.slot;
+            keep(s, &list.v[i]);
             return true;
         }
     return false;
@@ -215,7 +236,7 @@ static size_t count_there(struct show *s)
 {
     size_t n = 0;
     for (size_t i = 0; i < s->n_made; i++) {
-        bool there = s->made[i].there || published(s->context, &s->made[i]);
+        bool there = s->made[i].there || published(s, &s->made[i]);
         (void)pthread_mutex_lock(&s->mutex);
         s->made[i].there = there;
         (void)pthread_mutex_unlock(&s->mutex);
@@ -293,6 +314,9 @@ static void say_how_long(struct show *s)
 {
     struct retention policy = s->context->settings.retention;
     struct err ignored;
+    if (s->what->pin && s->not_kept == 0)
+        return say(s, stdout,
+                   "pinned: RETENTION does not let them go; qdrant-efs unpin SNAPSHOT has it decide again");
     cJSON *status = ask_replicator(s->context, &ignored);
     snapshot_command_policy(status, &policy);
     cJSON_Delete(status);
@@ -342,7 +366,7 @@ static bool conclude_there(struct show *s)
                  ? "NOT SAFE: EFS is not mounted, EFS_ROOT is on this task's own disk, and these backups go "
                    "with it. Mount EFS there; or EFS_ALLOW_LOCAL=1 allows it, for a laptop or a test"
                  : "");
-    return !local;
+    return !local && s->not_kept == 0;
 }
 
 static bool wait_for_efs(struct show *s)
@@ -484,16 +508,30 @@ static bool run(struct show *s, const struct snapshot_command *what)
     return (what->no_wait || s->n_made == 0 || wait_for_efs(s)) && good;
 }
 
+static bool may(const struct snapshot_command *what)
+{
+    if (what->note && !pin_note_fits(what->note))
+        (void)fprintf(stderr, "--note: use one line of UTF-8 of at most %d bytes\n", NOTE_MAX);
+    else if (what->no_wait && (what->pin || what->note))
+        (void)fprintf(stderr, "--pin and --note wait until the backups are there: not with --no-wait\n");
+    else
+        return true;
+    return false;
+}
+
 int snapshot_command_run(struct context *x, const struct snapshot_command *what, const sigset_t *stops)
 {
     cleanup_names struct qdrant_names names = {0};
     struct show s = {.context = x,
                      .names = &names,
+                     .what = what,
                      .terminal = isatty(STDERR_FILENO) == 1,
                      .doing = "made",
                      .asked = time(NULL),
                      .begun = clock_ms()};
     pthread_t pen, ear;
+    if (!may(what))
+        return EXIT_SETTING;
     (void)stops; /* blocked; the stopper waits for them */
     if (pthread_mutex_init(&s.mutex, NULL) != 0)
         return 1;

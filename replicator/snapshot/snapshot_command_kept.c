@@ -33,8 +33,5 @@ void snapshot_command_kept(const struct retention *r, enum frequency frequency, 
     utc_text(retention_until(r, frequency, slot), until);
     (void)snprintf(out, SNAPSHOT_COMMAND_KEPT, "%u in %s, kept until %s: then RETENTION lets it go (%s)%s", n,
                    frequency_text(frequency), until, policy,
-                   frequency == FREQUENCY_15MIN
-                       ? ". To keep one for longer, copy it: qdrant-efs restore --collection NAME --snapshot "
-                         "SNAPSHOT --to FILE"
-                       : "");
+                   frequency == FREQUENCY_15MIN ? ". To keep one for longer: qdrant-efs pin SNAPSHOT" : "");
 }

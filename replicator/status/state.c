@@ -592,6 +592,15 @@ void status_busy(struct status *l, unsigned worker, const char *what, time_t now
     unlock(l);
 }
 
+void status_pulse(struct status *l, struct status_pulse *out)
+{
+    const struct status_state *s = lock(l);
+    *out = (struct status_pulse){.last = s->last,
+                                 .running = s->running.begun != 0,
+                                 .waiting = s->queue.waiting + s->queue.publishing};
+    unlock(l);
+}
+
 void status_queue(struct status *l, const struct status_queue *q)
 {
     struct status_state *s = lock(l);

@@ -63,6 +63,13 @@ struct status_run {
     uint64_t bytes; /* of the snapshots made */
 };
 void status_run(struct status *l, const struct status_run *r);
+/* What the last run that is over did, and what of it is left to do. */
+struct status_pulse {
+    struct status_run last; /* `ended` 0: there was none */
+    bool running;
+    unsigned waiting; /* finished snapshots that are not on EFS */
+};
+void status_pulse(struct status *l, struct status_pulse *out);
 void status_next_run(struct status *l, time_t when); /* 0: none */
 void status_slots_missed(struct status *l, unsigned n);
 /* No more snapshots of it are made, since so many are not on EFS; empty: of the whole storage. Until one of

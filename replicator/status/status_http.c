@@ -1,7 +1,11 @@
 #include "replicator/status/status_http.h"
 #include "common/json.h"
 #include "common/base/listens.h"
+#include "common/base/clock.h"
+#include "common/base/thread.h"
+#include "common/log.h"
 #include "replicator/status/connections.h"
+#include "replicator/status/host_name.h"
 #include "replicator/status/prometheus.h"
 #include "replicator/status/page.h"
 #include <arpa/inet.h>
@@ -10,10 +14,14 @@
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <netdb.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -22,20 +30,29 @@ enum {
     CROWDED =
         128, /* of whoever it be: from here on each new one costs the one that rests longest its place */
     FOR_THE_LOOPBACK = 64, /* the health check and its like: others do not get the last ones */
+    OF_ONE_ADDRESS = 32,   /* not this machine's own */
     IDLE_SECONDS = 10,
+    REQUEST_MS = 15000, /* bytes that drip are never idle */
+    ANSWER_MS = 30000,
+    LOOK_MS = 1000,
     CONNECTION_BYTES = 16384, /* for a request's headers and what is sent of the answer at a time */
     TEXT_MAX = 128,
 };
 
 struct status_http {
     struct status *status;
-    struct MHD_Daemon *_Atomic daemon;
+    struct MHD_Daemon *daemon;
     struct connections *connections;
+    pthread_t thread;
+    bool running;
+    int wake_fd;
+    atomic_bool leave;
     unsigned port;
     bool loopback;        /* then only a browser on this machine, or at the end of a tunnel, can ask */
     char bound[TEXT_MAX]; /* the address as a Host header has it, without the port */
     char policy[512];     /* of the page */
     char token[STATUS_TOKEN_MAX + 1];
+    char node[TEXT_MAX * 2], hosts[STATUS_HOSTS_MAX];
     struct MHD_Response *no_memory; /* made ahead: for when there is no memory to make one */
 };
 
@@ -250,33 +267,16 @@ static enum MHD_Result route(struct MHD_Connection *c, struct status_http *s, co
                       "{\"error\":\"not found; there are /, /status, /metrics, /health and /restored\"}");
 }
 
-/* On the loopback, a page in a browser of this machine can ask only under a name of its own that it has made
- * to point here (DNS rebinding). The port does not matter: a tunnel has another one. */
-static bool host_is_ours(const struct status_http *s, const char *host)
+/* The port does not matter: a tunnel has another one. */
+static bool host_is_ours(const struct status_http *s, struct MHD_Connection *c)
 {
-    const char *const names[] = {"localhost", "127.0.0.1", "[::1]", s->bound};
-    if (!s->loopback || !host)
-        return true; /* no Host header: not a browser */
-    const char *end = *host == '[' ? strchr(host, ']') : strchr(host, ':');
-    size_t n = !end ? strlen(host) : (size_t)(end - host) + (*host == '[');
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (strlen(names[i]) == n && strncasecmp(names[i], host, n) == 0)
-            return true;
-    return false;
+    const char *host = MHD_lookup_connection_value(c, MHD_HEADER_KIND, MHD_HTTP_HEADER_HOST);
+    const struct host_names names = {
+        .loopback = s->loopback, .bound = s->bound, .node = s->node, .more = s->hosts};
+    return !host || host_name_is_ours(&names, host); /* no Host header: not a browser */
 }
 
 /* ---- the token ---- */
-
-static bool from_loopback(const struct sockaddr *from)
-{
-    const struct sockaddr_in *v4 = (const struct sockaddr_in *)(const void *)from;
-    const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)(const void *)from;
-    if (from->sa_family == AF_INET)
-        return ntohl(v4->sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
-    return from->sa_family == AF_INET6 &&
-           (IN6_IS_ADDR_LOOPBACK(&v6->sin6_addr) ||
-            (IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr) && v6->sin6_addr.s6_addr[12] == IN_LOOPBACKNET));
-}
 
 static bool is_token(const struct status_http *s, const char *given)
 {
@@ -299,15 +299,21 @@ static bool is_password(const struct status_http *s, const char *encoded)
     return good;
 }
 
-static bool may_ask(const struct status_http *s, struct MHD_Connection *c)
+static bool has_token(const struct status_http *s, struct MHD_Connection *c)
 {
-    const union MHD_ConnectionInfo *info = MHD_get_connection_info(c, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
-    if (!s->token[0] || (info && info->client_addr && from_loopback(info->client_addr)))
-        return true;
     const char *said = MHD_lookup_connection_value(c, MHD_HEADER_KIND, MHD_HTTP_HEADER_AUTHORIZATION);
+    if (!s->token[0])
+        return false;
     if (said && strncasecmp(said, "Bearer ", 7) == 0)
         return is_token(s, said + 7);
     return said && strncasecmp(said, "Basic ", 6) == 0 && is_password(s, said + 6);
+}
+
+static bool may_ask(const struct status_http *s, struct MHD_Connection *c)
+{
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(c, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    return !s->token[0] || (info && info->client_addr && connections_local(info->client_addr)) ||
+           has_token(s, c);
 }
 
 /* A load balancer has no token, and wants no more than the code. */
@@ -336,14 +342,16 @@ static enum MHD_Result answer(void *arg, struct MHD_Connection *c, const char *p
     (void)version, (void)upload, (void)upload_size;
     if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
         return send_error(c, s, MHD_HTTP_METHOD_NOT_ALLOWED, "{\"error\":\"only GET and HEAD\"}");
-    connections_asked(c);
     if (!*seen) { /* libmicrohttpd calls first with the headers, then again when the request is complete */
         *seen = &once;
         return MHD_YES;
     }
-    if (!host_is_ours(s, MHD_lookup_connection_value(c, MHD_HEADER_KIND, MHD_HTTP_HEADER_HOST)))
-        return send_error(c, s, MHD_HTTP_MISDIRECTED_REQUEST,
-                          "{\"error\":\"this Host is not served here; use localhost or 127.0.0.1\"}");
+    connections_asked(c);
+    /* No page makes a browser send the token under the page's own name. */
+    if (!host_is_ours(s, c) && !has_token(s, c))
+        return send_error(
+            c, s, MHD_HTTP_MISDIRECTED_REQUEST,
+            "{\"error\":\"this Host is not served here; use an address, or set STATUS_HOSTS\"}");
     return may_ask(s, c) ? route(c, s, path) : refuse(c, s, path);
 }
 
@@ -356,8 +364,38 @@ static enum MHD_Result let_in(void *arg, const struct sockaddr *from, socklen_t 
     (void)length;
     const union MHD_DaemonInfo *info =
         s->daemon ? MHD_get_daemon_info(s->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS) : NULL;
-    return !info || from_loopback(from) || info->num_connections < CONNECTIONS - FOR_THE_LOOPBACK ? MHD_YES
-                                                                                                  : MHD_NO;
+    return !info || connections_local(from) || info->num_connections < CONNECTIONS - FOR_THE_LOOPBACK
+               ? MHD_YES
+               : MHD_NO;
+}
+
+/* Until libmicrohttpd or connections_look have something to do. */
+static int wait_ms(struct status_http *s, bool open)
+{
+    MHD_UNSIGNED_LONG_LONG timeout = 0;
+    int most = open ? LOOK_MS : -1;
+    if (MHD_get_timeout(s->daemon, &timeout) != MHD_YES)
+        return most;
+    return timeout < (unsigned)LOOK_MS ? (int)timeout : most < 0 ? LOOK_MS : most;
+}
+
+/* A thread of our own in place of libmicrohttpd's: that one calls nobody by the clock. */
+static void *serve(void *arg)
+{
+    struct status_http *s = arg;
+    const union MHD_DaemonInfo *info = MHD_get_daemon_info(s->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+    struct pollfd fds[] = {{.fd = info ? info->epoll_fd : -1, .events = POLLIN},
+                           {.fd = s->wake_fd, .events = POLLIN}};
+    bool open = false;
+    while (!atomic_load(&s->leave)) {
+        if (poll(fds, 2, wait_ms(s, open)) < 0 && errno != EINTR) {
+            log_line(LOG_ERROR, "internal", "poll: %s", strerror(errno));
+            clock_sleep(LOOK_MS);
+        }
+        (void)MHD_run(s->daemon); /* fails for none that runs alone */
+        open = connections_look(s->connections);
+    }
+    return NULL;
 }
 
 static int start(struct status_http *s, const char *listen_at, struct err *e)
@@ -369,7 +407,11 @@ static int start(struct status_http *s, const char *listen_at, struct err *e)
         MHD_create_response_from_buffer(sizeof sorry - 1, (void *)(uintptr_t)sorry, MHD_RESPMEM_PERSISTENT);
     if (!s->no_memory)
         return err_set(e, ENOMEM, "the status page cannot be served", NULL, NULL);
-    s->connections = connections_new(CROWDED);
+    const struct connections_limits limits = {.crowded = CROWDED,
+                                              .of_one_address = OF_ONE_ADDRESS,
+                                              .request_ms = REQUEST_MS,
+                                              .answer_ms = ANSWER_MS};
+    s->connections = connections_new(&limits);
     if (!s->connections)
         return err_set(e, ENOMEM, "the status page cannot be served", NULL, NULL);
     int fd = listen_on(s, listen_at, e);
@@ -377,13 +419,15 @@ static int start(struct status_http *s, const char *listen_at, struct err *e)
         return -1;
     /* From here on libmicrohttpd closes the socket, also when it does not start. */
     s->daemon = MHD_start_daemon(
-        MHD_USE_EPOLL_INTERNAL_THREAD, 0, let_in, s, answer, s, MHD_OPTION_LISTEN_SOCKET, fd,
-        MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS, MHD_OPTION_NOTIFY_CONNECTION, connections_notify,
-        s->connections, MHD_OPTION_NOTIFY_COMPLETED, connections_completed, s->connections,
-        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_SECONDS, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-        (size_t)CONNECTION_BYTES, MHD_OPTION_END);
-    if (!s->daemon)
-        return err_set(e, errno, "the HTTP server does not start on", listen_at, "there is no status page");
+        MHD_USE_EPOLL, 0, let_in, s, answer, s, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT,
+        (unsigned)CONNECTIONS, MHD_OPTION_NOTIFY_CONNECTION, connections_notify, s->connections,
+        MHD_OPTION_NOTIFY_COMPLETED, connections_completed, s->connections, MHD_OPTION_CONNECTION_TIMEOUT,
+        (unsigned)IDLE_SECONDS, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_BYTES, MHD_OPTION_END);
+    s->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    int why = s->daemon && s->wake_fd >= 0 ? thread_start(&s->thread, "status-http", serve, s) : errno;
+    s->running = why == 0;
+    if (!s->running)
+        return err_set(e, why, "the HTTP server does not start on", listen_at, "there is no status page");
     return 0;
 }
 
@@ -395,7 +439,10 @@ struct status_http *status_http_start(const struct status_http_options *o, struc
         return NULL;
     }
     s->status = l;
+    s->wake_fd = -1;
     (void)snprintf(s->token, sizeof s->token, "%s", o->token ? o->token : "");
+    (void)snprintf(s->node, sizeof s->node, "%s", o->node ? o->node : "");
+    (void)snprintf(s->hosts, sizeof s->hosts, "%s", o->hosts ? o->hosts : "");
     if (start(s, o->listen, e) == 0)
         return s;
     status_http_stop(s);
@@ -408,6 +455,11 @@ void status_http_stop(struct status_http *s)
 {
     if (!s)
         return;
+    atomic_store(&s->leave, true);
+    if (s->running && eventfd_write(s->wake_fd, 1) == 0)
+        (void)pthread_join(s->thread, NULL); /* it waits for nothing else */
+    if (s->wake_fd >= 0)
+        (void)close(s->wake_fd); /* nothing was written */
     if (s->daemon)
         MHD_stop_daemon(s->daemon);
     if (s->no_memory)

@@ -75,6 +75,8 @@ class Account:
         self.moto = moto  # (host, port)
         self.stacks, self.replications, self.protection = {}, {}, {}
         self.files, self.mounts = {}, {}  # {file system: (Region, name)}, {mount target: file system}
+        self.sizes = {}  # {file system: bytes}, if it has more than an empty one
+        self.services = {}  # {(Region, cluster, service): what ECS says of it}; those of moto if there is none
         self.events, self.clock, self.due, self.calls = [], time.time(), [], set()
         self.refuses = lambda operation: False  # whether a call is refused, as when the caller's keys have run out
         self.on_change = self.on_deployment = lambda *_: None
@@ -146,11 +148,16 @@ class Account:
                 return 200, {"Content-Type": "application/json"}, json.dumps(self.efs(region, method, path, fields, body)).encode()
             if service == "logs" and operation == "FilterLogEvents":
                 return 200, {"Content-Type": "application/x-amz-json-1.1"}, json.dumps({"events": self.events}).encode()
+            if service == "ecs" and self.services:
+                said = getattr(self, f"_{operation}")(region, json.loads(body))
+                return 200, {"Content-Type": "application/x-amz-json-1.1"}, json.dumps(said).encode()
         except Refused as e:
             text = xml.sax.saxutils.escape(str(e))
             if service == "cloudformation":
                 said = f"<Error><Type>Sender</Type><Code>{e.code}</Code><Message>{text}</Message></Error>"
                 return e.status, {"Content-Type": "text/xml"}, f"<ErrorResponse>{said}</ErrorResponse>".encode()
+            if service == "ecs":
+                return e.status, {"Content-Type": "application/x-amz-json-1.1"}, json.dumps({"__type": e.code, "message": str(e)}).encode()
             return e.status, {"Content-Type": "application/json", "x-amzn-ErrorType": e.code}, json.dumps({"Message": str(e)}).encode()
         reply = self.forward(method, target, headers, body)
         if service == "ecs" and operation == "UpdateService" and reply[0] == 200 and json.loads(body).get("forceNewDeployment"):
@@ -283,6 +290,34 @@ class Account:
         assert s.status == "UPDATE_COMPLETE", s.failed
         return s
 
+    # ---- ECS: a service that nothing runs of
+
+    def service(self, region, cluster, name):
+        if (region, cluster) not in {(r, c) for r, c, _ in self.services}:
+            raise Refused("ClusterNotFoundException", "Cluster not found.")
+        return self.services.get((region, cluster, name))
+
+    def _DescribeServices(self, region, asked):
+        found = [(n, s) for n in asked["services"] if (s := self.service(region, asked["cluster"], n))]
+        return {"failures": [], "services": [
+            {"serviceName": n, "desiredCount": 1, "runningCount": 0, "events": [{"id": str(i), "message": m} for i, m in enumerate(s["events"])]}
+            for n, s in found]}
+
+    def _ListTasks(self, region, asked):
+        s = self.service(region, asked["cluster"], asked["serviceName"])
+        if s is None:
+            raise Refused("ServiceNotFoundException", "Service not found.")
+        tasks = s["stopped"] if asked.get("desiredStatus") == "STOPPED" else []  # without a word those that run
+        return {"taskArns": [f"arn:aws:ecs:{region}:1:task/{asked['cluster']}/{n}" for n in range(len(tasks))]}
+
+    def _DescribeTasks(self, region, asked):
+        if not asked["tasks"]:
+            raise Refused("InvalidParameterException", "Tasks cannot be empty.")
+        (s,) = (s for (r, c, _), s in self.services.items() if (r, c) == (region, asked["cluster"]))
+        found = [s["stopped"][int(arn.rpartition("/")[2])] for arn in asked["tasks"]]
+        return {"failures": [], "tasks": [{n: t[n] for n in ("stopCode", "stoppedReason")} | {"stoppedAt": 1764000000, "containers": [
+            {"name": "qdrant"} | {n: t[n] for n in ("exitCode", "reason") if n in t}]} for t in found]}
+
     # ---- EFS
 
     def make_file_system(self, name, region, title, protection):
@@ -370,7 +405,7 @@ class Account:
     def file_system(self, name):
         return {"FileSystemId": name, "OwnerId": "1", "CreationToken": name, "CreationTime": 1764000000, "LifeCycleState": "available",
                 "Name": self.files[name][1], "NumberOfMountTargets": sum(f == name for f in self.mounts.values()),
-                "SizeInBytes": {"Value": 6144}, "PerformanceMode": "generalPurpose", "Tags": [],
+                "SizeInBytes": {"Value": self.sizes.get(name, 6144)}, "PerformanceMode": "generalPurpose", "Tags": [],
                 "FileSystemProtection": {"ReplicationOverwriteProtection": self.protection[name]}}
 
     def delete_file_system(self, name, region):

@@ -26,6 +26,8 @@ from server import REAL, STANDIN, Server, free_port
 
 ROOT = pathlib.Path(__file__).parents[3]
 FIRST, SECOND, STACK, SECRET = "eu-west-1", "eu-central-1", "qdrant", "qdrant-api-key"
+BACK = f"{STACK}-back"
+WHERE = {"FIRST": FIRST, "FIRST_STACK": STACK, "SECOND": SECOND, "SECOND_STACK": STACK, "HERE": FIRST, "STACK": STACK, "BACK": BACK}
 KEYS = {"AWS_ACCESS_KEY_ID": "id-of-tests", "AWS_SECRET_ACCESS_KEY": "secret-of-tests"}
 NETWORK = {"Image": "image:1", "VpcId": "vpc-1", "SubnetA": "subnet-1", "SubnetB": "subnet-2", "ClientSecurityGroupId": "sg-1"}
 
@@ -134,7 +136,7 @@ class Scene:
 
     def values(self):
         """Of the variables at the top of the page."""
-        return {"STACK": STACK, "FIRST": FIRST, "SECOND": SECOND, "SECRET": SECRET, "EFS_ROOT": self.now.efs,
+        return WHERE | {"SECRET": SECRET, "BUCKET": "backups", "EFS_ROOT": self.now.efs,
                 "REPLICA_ROOT": self.replica_at, "TIER": "test", "CPU_ARCH": "cpu", "QDRANT_URL": self.now.server.url,
                 "QDRANT_API_KEY_FILE": self.key_file, "STATUS_URL": f"http://127.0.0.1:{self.now.status}", "STATUS_LISTEN": "off",
                 "COLLECTION": "docs", "BEFORE": self.before, "SNAPSHOT": self.snapshot, "JSON_KEY": self.json_key}
@@ -483,14 +485,14 @@ class WayBack(LostRegion):
 
     @property
     def back_stack(self):
-        return self.aws.stacks[FIRST, f"{STACK}-back"]
+        return self.aws.stacks[FIRST, BACK]
 
     def changed(self, stack, before):
         super().changed(stack, before)
         count = (before.get("DesiredCount"), stack.parameters["DesiredCount"])
         if stack.region == SECOND and count == ("1", "0"):
             self.second.stop()
-        if stack.name.endswith("-back") and count == ("0", "1"):
+        if stack.name == BACK and count == ("0", "1"):
             replica = self.tmp / "replica-back"
             Replicating(self.own.root, replica, seed=2).run()
             prefix, at = self.read_only(replica, self.tmp / "mounted-back")
@@ -545,7 +547,7 @@ class FailedCreate(Scene):
                     ("FileSystem", "DELETE_FAILED", "it is part of a replication configuration")]
 
     def values(self):
-        return {"STACK": STACK, "FIRST": FIRST, "SECOND": SECOND, "LEFT": self.left, "JSON_KEY": ""}
+        return WHERE | {"LEFT": self.left, "JSON_KEY": ""}
 
     def nothing_is_left(self):
         assert self.left not in self.aws.files and self.aws.replications == {}
@@ -553,6 +555,21 @@ class FailedCreate(Scene):
         self.aws.advance(600)
         self.aws.deploy(FIRST, STACK, "primary.yaml", **NETWORK, ApiKeySecretArn=self.arn(FIRST), ReplicaRegion=SECOND,
                         ReplicaFileSystemId=self.second.id("ReplicaFileSystem"))
+
+
+class NoTask(Scene):
+    """An image that is not in this Region, and a setting that is wrong."""
+
+    def begin(self):
+        s = self.aws.deploy(FIRST, STACK, "primary.yaml", **NETWORK, ApiKeySecretArn=self.arn(FIRST))
+        outputs = s.outputs()
+        self.aws.services[FIRST, outputs["ClusterName"], outputs["ServiceName"]] = {
+            "events": ["(service qdrant-service) was unable to place a task.", "(service qdrant-service) has started 1 tasks: (task 2)."],
+            "stopped": [{"stopCode": "TaskFailedToStart", "stoppedReason": "CannotPullContainerError: not found"},
+                        {"stopCode": "EssentialContainerExited", "stoppedReason": "Essential container in task exited", "exitCode": 64}]}
+
+    def values(self):
+        return WHERE | {"JSON_KEY": ""}
 
 
 class OnlyS3(Scene):
@@ -658,6 +675,6 @@ class Cluster(Scene):
 
 # The situations of one scene that its commands must serve alike.
 VARIANTS = {"glance": [Glance, GlanceWithJson], "key": [Key, KeyInJson], "way-back": [WayBack, WayBackAfterACut]}
-SCENES = {"glance": Glance, "planned": Planned, "failed-create": FailedCreate, "choose": Choose, "lost-points": LostPoints, "lost-disk": LostDisk, "empty-node": EmptyNode,
+SCENES = {"glance": Glance, "no-task": NoTask, "planned": Planned, "failed-create": FailedCreate, "choose": Choose, "lost-points": LostPoints, "lost-disk": LostDisk, "empty-node": EmptyNode,
           "lost-region": LostRegion, "way-back": WayBack, "key": Key, "hung": Hung, "full": Full, "corrupt": Corrupt,
           "mismatch": Mismatch, "conflict": Conflict, "drill": Drill, "cluster": Cluster, "only-s3": OnlyS3}

@@ -11,15 +11,14 @@ import pytest
 from runbook_aws import Account
 from runbook_cli import Cli
 from runbook_page import blocks
-from runbook_scenes import FIRST, NETWORK, SECOND, SLEEP, STACK, Scene
+from runbook_scenes import BACK, FIRST, NETWORK, SECOND, SLEEP, STACK, WHERE, NoTask, Scene
 
 ALWAYS = "".join(b.text for b in blocks() if b.what == "always")
-BACK = f"{STACK}-back"
 
 
 class Hands:
     def __init__(self, tmp):
-        self.aws, self.tmp, self.failing = Account(None), tmp, ""
+        self.aws, self.tmp, self.failing, self.more = Account(None), tmp, "", {}
         for name, text in {"sleep": SLEEP, **{n: f'#!/bin/sh\n[ "$FAILING" != {n} ]\n' for n in ("qdrant-replicator", "qdrant-efs")}}.items():
             (tmp / name).write_text(text)
             (tmp / name).chmod(0o755)
@@ -35,9 +34,9 @@ class Hands:
 
     def paste(self, text):
         here = pathlib.Path(sys.executable).parent
-        env = {"HOME": self.tmp, "LANG": "C.UTF-8", "PATH": f"{self.tmp}:{here}:{os.environ['PATH']}", "STACK": STACK, "FIRST": FIRST, "SECOND": SECOND,
+        env = {"HOME": self.tmp, "LANG": "C.UTF-8", "PATH": f"{self.tmp}:{here}:{os.environ['PATH']}", **WHERE,
                "LEFT": self.first.id("FileSystem"), "REPLICA_ROOT": self.tmp, "FAILING": self.failing, "JSON_KEY": ""} | \
-            Scene.aws_env(types.SimpleNamespace(aws=self.aws)) | {"AWS_CONFIG_FILE": self.tmp / "config"}
+            Scene.aws_env(types.SimpleNamespace(aws=self.aws)) | {"AWS_CONFIG_FILE": self.tmp / "config"} | self.more
         done = subprocess.run(["bash", "-c", ALWAYS + text], cwd=self.tmp, env={k: str(v) for k, v in env.items()}, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, text=True, timeout=180)
         return done.returncode, done.stdout
@@ -112,12 +111,84 @@ def test_the_second_region_is_started_and_cut_off_whatever_is_refused(hands, nth
 
 @pytest.mark.parametrize("nth", [1, 2])
 def test_what_a_failed_deployment_left_is_taken_away_whatever_is_refused(hands, nth):
-    hands.deploy()
+    hands.deploy().first.status = "ROLLBACK_FAILED"
     clean = of("failed-create")[-1]
     failed, refused = hands.refused(clean, nth)
     assert failed == refused
     assert hands.first.id("FileSystem") not in hands.aws.files and hands.aws.replications == {}
     assert hands.aws.protection[hands.second.id("ReplicaFileSystem")] == "DISABLED"
+
+
+@pytest.mark.parametrize("status, size", [("UPDATE_COMPLETE", 6144), ("UPDATE_ROLLBACK_COMPLETE", 6144), ("CREATE_IN_PROGRESS", 6144),
+                                          ("ROLLBACK_FAILED", 5 << 30)])
+def test_a_stack_that_lives_and_a_file_system_with_backups_are_not_taken_away(hands, status, size):
+    """Whoever pastes it on the wrong day, for the wrong stack."""
+    hands.deploy()
+    left, hands.first.status = hands.first.id("FileSystem"), status
+    hands.aws.sizes[left] = size
+    code, said = hands.paste(of("failed-create")[-1])
+    assert code != 0 and ("lives" in said or "bytes" in said), said
+    assert hands.first.status == status and left in hands.aws.files and len(hands.aws.replications) == 1 and len(hands.aws.mounts) > 3
+
+
+def test_what_could_not_be_copied_from_the_replica_is_told(hands):
+    folder = hands.tmp / "replica/test-cpu/15min/other"
+    folder.mkdir(parents=True)
+    (folder / "a").write_text("a")
+    (hands.tmp / "efs").mkdir()
+    hands.more = {"EFS_ROOT": hands.tmp / "efs", "REPLICA_ROOT": hands.tmp / "replica", "TIER": "test", "CPU_ARCH": "cpu"}
+    text, = (b.text for b in blocks() if b.scene == "lost-disk" and "take_from_replica" in b.text)
+    (hands.tmp / "efs/test-cpu").write_text("in the way")
+    hands.first = hands.aws.deploy(FIRST, STACK, "primary.yaml", **NETWORK, ApiKeySecretArn=Scene.arn(FIRST))
+    assert hands.paste(text)[0] != 0
+    (hands.tmp / "efs/test-cpu").unlink()
+    for _ in range(2):
+        assert hands.paste(text)[0] == 0
+        assert (hands.tmp / "efs/test-cpu/15min/other/a").read_text() == "a"
+    hands.failing = "qdrant-efs"
+    assert hands.paste(text)[0] != 0
+
+
+@pytest.mark.parametrize("cut", [False, True], ids=["its replication goes on", "it was cut off"])
+def test_the_next_loss_and_its_way_back_are_those_of_the_same_page(hands, cut):
+    """Nothing is made a second time, and nothing is stopped but what the page means to stop."""
+    hands.deploy()
+    for text in of("way-back"):
+        assert hands.paste(text)[0] == 0
+    is_back(hands)
+    made = set(hands.aws.stacks), set(hands.aws.files)
+    hands.more = {"FIRST_STACK": BACK, "HERE": FIRST, "STACK": BACK}  # as its last step says
+    start, stop, end = (t for t in of("lost-region") if "describe-replication-configurations" not in t)
+    for text in (start, stop, *([end] if cut else [])):
+        code, said = hands.paste(text)
+        assert code == 0, said
+    first, back, second = (hands.aws.stacks[k] for k in ((FIRST, STACK), (FIRST, BACK), (SECOND, STACK)))
+    assert [s.parameters["DesiredCount"] for s in (first, back, second)] == ["0", "0", "1"]
+    for text in of("way-back"):
+        code, said = hands.paste(text)
+        assert code == 0, said
+        assert back.parameters["DesiredCount"] == "0" or second.parameters["DesiredCount"] == "0"
+    is_back(hands)
+    assert made == (set(hands.aws.stacks), set(hands.aws.files))
+
+
+def test_a_replica_that_another_file_system_has_taken_is_left_to_it(hands):
+    hands.deploy()
+    for text in of("way-back")[:-1]:
+        assert hands.paste(text)[0] == 0
+    replica, theirs = hands.second.id("ReplicaFileSystem"), "fs-0123abcd"
+    hands.aws.replications[theirs] = hands.aws.replications.pop(hands.first.id("FileSystem"))
+    code, said = hands.paste(of("way-back")[-1])
+    assert code != 0 and theirs in said and hands.aws.replications[theirs]["to"] == replica
+
+
+def test_a_service_whose_last_tasks_ecs_has_forgotten_is_told_of_all_the_same(hands):
+    NoTask.begin(types.SimpleNamespace(aws=hands.aws, arn=Scene.arn))
+    hands.first = hands.aws.stacks[FIRST, STACK]
+    (service,) = hands.aws.services.values()
+    service["stopped"] = []
+    code, said = hands.paste(of("no-task")[0])
+    assert code == 0 and "unable to place" in said and '"desired": 1' in said, said
 
 
 def the_last_state():

@@ -137,10 +137,21 @@ def test_nothing_hangs_on_a_backup_of_another_version_of_qdrant_or_another_node_
 
 
 def test_nothing_hangs_on_a_backup_whose_bytes_are_not_what_they_were(day):
-    day.publish(0, 2)
+    day.publish(0, 2, LOCAL_KEEP="0")
     damage(day.path(2))
     day.publish(3)
     assert day.manifest(3)["codec"] == "zstd:1" and day.restored(3) == day.bytes[3]
+
+
+def test_the_bytes_of_a_base_are_taken_from_its_local_copy(day):
+    """What lies on EFS is not read for them: it could not be told from damaged bytes else."""
+    day.publish(0, 2)
+    good = day.path(2).read_bytes()
+    damage(day.path(2))
+    day.publish(3)
+    assert day.bases(3) == [name_of(0), name_of(2)]
+    day.path(2).write_bytes(good)
+    assert day.restored(3) == day.bytes[3]
 
 
 def damage(path, at=0.5):
@@ -215,6 +226,20 @@ def test_retention_keeps_what_a_kept_backup_is_made_of_and_no_longer(day):
     assert dry.returncode == 0 and name_of(6) not in dry.stdout
     day.publish(9, 10, RETENTION="15min=2,hourly=24h")
     assert {b["snapshot"] for b in day.tree.ls()} == {name_of(n) for n in (0, 4, 8, 9, 10)}
+
+
+def test_what_a_pinned_backup_is_made_of_stays_with_it_and_goes_with_it(day):
+    day.publish(*range(0, 4))
+    run = day.tree.efs_tool("pin", name_of(3))
+    assert run.stdout == f"{name_of(3)}: pinned; RETENTION does not let it go, nor the 2 that it is made of\n"
+    policy = {"RETENTION": "15min=1,hourly=1"}
+    day.publish(*range(4, 9), **policy)
+    left = {b["snapshot"] for b in day.tree.ls()}
+    assert {name_of(n) for n in (0, 2, 3, 8)} <= left and name_of(1) not in left
+    assert day.restored(3) == day.bytes[3]
+    day.tree.efs_tool("unpin", name_of(3))
+    day.publish(9, **policy)
+    assert not {name_of(2), name_of(3)} & {b["snapshot"] for b in day.tree.ls()}
 
 
 def test_forgetting_one_task_of_a_node_leaves_what_the_backups_of_its_next_one_are_made_of_and_says_so(day):

@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from days import Collection, Version, name_of
 from harness import tar_of, wait_for
 
 from wall_clock import COMPILER, UTC, WallClock
@@ -57,6 +58,45 @@ def test_what_an_earlier_process_did_not_send_is_sent_from_efs(tree, aws, compre
     start(tree, aws)
     wait_for(lambda: receipts(tree))
     assert s3.get_object(Bucket="backups", Key=aws.keys()[0])["Body"].read() == tar_of("a", 300_000)
+
+
+@pytest.fixture
+def version():
+    v = Version()
+    yield v
+    v.stop()
+
+
+def deltas(tree, version, **env):
+    """A whole and two deltas of it, published as Qdrant goes on; {name: bytes}."""
+    collection, made = Collection(), {}
+    for number in range(3):
+        collection.change()
+        made[name_of(number)] = tree.snapshot("docs", name_of(number), collection.snapshot()).read_bytes()
+        tree.once(QDRANT_URL=version.url, NODE_NAME="n1", **env)
+    assert sorted(b["codec"] for b in tree.ls()) == ["delta", "delta", "zstd:1"]
+    return made
+
+
+def test_what_is_stored_as_a_delta_is_not_copied(tree, aws, version):
+    """Each copy would be as large as a whole. `--once` says that all is safe."""
+    aws.bucket()
+    deltas(tree, version, **aws.env, **BUCKET)
+    said = tree.once(QDRANT_URL=version.url, NODE_NAME="n1", **aws.env, **BUCKET)
+    assert said.returncode == 0, said.stderr
+    assert aws.keys() == [f"test-cpu/monthly/docs/{name_of(0)}.snapshot"]
+
+
+@pytest.mark.parametrize("begun_later", [False, True], ids=["from the local disk", "from EFS"])
+def test_when_asked_for_each_delta_is_copied_as_the_whole_that_it_stands_for(tree, aws, version, begun_later):
+    s3 = aws.bucket()
+    asked = {**aws.env, **BUCKET, "SNAPSHOT_S3_DELTAS": "1"}
+    made = deltas(tree, version, LOCAL_KEEP="0", **({} if begun_later else asked))
+    start(tree, aws, SNAPSHOT_S3_DELTAS="1")
+    wait_for(lambda: len(receipts(tree)) == 3)
+    for key in aws.keys():
+        assert s3.get_object(Bucket="backups", Key=key)["Body"].read() == made.pop(key.rsplit("/", 1)[1].removesuffix(".snapshot"))
+    assert made == {}
 
 
 def test_a_restart_sends_nothing_twice(tree, aws, proxy):

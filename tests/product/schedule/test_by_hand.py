@@ -71,7 +71,36 @@ def test_its_last_line_says_until_when_the_running_replicator_keeps_it(bad, tree
     newest = max(tree.ls(), key=lambda b: b["created"])
     until = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(calendar.timegm(time.strptime(newest["slot"], "%Y-%m-%dT%H:%M:%SZ")) + seconds))
     assert newest["frequency"] == "15min" and f"1 in 15min, kept until {until}: then RETENTION lets it go ({policy.split(',')[0]})" in last
-    assert "To keep one for longer" in last
+    assert "To keep one for longer: qdrant-efs pin SNAPSHOT" in last
+
+
+def test_it_pins_what_it_has_made_and_says_why(qdrant, tree):
+    fill(qdrant, "a", "b")
+    tree.start()
+    run = snapshot(tree, "a", "--pin", "--note", "before the migration")
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.splitlines()[-1].startswith("pinned: RETENTION does not let them go")
+    assert snapshot(tree, "b", "--note", "no pin").returncode == 0
+    assert {b["collection"]: (b["pinned"], b["note"]) for b in tree.ls()} == {"a": (True, "before the migration"), "b": (False, "no pin")}
+
+
+@pytest.mark.parametrize("args,words", [(["--pin", "--no-wait"], "not with --no-wait"), (["--note", "a\nb"], "one line of UTF-8"),
+                                        (["--note"], "--note")], ids=["no-wait", "two lines", "nothing"])
+def test_it_refuses_a_pin_that_it_could_not_set(bad, tree, args, words):
+    run = snapshot(tree, *args)
+    assert run.returncode == 64 and words in run.stderr and bad.order() == []
+
+
+def test_a_pin_that_cannot_be_set_is_said_and_fails(bad, tree, monkeypatch):
+    tree.start()
+    assert snapshot(tree).returncode == 0
+    stem = tree.ls()[0]["snapshot"][:-19] + "2026-11-24-07-59-23"
+    monkeypatch.setattr(bad_server, "_now", lambda: "2026-11-24-07-59-23")
+    for frequency in ("15min", "hourly", "daily", "monthly"):
+        (tree.base / frequency / "c" / f"{stem}.pin").mkdir(parents=True)  # nothing can take its place
+    run = snapshot(tree, "--pin")
+    assert run.returncode == 1 and f"{stem} is on EFS, but NOT pinned: " in run.stderr and "1 of 1 on EFS" in run.stdout
+    assert "does not let them go" not in run.stdout
 
 
 def test_one_of_the_same_second_as_the_schedules_is_not_taken_for_it(bad, tree, monkeypatch):

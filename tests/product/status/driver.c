@@ -234,7 +234,10 @@ static cJSON *serve(const cJSON *o)
 {
     struct err e = {0};
     cJSON *out = cJSON_CreateObject();
-    const struct status_http_options options = {.listen = word(o, "listen"), .token = word(o, "token")};
+    const struct status_http_options options = {.listen = word(o, "listen"),
+                                                .token = word(o, "token"),
+                                                .node = word(o, "node"),
+                                                .hosts = word(o, "hosts")};
     struct status_http *s = status_http_start(&options, status, &e);
     if (s)
         (void)cJSON_AddNumberToObject(out, "port", status_http_port(s));

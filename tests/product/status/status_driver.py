@@ -85,8 +85,8 @@ class Driver:
         lines = self.do("emf", **{"namespace": "Qdrant/Backups", "tier": "prod", "cpu_arch": "x86_64"} | members)
         return [json.loads(line) for line in lines]
 
-    def serve(self, listen="127.0.0.1:0", token=""):
-        reply = self.do("serve", listen=listen, token=token)
+    def serve(self, listen="127.0.0.1:0", token="", **members):
+        reply = self.do("serve", listen=listen, token=token, **members)
         self.port = reply.get("port")
         return reply
 

@@ -1,11 +1,14 @@
 """The HTTP server: what it serves to whom, and that nothing delays it."""
 import base64
+import contextlib
 import json
+import select
 import socket
 import time
 
 import pytest
 from harness import patience
+from machines import Machine
 from status_driver import healthy
 
 
@@ -90,10 +93,40 @@ def test_on_the_loopback_only_its_own_names_are_served(served, host, status):
         assert int(s.makefile("rb").readline().split()[1]) == status
 
 
-def test_elsewhere_any_name_is_served(driver):
+NAMES = [("127.0.0.1", 200), ("10.0.0.7:6336", 200), ("[fd00::1]:6336", 200), ("localhost:8080", 200), ("qdrant", 200),
+         ("qdrant-0.qdrant.internal:6336", 200), ("Node.LOCAL", 200), ("node.example.com", 200), ("NODE.example.com.:6336", 200),
+         ("evil.example", 421), ("qdrant.internal.evil.example", 421), ("10.0.0.7.evil.example", 421), ("internal.com", 421),
+         ("10.0.0", 421), ("[qdrant.internal]", 421), ("[]", 421), ("", 421)]
+
+
+@pytest.mark.parametrize("host, status", NAMES)
+def test_elsewhere_no_name_is_served_that_a_stranger_can_register(driver, host, status):
     healthy(driver)
-    driver.serve("0.0.0.0:0")
-    assert driver.ask("/health", host="qdrant.internal")[0] == 200
+    driver.serve("0.0.0.0:0", node="node.example.com")
+    with socket.create_connection(("127.0.0.1", driver.port), timeout=10) as s:
+        s.sendall(f"GET /status HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+        assert int(s.makefile("rb").readline().split()[1]) == status
+
+
+@pytest.mark.parametrize("listen", ["127.0.0.1:0", "0.0.0.0:0"])
+def test_more_names_are_served_where_that_is_set(drivers, listen):
+    driver, another = drivers(), drivers()
+    healthy(driver), healthy(another)
+    driver.serve(listen, hosts="backups.example.com, *.corp.example")
+    asked = {host: driver.ask("/status", host=host)[0] for host in
+             ("Backups.example.com", "backups.example.com:443", "a.corp.example", "corp.example", "xbackups.example.com", "evil.example")}
+    assert asked == {"Backups.example.com": 200, "backups.example.com:443": 200, "a.corp.example": 200, "corp.example": 421,
+                     "xbackups.example.com": 421, "evil.example": 421}
+    another.serve(listen, hosts="*")
+    assert another.ask("/status", host="evil.example")[0] == 200
+
+
+def test_who_sends_the_token_may_ask_under_any_name(driver):
+    healthy(driver)
+    driver.serve("0.0.0.0:0", TOKEN)
+    assert driver.ask("/status", host="proxy.example")[0] == 421
+    assert driver.ask("/status", host="proxy.example", Authorization=f"Bearer {TOKEN}")[0] == 200
+    assert driver.ask("/status", host="proxy.example", Authorization=f"Bearer {TOKEN}x")[0] == 421
 
 
 @pytest.mark.parametrize("listen, address", [("127.0.0.1:0", "127.0.0.1"), ("localhost:0", "127.0.0.1"),
@@ -202,6 +235,77 @@ def test_clients_that_dawdle_are_cut_off(served):
     assert served.ask("/health")[0] == 200
     for s in idle:
         s.close()
+
+
+def drip(sockets, seconds):
+    """A byte each half second to all that are open still. Returns when each was closed by the other side, in seconds."""
+    begin, closed, left = time.monotonic(), {}, set(sockets)
+    while left and time.monotonic() - begin < seconds:
+        for s in select.select(list(left), [], [], 0)[0]:
+            with contextlib.suppress(ConnectionError):
+                assert s.recv(1000) == b"", "nothing is answered to half a request"
+            closed[s] = time.monotonic() - begin
+            left.discard(s)
+        for s in left:
+            with contextlib.suppress(ConnectionError):
+                s.sendall(b"x")
+        yield closed
+        time.sleep(0.5)
+    assert not left, f"{len(left)} are still open after {seconds} s"
+
+
+def test_sixty_four_that_drip_from_another_machine_are_cut_off_and_the_health_check_gets_in(driver):
+    healthy(driver)
+    driver.serve("0.0.0.0:0")
+    with Machine(1) as other, contextlib.ExitStack() as held:
+        dripping = [held.enter_context(other.connect(driver.port)) for _ in range(64)]
+        for s in dripping:
+            with contextlib.suppress(ConnectionError):
+                s.sendall(b"GET /status HTTP/1.1\r\nX: ")
+        for closed in drip(dripping, 25 * patience()):
+            begin = time.monotonic()
+            assert driver.ask("/health")[0] == 200 and driver.ask("/restored")[0] == 200
+            assert time.monotonic() - begin < 1 * patience()
+        assert {s: t for s, t in closed.items() if s in dripping[:31] and t > 3 * patience()} == {}, "32 are one machine's limit"
+        assert min(t for s, t in closed.items() if s in dripping[32:]) > 10
+        assert driver.ask("/health", address=other.here)[0] == 200
+
+
+def test_one_machine_takes_no_place_from_another(driver):
+    healthy(driver)
+    driver.serve("0.0.0.0:0")
+    with Machine(1) as one, Machine(2) as other, contextlib.ExitStack() as held:
+        kept = held.enter_context(other.connect(driver.port))
+        for _ in range(200):
+            held.enter_context(one.connect(driver.port)).sendall(b"GET /")
+        kept.sendall(b"GET /health HTTP/1.1\r\nHost: qdrant\r\n\r\n")
+        assert kept.recv(12) == b"HTTP/1.1 200"
+
+
+def test_an_answer_that_is_not_taken_ends(driver):
+    """Nor does it help to take of it now and then, which is not silence."""
+    healthy(driver, [f"a-collection-with-quite-a-long-name-{n}" for n in range(10000)])
+    driver.serve("0.0.0.0:0")
+    size = len(driver.ask("/metrics")[2])
+    with Machine(1) as other, other.connect(driver.port, receive=4096) as slow:
+        slow.sendall(b"GET /metrics HTTP/1.1\r\nHost: qdrant\r\n\r\n")
+        begin, taken, got = time.monotonic(), 0, b"x"
+        with contextlib.suppress(ConnectionError):
+            while got and time.monotonic() - begin < 50 * patience():
+                got = slow.recv(size // 600)
+                taken += len(got)
+                time.sleep(0.1)  # it would take a minute
+        assert 25 < time.monotonic() - begin < 45 * patience() and taken < size
+    assert driver.ask("/health")[0] == 200
+
+
+def test_a_browser_that_stays_is_not_cut_off(served):
+    """The page asks each five seconds, by the same connection."""
+    with socket.create_connection(("127.0.0.1", served.port), timeout=20) as s:
+        for _ in range(5):
+            s.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert s.recv(65536).startswith(b"HTTP/1.1 200")
+            time.sleep(5)
 
 
 def test_many_askers_at_once_get_whole_answers(served):

@@ -26,7 +26,7 @@ def flags_of(command):
     return re.findall(r"^  (--[a-z0-9-]+)", section(help_of(command), "Options"), re.M)
 
 
-COMMANDS = re.findall(r"^  ([a-z]+)(?: [A-Z]+)? {2,}", help_of(), re.M)
+COMMANDS = re.findall(r"^  ([a-z]+)(?: [A-Z]+)*(?: {2,}|$)", help_of(), re.M)
 
 
 def test_there_are_commands():
@@ -79,10 +79,11 @@ class Site:
         fill(self.server, "docs")
         stem = snapshot(self.server, "docs")
         data = (self.tree.snapshots / "docs" / f"{stem}.snapshot").read_bytes()
-        (self.tree.snapshots / "docs/docs-123-2026-11-24-08-00-00.snapshot").write_bytes(data)
-        (self.tree.snapshots / "docs/docs-123-2026-11-24-08-00-00.snapshot.checksum").write_text(checksum_of(data))
+        for hour in ("08", "09"):
+            (self.tree.snapshots / f"docs/docs-123-2026-11-24-{hour}-00-00.snapshot").write_bytes(data)
+            (self.tree.snapshots / f"docs/docs-123-2026-11-24-{hour}-00-00.snapshot.checksum").write_text(checksum_of(data))
         self.tree.start()
-        wait_for(lambda: any("docs-123-" in p.read_text() for p in self.tree.base.glob("heartbeat/*/*.json")), 60)
+        wait_for(lambda: any("docs-123-2026-11-24-08" in p.read_text() for p in self.tree.base.glob("heartbeat/*/*.json")), 60)
         self.tree.stop()
         self.server.result("DELETE", "/collections/docs")
         self.primary = root / "primary"
@@ -118,7 +119,7 @@ def test_each_example_runs_as_it_stands(line, site):
 SLIPS = [
     (["statsu"], "no such command: statsu; did you mean status? See qdrant-efs --help"),
     (["stat"], "did you mean status?"), (["help", "restroe"], "did you mean restore?"), (["restroe", "--help"], "did you mean restore?"),
-    (["frobnicate"], "no such command: frobnicate; use status, ls, du, show, verify, restore, drill, replica, forget or prune; "),
+    (["frobnicate"], "no such command: frobnicate; use status, check, ls, du, show, verify, restore, drill, replica, diff, pin, unpin, note, forget or prune; "),
     (["ls", "--colection", "docs"], "no such option: --colection; did you mean --collection? See qdrant-efs ls --help"),
     (["ls", "--jsno"], "did you mean --json?"), (["ls", "--bogus=s3cret"], "no such option: --bogus; see qdrant-efs ls --help"),
     (["ls", "--dry-run"], "--dry-run is not for ls, but for restore, forget or prune; see qdrant-efs ls --help"),

@@ -149,6 +149,40 @@ static void a_base_that_is_not_what_it_was_is_none(void **state)
     free(data);
 }
 
+/* The local copy of the base is read in place of what is stored, unless it is another one. */
+static void an_original_spares_the_stored_bytes(void **state)
+{
+    (void)state;
+    unsigned char *data = noise(SIZE, 8), *other = noise(SIZE, 9);
+    struct stored v, delta;
+    assert_int_equal(store(data, SIZE, NULL, UINT64_MAX, &v), DELTA_STORED);
+    struct layers *base = chain(&v, 1);
+    int same = file_of(data, SIZE), wrong = file_of(other, SIZE), cut = file_of(data, SIZE / 9);
+    unsigned char *changed = noise(SIZE, 8);
+    changed[7] ^= 1;
+    const struct {
+        int original;
+        bool spoilt;
+        enum delta_outcome outcome;
+        bool stays;
+    } table[] = {{same, false, DELTA_STORED, true},   {wrong, false, DELTA_STORED, false},
+                 {cut, false, DELTA_STORED, false},   {same, true, DELTA_STORED, true},
+                 {wrong, true, DELTA_NO_BASE, false}, {cut, true, DELTA_NO_BASE, false}};
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        if (table[i].spoilt)
+            assert_int_equal(pwrite(v.fd, "spoilt", 6, 5000), 6);
+        layers_original(base, dup(table[i].original));
+        assert_int_equal(store(changed, SIZE, base, UINT64_MAX, &delta), table[i].outcome);
+        assert_int_equal(layers_drop_original(base), table[i].stays);
+        (void)close(delta.fd);
+    }
+    assert_int_equal(close(same) + close(wrong) + close(cut), 0);
+    layers_free(base);
+    free(changed);
+    free(other);
+    free(data);
+}
+
 static void a_recipe_that_is_not_what_it_was_is_refused(void **state)
 {
     (void)state;
@@ -201,6 +235,22 @@ static void an_empty_file_has_no_piece(void **state)
     (void)close(fd);
 }
 
+/* Half a terabyte of hole: a recipe of so many lines would be too long to read. */
+static void of_too_many_pieces_nothing_is_stored(void **state)
+{
+    (void)state;
+    struct err e = {0};
+    struct copy_options o = {.level = 1};
+    struct stored v = {.fd = file_of("", 0)};
+    int in = file_of("", 0);
+    assert_int_equal(ftruncate(in, ((off_t)PIECES_WRITTEN + 1) * PIECE_MAX), 0);
+    assert_int_equal(delta_store(in, "in", v.fd, "out", NULL, UINT64_MAX, &o, &v.result, &v.place, &e),
+                     DELTA_TOO_LARGE);
+    assert_int_equal(v.place.size, 0);
+    assert_int_equal(lseek(v.fd, 0, SEEK_END), 0);
+    assert_int_equal(close(in) + close(v.fd), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -208,9 +258,11 @@ int main(void)
         cmocka_unit_test(nothing_changed_is_one_line),
         cmocka_unit_test(a_limit_is_kept),
         cmocka_unit_test(a_base_that_is_not_what_it_was_is_none),
+        cmocka_unit_test(an_original_spares_the_stored_bytes),
         cmocka_unit_test(a_recipe_that_is_not_what_it_was_is_refused),
         cmocka_unit_test(what_is_no_tar_is_cut_at_each_mib),
         cmocka_unit_test(an_empty_file_has_no_piece),
+        cmocka_unit_test(of_too_many_pieces_nothing_is_stored),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -128,13 +128,17 @@ static void what_was_taken_by_a_clock_that_ran_ahead_is_chosen_by_the_time_at_wh
         {"2026-11-24T08:05:01Z", NULL, NULL, "2026-11-24T08:00:00Z", NULL, true},
         {"2026-11-25T08:00:00Z", "2026-11-24T07:00:00Z", NULL, "2026-11-24T08:00:00Z", "2026-11-24T07:00:00Z",
          true},
-        {"2026-11-25T08:00:00Z", "2026-11-25T08:00:00Z", "2026-11-24T07:00:00Z", "2026-11-24T08:00:00Z",
-         "2026-11-24T07:00:00Z", true},
+        {"2026-11-25T08:00:00Z", "2026-11-25T08:00:00Z", "2026-11-24T07:00:00Z", "2026-11-24T08:00:00Z", NULL,
+         true},
         {"2026-11-25T08:00:00Z", "2026-11-25T08:00:00Z", "2026-11-26T07:00:00Z", "2026-11-24T08:00:00Z", NULL,
          true},
         /* Its date has passed, and still its time was not that. */
-        {"2026-11-25T08:00:00Z", "2026-11-25T08:00:00Z", "2026-11-24T07:00:00Z", "2026-12-24T08:00:00Z",
+        {"2026-11-25T08:00:00Z", "2026-11-25T08:00:00Z", "2026-11-24T07:00:00Z", "2026-12-24T08:00:00Z", NULL,
+         true},
+        {"2026-11-25T08:00:00Z", "2026-11-24T07:00:00Z", "2026-11-24T07:00:00Z", "2026-12-24T08:00:00Z",
          "2026-11-24T07:00:00Z", true},
+        /* An hour is what clocks may be apart. */
+        {"2026-11-24T08:00:00Z", NULL, "2026-11-24T06:59:59Z", "2026-12-24T08:00:00Z", NULL, true},
         {"2026-11-24T08:00:00Z", NULL, "2026-11-24T07:00:00Z", "2026-12-24T08:00:00Z", "2026-11-24T08:00:00Z",
          false},
         {"2026-11-25T08:00:00Z", NULL, NULL, NULL, "2026-11-25T08:00:00Z", false}, /* without a clock */
@@ -151,6 +155,7 @@ static void what_was_taken_by_a_clock_that_ran_ahead_is_chosen_by_the_time_at_wh
             fail_msg("%zu: %s", i, t[i].name);
         char note[200];
         restore_clock_note(b, now, note, sizeof note);
+        assert_int_equal(restore_beyond(b, now), t[i].ahead && !t[i].moment);
         assert_int_equal(*note != 0, t[i].ahead);
     }
 }
@@ -165,11 +170,11 @@ static void a_time_in_the_future_is_not_the_newest(void **s)
     w.now = at("2026-11-24T09:00:00Z");
     (void)add("1", NULL, "2026-11-24T08:00:00Z");
     (void)add("1", NULL, "2030-01-01T00:00:00Z");
-    add("1", NULL, "2031-01-01T00:00:00Z")->written = at("2026-11-24T08:30:00Z");
+    add("1", NULL, "2029-01-01T00:00:00Z")->m.created = at("2026-11-24T08:30:00Z");
     assert_int_equal(choose(&w, order, &e), 3);
-    assert_int_equal(order[0], 2); /* by the file system's clock */
-    assert_int_equal(order[1], 0);
-    assert_int_equal(order[2], 1); /* nothing tells: the last */
+    assert_int_equal(order[0], 1); /* nothing tells: the first, to be passed over */
+    assert_int_equal(order[1], 2); /* by the clock of who published it */
+    assert_int_equal(order[2], 0);
     w.at = at("2026-11-24T08:10:00Z");
     assert_int_equal(choose(&w, order, &e), 1);
     assert_int_equal(order[0], 0);
@@ -291,9 +296,24 @@ static void skipped(struct backup *b, const char *why, void *arg)
     ((struct script *)arg)->skipped++;
 }
 
+static enum restore_outcome first_good_of(const struct restore_selector *w, const struct restore_attempt *a,
+                                          struct backup **which, struct err *e)
+{
+    cleanup_choice struct restore_choice *c = restore_choice_new(&list, w, &restore_look_files, e);
+    assert_non_null(c);
+    assert_int_equal(restore_choice_add(c, 0, list.n, e), 0);
+    return restore_first_good(c, a, which, e);
+}
+
+static enum restore_outcome first_good(const struct restore_attempt *a, struct backup **which, struct err *e)
+{
+    struct restore_selector w = wish();
+    return first_good_of(&w, a, which, e);
+}
+
 static void only_a_defect_lets_the_next_older_be_tried(void **s)
 {
-    size_t order[] = {0, 1, 2}, which = 9;
+    struct backup *which = NULL;
     struct err e = {0};
     struct script t = {.next = {RESTORE_DEFECT, RESTORE_DONE}};
     struct restore_attempt a = {.with = with, .skipped = skipped, .arg = &t};
@@ -301,22 +321,69 @@ static void only_a_defect_lets_the_next_older_be_tried(void **s)
     none();
     for (int i = 0; i < 3; i++)
         (void)add("1", NULL, "2026-11-20T08:00:00Z");
-    assert_int_equal(restore_first_good(&list, order, 3, &a, &which, &e), RESTORE_DONE);
-    assert_int_equal(which, 1);
+    assert_int_equal(first_good(&a, &which, &e), RESTORE_DONE);
+    assert_ptr_equal(which, &v[1]);
     assert_int_equal(t.skipped, 1);
     t = (struct script){.next = {RESTORE_FAILED}};
-    assert_int_equal(restore_first_good(&list, order, 3, &a, NULL, &e), RESTORE_FAILED);
+    assert_int_equal(first_good(&a, NULL, &e), RESTORE_FAILED);
     assert_int_equal(t.tried, 1);
     assert_string_equal(e.text, "as told");
     v[0].state = ENTRY_INCOMPLETE;
     t = (struct script){.next = {RESTORE_REFUSED}};
-    assert_int_equal(restore_first_good(&list, order, 3, &a, NULL, &e), RESTORE_REFUSED);
+    assert_int_equal(first_good(&a, NULL, &e), RESTORE_REFUSED);
     assert_int_equal(t.skipped, 1);
     a.strict = true;
     t = (struct script){.next = {RESTORE_DONE}};
-    assert_int_equal(restore_first_good(&list, order, 3, &a, NULL, &e), RESTORE_DEFECT);
+    assert_int_equal(first_good(&a, NULL, &e), RESTORE_DEFECT);
     assert_int_equal(t.tried + t.skipped, 0);
-    assert_int_equal(restore_first_good(&list, order, 0, &a, NULL, &e), RESTORE_FAILED);
+    none();
+    assert_int_equal(first_good(&a, &which, &e), RESTORE_FAILED);
+    assert_null(which);
+}
+
+static void remember(struct backup *b, const char *why, void *arg)
+{
+    (void)b;
+    (void)snprintf(arg, 300, "%s", why);
+}
+
+static enum restore_outcome take(struct backup *b, void *arg, struct err *e)
+{
+    (void)b;
+    (void)arg;
+    (void)e;
+    return RESTORE_DONE;
+}
+
+static void what_lies_in_the_year_2099_by_all_its_times_is_passed_over_aloud_unless_it_is_named(void **s)
+{
+    char said[300] = "";
+    struct restore_attempt a = {.with = take, .skipped = remember, .arg = said};
+    struct restore_selector w = wish();
+    struct backup *which = NULL;
+    struct err e = {0};
+    (void)s;
+    none();
+    w.now = at("2026-11-24T09:00:00Z");
+    (void)add("1", NULL, "2026-11-24T08:00:00Z");
+    struct backup *forged = add("1", NULL, "2099-01-01T00:00:00Z");
+    forged->m.created = forged->written = at("2099-01-01T00:00:00Z");
+    assert_int_equal(first_good_of(&w, &a, &which, &e), RESTORE_DONE);
+    assert_ptr_equal(which, &v[0]);
+    assert_non_null(strstr(said, "2099-01-01T00:00:00Z"));
+    forged->written = at("2026-11-24T08:30:00Z"); /* as the server's clock says */
+    *said = 0;
+    assert_int_equal(first_good_of(&w, &a, &which, &e), RESTORE_DONE);
+    assert_ptr_equal(which, &v[0]);
+    assert_non_null(strstr(said, "2099-01-01T00:00:00Z"));
+    w.snapshot = forged->m.source.stem;
+    assert_int_equal(first_good_of(&w, &a, &which, &e), RESTORE_DONE);
+    assert_ptr_equal(which, forged);
+    none();
+    forged = add("1", NULL, "2099-01-01T00:00:00Z"); /* also where there is no other one */
+    forged->m.created = at("2099-01-01T00:00:00Z");
+    w.snapshot = NULL;
+    assert_int_equal(first_good_of(&w, &a, &which, &e), RESTORE_FAILED);
 }
 
 /* One letter for each backup, in the order of their times: "?" does not tell its aliases, "-" has none, any
@@ -333,7 +400,8 @@ static const char *inherited(const char *aliases)
         if (a->known && aliases[i] != '-')
             assert_true(aliases_add(a, (const char[]){aliases[i], 0}));
     }
-    assert_int_equal(restore_inherit_aliases(&list, 0, NULL), 0);
+    for (size_t i = list.n; i-- > 0;)
+        assert_int_equal(restore_inherit_aliases(&list, &v[i], 0, &restore_look_files, NULL), 0);
     for (size_t i = 0; i < list.n; i++) {
         const struct aliases *a = &v[i].m.aliases;
         out[i] = !a->known ? '?' : a->n == 0 ? '-' : *aliases_next(a, NULL);
@@ -354,11 +422,11 @@ static void aliases_that_a_manifest_does_not_tell_are_those_of_the_one_before(vo
     v[1].m.aliases = (struct aliases){0};
     v[1].aliases_at = 0;
     v[1].dir = "/efs/test-x86_64/daily/c"; /* another tree */
-    assert_int_equal(restore_inherit_aliases(&list, 0, NULL), 0);
+    assert_int_equal(restore_inherit_aliases(&list, &v[1], 0, &restore_look_files, NULL), 0);
     assert_false(v[1].m.aliases.known);
     v[1].dir = v[0].dir;
     v[1].m.upload = true; /* nobody knows of when it is */
-    assert_int_equal(restore_inherit_aliases(&list, 0, NULL), 0);
+    assert_int_equal(restore_inherit_aliases(&list, &v[1], 0, &restore_look_files, NULL), 0);
     assert_false(v[1].m.aliases.known);
 }
 
@@ -377,6 +445,7 @@ int main(void)
         cmocka_unit_test(times_are_utc_or_an_age),
         cmocka_unit_test(a_time_in_the_future_is_refused_and_today_is_not),
         cmocka_unit_test(only_a_defect_lets_the_next_older_be_tried),
+        cmocka_unit_test(what_lies_in_the_year_2099_by_all_its_times_is_passed_over_aloud_unless_it_is_named),
         cmocka_unit_test(aliases_that_a_manifest_does_not_tell_are_those_of_the_one_before),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 from harness import BUILD
 
-ROOT = pathlib.Path(__file__).parents[3]
+ROOT = pathlib.Path(__file__).parents[2]
 # Read, but not set by whoever deploys us: AWS's, Qdrant's own, and the system's.
 FOREIGN = re.compile(r"AWS_|ECS_|QDRANT__|QDRANT_(URI|BOOTSTRAP)$|TMPDIR$|TERM$|NO_COLOR$")
 
