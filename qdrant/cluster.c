@@ -23,6 +23,13 @@ static bool has_shard(const cJSON *list, double id)
     return false;
 }
 
+static void hear_one(const struct cluster_hear *hear, const cJSON *shard)
+{
+    uint64_t id, points;
+    if (hear && json_whole(shard, "shard_id", UINT32_MAX, &id) && json_size(shard, "points_count", &points))
+        hear->tell((unsigned)id, (int64_t)points, hear->arg);
+}
+
 static void add_local(struct cluster_shards *out, const cJSON *shard)
 {
     const cJSON *points = json_member(shard, "points_count");
@@ -53,6 +60,12 @@ static int odd(const char *what, struct err *e)
 
 int cluster_shards(struct qdrant *q, const char *collection, struct cluster_shards *out, struct err *e)
 {
+    return cluster_shards_heard(q, collection, NULL, out, e);
+}
+
+int cluster_shards_heard(struct qdrant *q, const char *collection, const struct cluster_hear *hear,
+                         struct cluster_shards *out, struct err *e)
+{
     *out = (struct cluster_shards){0};
     cleanup_json cJSON *whole = ask(q, collection, e);
     const cJSON *result = json_member(whole, "result"), *local = json_member(result, "local_shards"),
@@ -61,7 +74,11 @@ int cluster_shards(struct qdrant *q, const char *collection, struct cluster_shar
         return -1;
     if (!cJSON_IsArray(local) || !cJSON_IsArray(remote))
         return odd("GET /collections/{collection}/cluster", e);
-    cJSON_ArrayForEach(s, local) { add_local(out, s); }
+    cJSON_ArrayForEach(s, local)
+    {
+        add_local(out, s);
+        hear_one(hear, s);
+    }
     for (s = remote->child; s; s = s->next) {
         double id = cJSON_GetNumberValue(json_member(s, "shard_id"));
         bool seen = has_shard(local, id);
@@ -134,6 +151,7 @@ int cluster_state(struct qdrant *q, struct cluster_state *out, struct err *e)
     out->enabled = strcmp(json_text(result, "status"), "enabled") == 0;
     if (!out->enabled)
         return 0;
+    out->members = (unsigned)cJSON_GetArraySize(json_member(result, "peers"));
     if (cJSON_IsNumber(peer))
         (void)snprintf(out->peer_id, sizeof out->peer_id, "%.0f", peer->valuedouble);
     const char *status = json_text(thread, "consensus_thread_status");

@@ -13,6 +13,13 @@ struct cluster_shards { /* of one collection */
 };
 /* QDRANT_MISSING: there is no such collection, or this Qdrant does not tell. */
 int cluster_shards(struct qdrant *q, const char *collection, struct cluster_shards *out, struct err *e);
+/* The same; `tell` hears how many points each local shard has, as far as Qdrant says. */
+struct cluster_hear {
+    void (*tell)(unsigned shard, int64_t points, void *arg);
+    void *arg;
+};
+int cluster_shards_heard(struct qdrant *q, const char *collection, const struct cluster_hear *hear,
+                         struct cluster_shards *out, struct err *e);
 /* Points of one shard on this node, -1 when it does not tell. */
 int cluster_shard_points(struct qdrant *q, const char *collection, const char *shard, int64_t *out,
                          struct err *e);
@@ -22,6 +29,7 @@ bool cluster_is_active(const char *state);
 
 struct cluster_state {
     bool enabled;
+    unsigned members; /* peers, with this one; 0 without a cluster */
     char peer_id[24];
     char consensus[300];  /* why consensus has stopped on this node; empty: it works */
     unsigned unreachable; /* peers that this node's last message did not reach */

@@ -26,6 +26,7 @@ struct options {
     int state;           /* ls: -1 for all */
     unsigned latest;     /* ls: so many of each collection; 0: all */
     bool json, dry_run, deep;
+    bool set; /* ls --sets, verify --set, restore --set */
     struct restore_options restore;
     struct replica_options replica;
     bool keep_report; /* drill */
@@ -36,8 +37,10 @@ struct options {
     const char *operand, *second;
 };
 int cmd_ls(const struct options *o);
+int cmd_ls_sets(const struct options *o);
 int cmd_show(const struct options *o);
 int cmd_verify(const struct options *o);
+int cmd_verify_set(const struct options *o);
 int cmd_prune(const struct options *o);
 int cmd_forget(const struct options *o);
 int cmd_pin(const struct options *o);

@@ -292,6 +292,8 @@ static int list_some(struct backup_list *list, void *arg, struct err *e)
 
 int cmd_ls(const struct options *o)
 {
+    if (o->set)
+        return cmd_ls_sets(o);
     struct deleted *deleted = deleted_load(o);
     struct listing l = {
         .o = o, .deleted = deleted, .collection = strlen("COLLECTION"), .node = strlen("NODE")};

@@ -70,7 +70,7 @@ static int check_use(const struct options *o)
     const struct restore_options *r = &o->restore;
     if (r->location && check_location(o) != 0)
         return EXIT_SETTING;
-    if (check_ways(o) != 0)
+    if (check_ways(o) != 0 || (o->set && restore_sets_check(o) != 0))
         return EXIT_SETTING;
     if (r->checksum && !r->location)
         return wrong("--checksum is for --location");
@@ -109,10 +109,14 @@ static int file_of(struct job *j, const struct backup *b, struct err *e)
                : err_set(e, ENAMETOOLONG, "cannot write", j->o->restore.to, NULL);
 }
 
+static const struct restore_origin *origin_of(const struct job *j)
+{
+    return j->origin ? j->origin : j->s3 ? restore_s3_origin(j->s3) : NULL;
+}
+
 static struct restore_reading reading(const struct job *j, const struct copy_watch *watch)
 {
-    return (struct restore_reading){
-        .origin = j->s3 ? restore_s3_origin(j->s3) : NULL, .watch = *watch, .stop = j->stop};
+    return (struct restore_reading){.origin = origin_of(j), .watch = *watch, .stop = j->stop};
 }
 
 static enum restore_outcome to_stdout(struct job *j, struct backup *b, const struct copy_watch *watch,
@@ -148,7 +152,7 @@ static struct restore into(const struct job *j, const struct copy_watch *watch)
                             .green_ms = (long)j->o->restore.wait * 1000,
                             .watch = watch ? *watch : (struct copy_watch){0},
                             .stop = j->stop,
-                            .origin = j->s3 ? restore_s3_origin(j->s3) : NULL};
+                            .origin = origin_of(j)};
 }
 
 /* An address that nobody answers at is mostly a wrong one, or a Qdrant that is not started yet. */
@@ -194,7 +198,7 @@ static void note_backup(struct job *j, const struct backup *b)
         note(&j->report, "the object does not say its SHA-256: nothing proves that it is what Qdrant made");
 }
 
-static enum restore_outcome attempt(struct backup *b, void *arg, struct err *e)
+enum restore_outcome restore_attempt_one(struct backup *b, void *arg, struct err *e)
 {
     struct job *j = arg;
     struct progress *bar = NULL;
@@ -247,7 +251,7 @@ static bool restore_one(struct job *j)
     struct err e = {0};
     int64_t begin = clock_ms();
     struct backup *which = NULL;
-    struct restore_attempt a = {.with = attempt,
+    struct restore_attempt a = {.with = restore_attempt_one,
                                 .skipped = say_skipped,
                                 .arg = j,
                                 .strict = j->o->restore.strict || j->o->restore.location};
@@ -458,7 +462,9 @@ static int from_location(struct job *j)
 
 static int run(struct job *j)
 {
-    int rc = j->o->restore.location && !j->s3 ? from_location(j) : choose_and_restore(j);
+    int rc = j->o->set                          ? restore_sets(j)
+             : j->o->restore.location && !j->s3 ? from_location(j)
+                                                : choose_and_restore(j);
     if (!j->array)
         return rc;
     if (rc == EXIT_SETTING)

@@ -10,19 +10,20 @@ struct job {
     const struct options *o;
     struct qdrant *qdrant; /* NULL: only a file is written */
     const atomic_bool *stop;
-    struct restore_s3 *s3; /* NULL: from EFS */
-    char place[PATH_MAX];  /* where backups are looked for: the root on EFS, or s3://bucket */
-    struct cJSON *array;   /* with --json: all jobs */
+    struct restore_s3 *s3;               /* NULL: from EFS */
+    const struct restore_origin *origin; /* of a set; NULL: as `s3` says */
+    char place[PATH_MAX];                /* where backups are looked for: the root on EFS, or s3://bucket */
+    struct cJSON *array;                 /* with --json: all jobs */
     const struct leaving *leaving;
     /* of the one at hand: */
     struct restore_selector wish;
     struct backup_list *list; /* it is chosen from these */
     size_t number;            /* of `leaving` */
-    const char *target;  /* collection in Qdrant */
-    bool renamed;        /* --collection gives a name that its key does not have */
-    bool unproven;       /* nothing said what its bytes have to be */
-    char file[PATH_MAX]; /* with --to */
-    char into[256];      /* with --swap: the collection that it was restored into */
+    const char *target;       /* collection in Qdrant */
+    bool renamed;             /* --collection gives a name that its key does not have */
+    bool unproven;            /* nothing said what its bytes have to be */
+    char file[PATH_MAX];      /* with --to */
+    char into[256];           /* with --swap: the collection that it was restored into */
     struct restore_report report;
     struct cJSON *json; /* its member of `array` */
 };
@@ -44,7 +45,8 @@ enum restore_outcome s3_look(struct job *j, struct backup *b, struct progress **
  * chosen from. With `choose` also at what would be taken: else none is left out. NULL after an error. */
 struct leaving;
 struct leaving *leaving_new(const struct job *j, char **names, size_t *n, bool choose, struct err *e);
-/* A backup of the name number `i` keeps no alias that a newer one of another collection has. `l` may be NULL. */
+/* A backup of the name number `i` keeps no alias that a newer one of another collection has. `l` may be NULL.
+ */
 void leaving_aliases(const struct leaving *l, size_t i, struct backup *b);
 /* Tell of these aliases. */
 void leaving_tell(const struct leaving *l);
@@ -55,6 +57,13 @@ bool leaving_is(const struct leaving *l, size_t i, char *why, size_t size);
 bool alias_collection(const struct options *o, const char *alias, char owner[NAME_MAX + 1]);
 /* Tell of it. */
 void say_left_out(struct job *j, const char *why);
+
+/* Restore one that is chosen, or with --dry-run only look. */
+enum restore_outcome restore_attempt_one(struct backup *b, void *job, struct err *e);
+/* Of each collection the newest complete set of a cluster's backups. An exit code. */
+int restore_sets(struct job *j);
+/* How --set may be used: 0, or EXIT_SETTING after a word about it. */
+int restore_sets_check(const struct options *o);
 
 /* Begin to tell of a job. */
 void say_begin(struct job *j);

@@ -1,6 +1,6 @@
 /* verify: read every byte, recompute every hash, name each defect; with --deep also what the tars hold. */
 #include "common/base/cleanup.h"
-#include "efs/cli/cli.h"
+#include "efs/cli/cmd_verify.h"
 #include "efs/verify/archive.h"
 #include <cjson/cJSON.h>
 #include <stdio.h>
@@ -15,22 +15,36 @@ static uint64_t total_of(const struct backup_list *list)
     return total;
 }
 
+static void verify_entry(const struct options *o, struct backup *b, const struct copy_watch *watch)
+{
+    if (o->deep)
+        archive_verify(b, watch, NULL);
+    else
+        backup_verify(b, watch);
+}
+
+void verify_one(const struct options *o, struct backup *b)
+{
+    struct progress *bar = progress_new(backup_work(&b->m));
+    struct copy_watch watch = {progress_bytes, bar};
+    progress_name(bar, b->stem);
+    verify_entry(o, b, &watch);
+    progress_end(bar);
+}
+
 static void verify_all(const struct options *o, struct backup_list *list)
 {
     struct progress *bar = progress_new(total_of(list));
     struct copy_watch watch = {progress_bytes, bar};
     for (size_t i = 0; i < list->n; i++) {
         progress_name(bar, list->v[i].stem);
-        if (o->deep)
-            archive_verify(&list->v[i], &watch, NULL);
-        else
-            backup_verify(&list->v[i], &watch);
+        verify_entry(o, &list->v[i], &watch);
     }
     progress_end(bar);
 }
 
 /* The reason has a line for each defect. */
-static void complain(const struct backup *b)
+void verify_complain(const struct backup *b)
 {
     const char *line = b->reason ? b->reason : "";
     do {
@@ -45,6 +59,8 @@ int cmd_verify(const struct options *o)
 {
     cleanup_backup_list struct backup_list list = {0};
     size_t bad = 0;
+    if (o->set)
+        return cmd_verify_set(o);
     if (cmd_gather(o, &list) != 0)
         return EXIT_DEFECT;
     cmd_keep_node(o, &list);
@@ -54,7 +70,7 @@ int cmd_verify(const struct options *o)
         if (b->state == ENTRY_COMPLETE)
             continue;
         bad++;
-        complain(b);
+        verify_complain(b);
     }
     int rc = o->json ? cmd_print_list(&list)
              : printf("%zu verified, %zu defective\n", list.n - bad, bad) > 0 && fflush(stdout) == 0

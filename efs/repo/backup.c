@@ -5,6 +5,7 @@
 #include "common/base/cleanup.h"
 #include "common/base/files.h"
 #include "common/base/string_list.h"
+#include "common/json.h"
 #include "efs/data/hasher.h"
 #include "efs/repo/pin.h"
 #include "efs/repo/ruler.h"
@@ -292,7 +293,8 @@ static int load_manifest(struct backup *b, struct manifest *m, char **json, size
     return 0;
 }
 
-int backup_load(struct backup *b, struct err *e)
+/* `shards` (may be NULL): filled from the same bytes, empty where they do not tell. */
+static int load(struct backup *b, struct shards *shards, struct err *e)
 {
     char path[PATH_MAX];
     struct stat st;
@@ -311,7 +313,30 @@ int backup_load(struct backup *b, struct err *e)
         return -1;
     b->m = m;
     memcpy(b->data, m.data, sizeof b->data);
+    if (shards && m.clustered) {
+        cleanup_json cJSON *o = cJSON_Parse(json);
+        if (!shards_parse(o, shards))
+            shards_free(shards);
+    }
     return look_at_data(b, e);
+}
+
+int backup_load(struct backup *b, struct err *e) { return load(b, NULL, e); }
+
+int backup_shards(const struct backup *b, struct shards *out, struct err *e)
+{
+    struct backup again = {.frequency = b->frequency, .dir = b->dir, .m = {.source = b->m.source}};
+    *out = (struct shards){0};
+    if (!b->m.clustered)
+        return 0;
+    memcpy(again.stem, b->stem, sizeof again.stem);
+    int rc = load(&again, out, e);
+    free(again.reason);
+    /* Pruned meanwhile, or another one: what it says is not of this backup. */
+    if (rc == 0 &&
+        (strcmp(again.m.content.sha256, b->m.content.sha256) != 0 || again.signature != b->signature))
+        shards_free(out);
+    return rc;
 }
 
 int backup_size_up(struct backup *b, struct err *e)

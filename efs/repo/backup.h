@@ -59,6 +59,9 @@ int backup_list_folder(const char *base, const char *folder, struct backup_list 
 /* Read the manifest of an ENTRY_UNREAD and look at the length of its data. -1 only when that could not be
  * done; a defect found is the entry's state and reason. */
 int backup_load(struct backup *b, struct err *e);
+/* Of an entry that was read: what its manifest tells of the cluster's shards, which is read once more for
+ * that; empty where it tells nothing. `out` is to be freed. */
+int backup_shards(const struct backup *b, struct shards *out, struct err *e);
 /* When the manifest of an ENTRY_UNREAD was written, without reading it: one question. */
 void backup_date(struct backup *b);
 /* Of an ENTRY_UNREAD only what its manifest says, in one call where backup_load makes four; it stays unread.
@@ -148,6 +151,7 @@ struct publish {
      * Anything but PUBLISHED is what backup_publish returns, with `e`. May be NULL. */
     enum publish_outcome (*prove)(struct manifest *m, void *arg, struct err *e);
     void *prove_arg;
+    const struct shards *shards; /* for the manifest, filled by `prove` or `about`; may be NULL */
     const struct retention *retention;
     struct copy_options copy;
     bool delta; /* 15min and hourly ones as deltas, where that is less than half of a whole */

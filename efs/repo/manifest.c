@@ -119,7 +119,7 @@ bool manifest_add_pieces(cJSON *o, const struct manifest *m)
     return (m->recipe.size == 0 || add_recipe(o, &m->recipe)) && (m->bases.n == 0 || add_bases(o, &m->bases));
 }
 
-char *manifest_print(const struct manifest *m)
+char *manifest_print(const struct manifest *m, const struct shards *shards)
 {
     cleanup_json cJSON *o = cJSON_CreateObject();
     cJSON *node = o ? cJSON_AddObjectToObject(o, "node") : NULL;
@@ -141,7 +141,7 @@ char *manifest_print(const struct manifest *m)
         json_add_text(o, "qdrant_version", m->qdrant_version) &&
         (m->points < 0 ? cJSON_AddNullToObject(o, "points")
                        : cJSON_AddNumberToObject(o, "points", (double)m->points)) &&
-        manifest_add_points_of(o, m) && manifest_add_content(o, m) &&
+        manifest_add_points_of(o, m) && shards_add(o, shards) && manifest_add_content(o, m) &&
         json_add_text(o, "written_by", m->written_by) && cJSON_AddNumberToObject(o, "seconds", m->seconds);
     return ok ? json_line(o, true) : NULL;
 }
@@ -268,6 +268,7 @@ static bool fields(const cJSON *o, uint64_t format, struct manifest *m)
     m->qdrant_checksum = json_true(o, "qdrant_checksum");
     m->upload = json_says(o, "origin", UPLOAD);
     m->points_of_node = json_says(o, "points_of", NODE);
+    m->clustered = json_member(o, "cluster") != NULL;
     m->seconds = cJSON_IsNumber(seconds) ? seconds->valuedouble : 0;
     (void)json_copy(o, "written_by", m->written_by, sizeof m->written_by); /* for people, may be absent */
     (void)json_copy(o, "qdrant_version", m->qdrant_version, sizeof m->qdrant_version);

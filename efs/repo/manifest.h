@@ -7,6 +7,7 @@
 #include "efs/data/recipe.h"
 #include "efs/repo/name.h"
 #include "efs/repo/frequency.h"
+#include "efs/repo/shards.h"
 #include "qdrant/fingerprint.h"
 enum {
     MANIFEST_FORMAT = 1,
@@ -47,6 +48,7 @@ struct manifest {
                                 fit the collection. Its times are the file's; always in 15min */
     char qdrant_version[32]; /* empty when not known */
     int64_t points;          /* count at the time, -1 when not known */
+    bool clustered;          /* read alone: it tells the shards of a cluster (backup_shards) */
     bool points_of_node;     /* `points` are those of this node's shards, not of the whole collection */
     struct fingerprint fingerprint; /* what must come back */
     struct aliases aliases;
@@ -67,8 +69,9 @@ void manifest_get_content(const struct cJSON *o, struct manifest *m);
 /* "origin": "upload", and "points_of": "node"; each left out where it does not hold. */
 bool manifest_add_origin(struct cJSON *o, const struct manifest *m);
 bool manifest_add_points_of(struct cJSON *o, const struct manifest *m);
-/* JSON text with a final newline, caller frees; NULL without memory. */
-char *manifest_print(const struct manifest *m);
+/* JSON text with a final newline, caller frees; NULL without memory. `shards` (may be NULL) become the member
+ * "cluster". */
+char *manifest_print(const struct manifest *m, const struct shards *shards);
 /* -1 with the reason when `text` is no manifest of this format. `path` is for the message. */
 int manifest_parse(const char *text, const char *path, struct manifest *m, struct err *e);
 int manifest_load(const char *path, struct manifest *m, struct err *e);

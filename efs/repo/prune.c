@@ -121,6 +121,38 @@ static int keep_bases(struct backup_list *list, const struct prune *p, bool *go,
     return 0;
 }
 
+static bool of_cluster(const struct backup *b) { return b->state == ENTRY_COMPLETE && b->m.clustered; }
+
+/* The set of a slot (efs/repo/sets.h) stays whole for as long as the highest frequency that one of its nodes
+ * gave it: a node whose backup of that period is another one would let its own of this slot go earlier. Not
+ * for one of the same frequency: of a node that is gone for good everything stays, and would keep what all
+ * others had then. 1: it is kept for that, -1: one cannot be read. */
+static int kept_by_set(struct backup_list *list, const struct frequency_item *items, size_t i, struct err *e)
+{
+    for (size_t j = 0; of_cluster(&list->v[i]) && j < list->n; j++) {
+        struct backup *b = &list->v[j];
+        if (items[j].drop || items[j].slot != items[i].slot || items[j].node == items[i].node ||
+            items[j].frequency <= items[i].frequency || !b->has_manifest)
+            continue;
+        if (backup_load(b, e) != 0 || refuse_broken(b, e) != 0)
+            return -1;
+        if (of_cluster(b))
+            return 1;
+    }
+    return 0;
+}
+
+static int keep_sets(struct backup_list *list, const struct frequency_item *items, bool *go, struct err *e)
+{
+    for (size_t i = 0; i < list->n; i++) {
+        int rc = go[i] && items[i].drop ? kept_by_set(list, items, i, e) : 0;
+        if (rc < 0)
+            return -1;
+        go[i] = go[i] && rc == 0;
+    }
+    return 0;
+}
+
 static int load_without_manifest(struct backup_list *list, struct err *e)
 {
     for (size_t i = 0; i < list->n; i++)
@@ -277,7 +309,7 @@ static int delete_all(const char *base, const char *folder, struct backup_list *
     return 0;
 }
 
-/* What retention lets go, and what crashed writers left, but for what a delta that stays is made of. */
+/* What retention lets go, and what crashed writers left, but for what a set or a delta that stays needs. */
 static int choose(struct backup_list *list, const struct prune *p, bool *go, struct err *e)
 {
     struct clock clock = {.ask = !p->dry_run};
@@ -296,7 +328,7 @@ static int choose(struct backup_list *list, const struct prune *p, bool *go, str
                 p->pinned(b, p->arg);
         }
     }
-    return keep_bases(list, p, go, e);
+    return keep_sets(list, items, go, e) != 0 ? -1 : keep_bases(list, p, go, e);
 }
 
 int backup_prune(const char *base, const char *folder, const struct prune *p, struct err *e)

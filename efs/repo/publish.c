@@ -465,7 +465,7 @@ static enum publish_outcome finish(const struct publish *p, const char *dir, con
     (void)snprintf(name, sizeof name, "%s.sha256", m->data);
     if (files_put(dir, name, line, e) != 0)
         return PUBLISH_FAILED;
-    cleanup_free char *json = manifest_print(m);
+    cleanup_free char *json = manifest_print(m, p->shards);
     if (!json)
         return err_set(e, ENOMEM, "cannot write the manifest in", dir, NULL), PUBLISH_FAILED;
     if (put_signature(p->sign, dir, m, json, e) != 0)

@@ -41,12 +41,14 @@ struct seen {
     struct shard *shards;
     size_t n;
     cJSON *configuration, *segment; /* for whoever wants to compare */
+    struct shards told;             /* of all shards, for the manifest */
 };
 static void seen_free(struct seen *s)
 {
     free(s->shards);
     cJSON_Delete(s->configuration);
     cJSON_Delete(s->segment);
+    shards_free(&s->told);
 }
 #define cleanup_seen __attribute__((cleanup(seen_free)))
 
@@ -337,6 +339,8 @@ static void check_version(struct deep *d, const char *where, struct archive *a)
 static void check_config(struct deep *d, const char *where, struct archive *a, struct seen *s)
 {
     cJSON *o = json(d, where, a);
+    if (!json_copy(o, "uuid", s->told.uuid, sizeof s->told.uuid))
+        s->told.uuid[0] = 0; /* an older Qdrant's has none */
     const cJSON *params = json_member(o, "params"), *number = json_member(params, "shard_number");
     const char *method = json_string(params, "sharding_method");
     cJSON_Delete(s->configuration);
@@ -363,15 +367,25 @@ static void replica_of(const cJSON *o, char *out, size_t size)
         (void)snprintf(out, size, "%s", state);
 }
 
-static void check_state(struct deep *d, const char *where, struct archive *a, struct shard *s)
+static void check_state(struct deep *d, const char *where, struct archive *a, struct shard *s,
+                        struct shards *told)
 {
     cleanup_json cJSON *o = json(d, where, a);
     const cJSON *local = json_member(o, "is_local");
     s->state = cJSON_IsBool(local);
     s->local = cJSON_IsTrue(local);
     replica_of(o, s->replica, sizeof s->replica);
+    if (o && !shards_take_state(told, (unsigned)s->id, o))
+        defect(d, where, "not checked: no memory");
     if (o && !s->state)
         defect(d, where, "no state of a shard: is_local is missing");
+}
+
+static void check_keys(struct deep *d, const char *where, struct archive *a, struct shards *told)
+{
+    cleanup_json cJSON *o = json(d, where, a);
+    if (o && !shards_take_keys(told, o))
+        defect(d, where, "not checked: no memory");
 }
 
 static bool ends_with(const char *s, const char *tail)
@@ -434,7 +448,7 @@ static struct shard *shard_of(struct seen *s, unsigned long id)
 }
 
 static void shard_member(struct deep *d, const char *where, const char *path, struct archive *a,
-                         struct shard *shard, cJSON **segment)
+                         struct shard *shard, struct seen *s)
 {
     if (d->light && strcmp(path, "replica_state.json") != 0)
         return;
@@ -442,13 +456,13 @@ static void shard_member(struct deep *d, const char *where, const char *path, st
         shard->config = true;
         check_json(d, where, a);
     } else if (strcmp(path, "replica_state.json") == 0) {
-        check_state(d, where, a, shard);
+        check_state(d, where, a, shard, &s->told);
     } else if (strncmp(path, "segments/", 9) == 0) {
         /* A tar each, or with Qdrant's other form of snapshot a folder each. */
         bool tar = ends_with(path, ".tar") && !strchr(path + 9, '/');
         shard->segments += tar || ends_with(path, "/segment.json");
         if (tar)
-            check_segment(d, where, a, segment);
+            check_segment(d, where, a, &s->segment);
     } else if (ends_with(path, ".json") && !strchr(path, '/')) {
         check_json(d, where, a);
     }
@@ -464,14 +478,16 @@ static void collection_member(struct deep *d, const char *where, const char *pat
         struct shard *shard = shard_of(s, id);
         if (!shard)
             return defect(d, where, "more shards than any collection has");
-        shard_member(d, where, s->one_shard ? path : rest + 1, a, shard, &s->segment);
+        shard_member(d, where, s->one_shard ? path : rest + 1, a, shard, s);
+    } else if (strcmp(path, "config.json") == 0) {
+        check_config(d, where, a, s);
+    } else if (strcmp(path, "shard_key_mapping.json") == 0) {
+        check_keys(d, where, a, &s->told);
     } else if (d->light) {
         return;
     } else if (strcmp(path, "version.info") == 0) {
         s->version = true;
         check_version(d, where, a);
-    } else if (strcmp(path, "config.json") == 0) {
-        check_config(d, where, a, s);
     } else if (ends_with(path, ".json") && !strchr(path, '/')) {
         check_json(d, where, a);
     }
@@ -518,6 +534,8 @@ static void keep_found(struct deep *d, const char *where, struct seen *s)
     struct archive_part *p = &v[f->n++];
     *p = (struct archive_part){.config = s->configuration, .segment = s->segment};
     s->configuration = s->segment = NULL;
+    p->told = s->told;
+    s->told = (struct shards){0};
     p->file = *where ? strdup(where) : NULL;
     for (size_t i = 0; i < s->n; i++) {
         const struct shard *shard = &s->shards[i];
@@ -667,6 +685,7 @@ void archive_found_free(struct archive_found *f)
         free(f->v[i].file);
         cJSON_Delete(f->v[i].config);
         cJSON_Delete(f->v[i].segment);
+        shards_free(&f->v[i].told);
     }
     free(f->v);
     free(f->defects);

@@ -4,6 +4,7 @@
 #ifndef EFS_VERIFY_ARCHIVE_H
 #define EFS_VERIFY_ARCHIVE_H
 #include "efs/repo/reader.h"
+#include "efs/repo/shards.h"
 #include <stdatomic.h>
 /* In place of backup_verify, for a backup that was read: sets state and reason, which has a line for each
  * defect. `watch` and `stop` may be NULL; with `stop` set nothing is changed. */
@@ -21,6 +22,7 @@ struct archive_part {       /* the snapshot of one collection, or of one shard *
     struct cJSON *config;   /* config.json; NULL for a shard, which has none, or when it was not read */
     struct cJSON *segment;  /* segment.json of the first segment; NULL: none was read */
     unsigned shards, local; /* whose state was read, and how many of these this node holds */
+    struct shards told;     /* what it says of all shards of its collection, also of those elsewhere */
     char trouble[200]; /* the first local shard whose replica is no backup ("shard 1 is Partial"), or empty */
 };
 struct archive_found {

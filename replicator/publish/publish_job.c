@@ -56,10 +56,17 @@ static void about_aliases(struct publish_job *p, bool ask, struct manifest *m)
     (void)last_aliases_get(last, collection, &m->aliases);
 }
 
+struct asking {
+    struct publish_job *job;
+    struct publishable about;
+    struct shards shards;
+};
+
 /* A Qdrant that does not answer must not slow down each backup by a time-out. */
 static void about(struct manifest *m, void *arg)
 {
-    struct publish_job *p = arg;
+    struct asking *asking = arg;
+    struct publish_job *p = asking->job;
     struct err e = {0};
     ecs_task_fill(p->context->ecs_task, m);
     about_content(p, m);
@@ -70,7 +77,7 @@ static void about(struct manifest *m, void *arg)
     if (ask && !answers)
         atomic_store(&p->ask_after, clock_ms() + PROBE_AGAIN);
     if (answers && m->source.kind != KIND_STORAGE)
-        publishable_count(p->context, m);
+        publishable_count(p->context, m, &asking->shards);
     about_aliases(p, answers, m);
 }
 
@@ -190,7 +197,8 @@ static void alive(size_t n, void *arg)
 
 static enum publish_outcome prove(struct manifest *m, void *arg, struct err *e)
 {
-    return publishable_judge(arg, m, e);
+    struct asking *asking = arg;
+    return publishable_judge(&asking->about, m, e);
 }
 
 static enum publish_outcome publish(struct publish_job *p, struct job *j, struct manifest *m, struct err *e)
@@ -205,8 +213,10 @@ static enum publish_outcome publish(struct publish_job *p, struct job *j, struct
         return e->code == ECANCELED      ? PUBLISH_FAILED
                : access(path, F_OK) == 0 ? PUBLISH_MISMATCH
                                          : PUBLISH_VANISHED;
-    struct publishable asked = {
-        .context = p->context, .path = path, .made = j->checksum[0] != 0, .stop = p->stop};
+    struct asking asked = {
+        .job = p,
+        .about = {.context = p->context, .path = path, .made = j->checksum[0] != 0, .stop = p->stop}};
+    asked.about.shards = &asked.shards;
     struct publish what = {.base = s->base,
                            .path = path,
                            .stamp = &j->stamp,
@@ -217,13 +227,16 @@ static enum publish_outcome publish(struct publish_job *p, struct job *j, struct
                            .written_by = s->written_by,
                            .sign = s->sign,
                            .about = about,
-                           .about_arg = p,
+                           .about_arg = &asked,
                            .prove = prove,
                            .prove_arg = &asked,
+                           .shards = &asked.shards,
                            .retention = &s->retention,
                            .copy = {s->level, s->threads, p->stop, &watch},
                            .delta = s->delta};
-    return backup_publish(&what, m, e);
+    enum publish_outcome outcome = backup_publish(&what, m, e);
+    shards_free(&asked.shards);
+    return outcome;
 }
 
 /* It was forgotten while it was copied: whoever forgot it may not have seen it. */

@@ -80,6 +80,9 @@ static enum publish_outcome prove_made(const struct publishable *p, int fd, stru
     if (m->source.kind != KIND_COLLECTION || found.n != 1 || found.v[0].shards == 0)
         return PUBLISHED;
     m->points_of_node = found.v[0].local < found.v[0].shards;
+    shards_free(p->shards);
+    *p->shards = found.v[0].told;
+    found.v[0].told = (struct shards){0};
     if (found.v[0].local == 0)
         return err_set(e, 0, "this node holds no shard of the collection, so there is nothing to back up in",
                        p->path, NULL),
@@ -175,12 +178,22 @@ enum publish_outcome publishable_judge(const struct publishable *p, struct manif
 
 /* --- points */
 
+/* As below: 0 may mean that it could not be counted. */
+static void hear_points(unsigned id, int64_t points, void *arg)
+{
+    struct shards *told = arg;
+    for (size_t i = 0; i < told->n; i++)
+        if (told->v[i].id == id && told->v[i].local)
+            told->v[i].points = points > 0 ? points : -1;
+}
+
 /* Qdrant's own counting of a shard gives 0 when it fails (collection_ops.rs): then it is not known. */
-static void count_here(const struct context *x, struct manifest *m)
+static void count_here(const struct context *x, struct manifest *m, struct shards *told)
 {
     struct cluster_shards shards;
+    struct cluster_hear hear = {hear_points, told};
     struct err e = {0};
-    int rc = cluster_shards(x->qdrant, m->source.collection, &shards, &e);
+    int rc = cluster_shards_heard(x->qdrant, m->source.collection, &hear, &shards, &e);
     if (rc == 0 && (shards.elsewhere > 0 || m->points_of_node)) {
         m->points_of_node = true;
         m->points = shards.points > 0 ? shards.points : -1;
@@ -200,7 +213,7 @@ static void count_shard(const struct context *x, struct manifest *m)
         (void)qdrant_points(x->qdrant, m->source.collection, &m->points, &e);
 }
 
-void publishable_count(const struct context *x, struct manifest *m)
+void publishable_count(const struct context *x, struct manifest *m, struct shards *shards)
 {
     m->points = -1;
     if (m->upload || m->source.kind == KIND_STORAGE)
@@ -208,5 +221,5 @@ void publishable_count(const struct context *x, struct manifest *m)
     else if (m->source.kind == KIND_SHARD)
         count_shard(x, m);
     else
-        count_here(x, m);
+        count_here(x, m, shards);
 }

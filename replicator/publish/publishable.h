@@ -14,6 +14,7 @@ struct publishable {
     const char *path;
     bool made; /* by Qdrant: its checksum is there */
     const atomic_bool *stop;
+    struct shards *shards; /* out: what the snapshot of a collection says of its shards; to be freed */
 };
 /* The code of an error with REFUSED: it has a checksum, and names that Qdrant never writes. Else it is 0. */
 enum { PUBLISHABLE_NOT_QDRANTS = 2100 };
@@ -25,6 +26,7 @@ enum publish_outcome publishable_judge(const struct publishable *p, struct manif
 /* Was it forgotten? False as well when that cannot be read, which is said. */
 bool publishable_forgotten(const struct context *x, const struct manifest *m, struct err *e);
 /* For the manifest: how many points it holds, as Qdrant counts them now; -1 where nobody can say. An upload's
- * are not asked for: they are not what Qdrant has. */
-void publishable_count(const struct context *x, struct manifest *m);
+ * are not asked for: they are not what Qdrant has. `shards`, as publishable_judge has filled them, get the
+ * points of each. */
+void publishable_count(const struct context *x, struct manifest *m, struct shards *shards);
 #endif

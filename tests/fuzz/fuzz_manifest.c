@@ -16,7 +16,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     text[size] = 0;
     if (manifest_parse(text, "x", &m, &e) == 0) {
         assert(m.data[0] && !strchr(m.data, '/') && m.data[0] != '.');
-        char *json = manifest_print(&m);
+        char *json = manifest_print(&m, NULL);
         assert(json && manifest_parse(json, "x", &again, &e) == 0);
         assert(m.slot == again.slot && m.content.size == again.content.size &&
                strcmp(m.data, again.data) == 0);

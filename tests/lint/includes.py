@@ -16,7 +16,7 @@ ALLOWED = {
     "efs/data": "common",
     "efs/repo": "common efs/data qdrant",
     "efs/verify": "common efs/repo qdrant",
-    "efs/restore": "common efs/repo efs/verify qdrant aws aws/s3",
+    "efs/restore": "common efs/data efs/repo efs/verify qdrant aws aws/s3",
     "efs/drill": "common efs/repo efs/restore qdrant",
     "efs/replica": "efs/repo efs/restore",
     "efs/cli": "common efs/repo efs/verify efs/restore efs/drill efs/replica qdrant aws",

@@ -40,7 +40,7 @@ static void what_is_printed_reads_the_same(void **st)
     struct err e;
     (void)st;
     for (int i = 0; i < 2; i++, m.points = -1) {
-        char *text = manifest_print(&m);
+        char *text = manifest_print(&m, NULL);
         assert_non_null(text);
         assert_int_equal(text[strlen(text) - 1], '\n');
         assert_int_equal(manifest_parse(text, "x", &back, &e), 0);
@@ -93,7 +93,7 @@ static void fingerprint_and_aliases_read_the_same(void **st)
 {
     struct manifest m = with_fingerprint(), back;
     struct err e;
-    char *text = manifest_print(&m);
+    char *text = manifest_print(&m, NULL);
     const char *name;
     (void)st;
     assert_int_equal(manifest_parse(text, "x", &back, &e), 0);
@@ -126,7 +126,7 @@ static void places_read_the_same_and_nothing_else_is_one(void **st)
     struct err e;
     (void)st;
     m.fingerprint.plan = plan;
-    char *text = manifest_print(&m), *number = strstr(text, "18446744073709551615");
+    char *text = manifest_print(&m, NULL), *number = strstr(text, "18446744073709551615");
     assert_null(strstr(text, "seed")); /* older programs take it for none, in place of looking elsewhere */
     assert_int_equal(manifest_parse(text, "x", &back, &e), 0);
     assert_true(back.fingerprint.known);
@@ -143,7 +143,7 @@ static void an_old_manifest_has_neither(void **st)
 {
     struct manifest m = sample(), back;
     struct err e;
-    char *text = manifest_print(&m);
+    char *text = manifest_print(&m, NULL);
     (void)st;
     assert_null(strstr(text, "fingerprint"));
     assert_null(strstr(text, "aliases"));
@@ -160,7 +160,7 @@ static void a_garbled_fingerprint_is_none_and_no_harm(void **st)
                {"before", "null"}, {"after", "{}"},     {"after", "{\"points\":1,\"config\":\"\"}"}};
     struct manifest m = with_fingerprint(), back;
     struct err e;
-    char *text = manifest_print(&m);
+    char *text = manifest_print(&m, NULL);
     (void)st;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         cJSON *o = cJSON_Parse(text);
@@ -181,7 +181,7 @@ static void each_field_that_a_restore_needs_is_required(void **st)
                                          "node",   "frequency",  "slot",     "created",     "data",
                                          "codec",  "size",       "sha256",   "stored_size", "stored_sha256"};
     struct manifest m = sample();
-    char *text = manifest_print(&m);
+    char *text = manifest_print(&m, NULL);
     (void)st;
     for (size_t i = 0; i < sizeof needed / sizeof *needed; i++) {
         cJSON *o = cJSON_Parse(text);
@@ -212,7 +212,7 @@ static void wrong_values_are_refused(void **st)
                {"frequency", "\"weekly\""},
                {"stored_sha256", "\"53C234e5e8472b6ac51c1ae1cab3fe06fad053beb8ebfd8977b010655bfdd3c3\""}};
     struct manifest m = sample();
-    char *text = manifest_print(&m);
+    char *text = manifest_print(&m, NULL);
     (void)st;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         cJSON *o = cJSON_Parse(text);
@@ -227,7 +227,7 @@ static void any_cut_of_it_is_refused(void **st)
 {
     struct manifest m = sample(), back;
     struct err e;
-    char *text = manifest_print(&m);
+    char *text = manifest_print(&m, NULL);
     (void)st;
     for (size_t n = strlen(text) - 2; n > 0; n--) {
         text[n] = 0;

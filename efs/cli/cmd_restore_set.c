@@ -1,0 +1,445 @@
+/* restore --set: of each collection the newest complete set of a cluster's backups, spliced on its way into
+ * one snapshot that has all shards. What is wrong with one backup of it makes the set be looked at again:
+ * another backup of that slot may have the shard, else the next older complete set is taken. */
+#include "common/base/cleanup.h"
+#include "common/base/clock.h"
+#include "common/base/utc.h"
+#include "common/json.h"
+#include "efs/cli/cmd_restore.h"
+#include "efs/cli/cmd_sets.h"
+#include "efs/restore/splice.h"
+#include "qdrant/cluster.h"
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { REASONS = 2000 };
+
+int restore_sets_check(const struct options *o)
+{
+    const struct restore_options *r = &o->restore;
+    const char *flag = r->snapshot   ? "--snapshot"
+                       : r->shard    ? "--shard"
+                       : r->storage  ? "--storage-snapshot"
+                       : r->from_s3  ? "--from-s3"
+                       : r->location ? "--location"
+                                     : NULL;
+    if (!flag)
+        return 0;
+    cmd_complain("--set is of the backups of all nodes on EFS: no %s; see qdrant-efs restore --help", flag);
+    return EXIT_SETTING;
+}
+
+/* --- one set as one backup */
+
+struct one {
+    struct job *j;
+    struct set_world *w;
+    size_t at; /* a set of the same tree and collection */
+    const struct set *set;
+    struct splice_source *sources;
+    size_t n;
+    unsigned *shards; /* those of all sources, one after the other */
+    struct backup b;
+};
+
+static void one_free(struct one *o)
+{
+    free(o->sources);
+    free(o->shards);
+    o->sources = NULL;
+    o->shards = NULL;
+    o->n = 0;
+}
+
+/* Each backup once, with all shards that are taken from it. */
+static bool find_sources(struct one *o)
+{
+    const struct set *s = o->set;
+    unsigned *next = o->shards = calloc(s->n_shards + 1, sizeof *o->shards);
+    o->sources = calloc(s->n + 1, sizeof *o->sources);
+    o->n = 0;
+    if (!o->shards || !o->sources)
+        return false;
+    for (size_t i = 0; i < s->n; i++) {
+        struct splice_source *to = &o->sources[o->n];
+        *to = (struct splice_source){.b = s->v[i].b, .shards = next};
+        for (size_t k = 0; k < s->n_shards; k++)
+            if (s->shards[k].from == &s->v[i]) {
+                *next++ = s->shards[k].id;
+                to->n++;
+            }
+        o->n += to->n > 0;
+    }
+    return o->n > 0 && o->sources[0].b;
+}
+
+/* What a manifest would say of it. Its time is that of its first snapshot: what was written from then on may
+ * be missing. */
+static void describe(struct one *o, const struct backup *first)
+{
+    const struct set *s = o->set;
+    struct backup *b = &o->b;
+    char when[32] = "";
+    struct tm tm;
+    *b = (struct backup){.state = ENTRY_COMPLETE,
+                         .frequency = first->frequency,
+                         .dir = first->dir,
+                         .m = first->m,
+                         .has_manifest = true,
+                         .signature = first->signature,
+                         .written = first->written,
+                         .aliases_at = first->aliases_at};
+    for (size_t i = 0; i < o->n; i++)
+        if (!b->m.aliases.known && o->sources[i].b->m.aliases.known) {
+            b->m.aliases = o->sources[i].b->m.aliases;
+            b->aliases_at = o->sources[i].b->aliases_at;
+        }
+    if (gmtime_r(&s->slot, &tm))
+        (void)strftime(when, sizeof when, "%Y-%m-%d-%H-%M-%S", &tm);
+    (void)snprintf(b->m.source.stem, sizeof b->m.source.stem, "%.200s-set-%s", first->m.source.collection,
+                   when);
+    name_stored(b->m.source.stem, b->stem);
+    (void)snprintf(b->data, sizeof b->data, "%.240s.snapshot", b->stem);
+    b->m.node[0] = b->m.source.peer[0] = 0;
+    b->m.bases = (struct bases){0};
+    b->m.recipe = (struct recipe_place){0};
+    b->m.fingerprint = (struct fingerprint){0};
+    b->m.points_of_node = b->m.clustered = false;
+    b->m.points = s->points;
+    (void)snprintf(b->m.codec, sizeof b->m.codec, "none");
+}
+
+static void list_sources(const struct one *o)
+{
+    cJSON *list = o->j->json ? cJSON_CreateArray() : NULL;
+    for (size_t i = 0; list && i < o->n; i++)
+        (void)json_append_text(list, o->sources[i].b->m.source.stem); /* without memory the list is shorter */
+    cJSON_DeleteItemFromObjectCaseSensitive(o->j->json, "set");
+    if (list && !cJSON_AddItemToObject(o->j->json, "set", list))
+        cJSON_Delete(list);
+}
+
+/* The entry of the list that a set points at. */
+static struct backup *entry_of(struct one *o, const struct backup *b)
+{
+    return &o->w->list.v[b - o->w->list.v];
+}
+
+static void condemn(struct one *o, const struct backup *which, const char *why)
+{
+    struct backup *b = entry_of(o, which);
+    b->state = ENTRY_CORRUPT;
+    free(b->reason);
+    b->reason = strdup(why); /* without memory the state must do */
+    say_skipped(b, why, o->j);
+}
+
+/* --- what came back, shard by shard */
+
+struct counting {
+    const struct set *set;
+    unsigned found; /* shards of the set that are there */
+    char why[200];
+};
+
+/* Both numbers are Qdrant's estimates, off where segments are merged. */
+static void count_one(unsigned id, int64_t points, void *arg)
+{
+    struct counting *c = arg;
+    for (size_t i = 0; i < c->set->n_shards; i++) {
+        const struct set_shard *s = &c->set->shards[i];
+        int64_t slack = s->points / 10 + 1;
+        if (s->id != id)
+            continue;
+        c->found++;
+        if (s->points > 0 && !*c->why && (points < s->points - slack || points > s->points + slack))
+            (void)snprintf(c->why, sizeof c->why,
+                           "%" PRId64 " points came back in shard %u, and it had about %" PRId64, points, id,
+                           s->points);
+    }
+}
+
+static enum restore_outcome count_shards(struct one *o, struct err *e)
+{
+    struct counting c = {.set = o->set};
+    struct cluster_hear hear = {count_one, &c};
+    struct cluster_shards shards;
+    const char *target = *o->j->into ? o->j->into : o->j->target;
+    if (cluster_shards_heard(o->j->qdrant, target, &hear, &shards, e) != 0)
+        return RESTORE_FAILED;
+    if (!*c.why && c.found < o->set->n_shards)
+        (void)snprintf(c.why, sizeof c.why, "%u of %zu shards are there", c.found, o->set->n_shards);
+    if (!*c.why)
+        return RESTORE_DONE;
+    o->j->report.verdict = VERDICT_POINTS;
+    (void)snprintf(o->j->report.why, sizeof o->j->report.why, "%s", c.why);
+    (void)err_set(e, 0, "restored, and not what was there:", c.why,
+                  "look at the collection before anybody uses it");
+    return RESTORE_FAILED;
+}
+
+/* --- where to */
+
+/* All shards would come to lie on the one node, and whoever else has them would lose them. */
+static enum restore_outcome check_target(struct job *j, struct err *e)
+{
+    struct cluster_state state;
+    char what[200];
+    if (!j->qdrant)
+        return RESTORE_DONE;
+    if (cluster_state(j->qdrant, &state, e) != 0)
+        return RESTORE_FAILED;
+    if (state.members < 2)
+        return RESTORE_DONE;
+    (void)snprintf(what, sizeof what,
+                   "this Qdrant is a cluster of %u nodes, and a set is restored into one node alone",
+                   state.members);
+    (void)err_set(
+        e, 0, what, NULL,
+        "restore the backups of its nodes one after the other (--node, each to its own node), or the set "
+        "into a single node, which others join afterwards");
+    return RESTORE_REFUSED;
+}
+
+/* --- one collection */
+
+static enum restore_outcome spliced(struct one *o, bool *again, struct err *e)
+{
+    size_t bad = 0;
+    cleanup_splice struct splice *splice = NULL;
+    if (!find_sources(o) || !(splice = splice_new(o->sources, o->n, o->j->stop, e)))
+        return (void)err_set(e, ENOMEM, "cannot put the set together", NULL, NULL), RESTORE_FAILED;
+    describe(o, o->sources[0].b);
+    list_sources(o);
+    enum restore_outcome outcome = check_target(o->j, e);
+    uint64_t work = 0;
+    for (size_t i = 0; i < o->n; i++)
+        work += backup_work(&o->sources[i].b->m);
+    struct progress *bar = outcome == RESTORE_DONE ? progress_new(work) : NULL;
+    struct copy_watch watch = {progress_bytes, bar};
+    if (outcome == RESTORE_DONE) {
+        progress_name(bar, o->b.m.source.stem);
+        outcome = splice_measure(splice, &watch, &o->b.m.content, &bad, e);
+        progress_end(bar);
+        if (outcome == RESTORE_DEFECT && !o->j->o->restore.strict)
+            return condemn(o, o->sources[bad].b, e->text), *again = true, outcome;
+    }
+    if (outcome != RESTORE_DONE)
+        return outcome;
+    o->j->origin = splice_origin(splice);
+    outcome = restore_attempt_one(&o->b, o->j, e);
+    o->j->origin = NULL;
+    if (outcome != RESTORE_DONE && o->j->report.at_start_alone) {
+        size_t n = strlen(e->text);
+        (void)snprintf(e->text + n, sizeof e->text - n, "; of the set: --set --as-storage --to FILE");
+    }
+    if (outcome == RESTORE_DONE && o->j->qdrant && !o->j->o->dry_run)
+        outcome = count_shards(o, e);
+    return outcome;
+}
+
+static enum restore_outcome attempt(struct one *o, bool *again, struct err *e)
+{
+    *again = false;
+    if (!o->set->by_itself) {
+        enum restore_outcome outcome = spliced(o, again, e);
+        /* Qdrant refuses what is in it, and does not say which shard's it is: that set is passed over. */
+        if (outcome == RESTORE_DEFECT && !*again && !o->j->o->restore.strict) {
+            for (size_t i = 0; i < o->n; i++)
+                condemn(o, o->sources[i].b, e->text);
+            *again = true;
+        }
+        return outcome;
+    }
+    struct backup *b = entry_of(o, o->set->v[0].b);
+    enum restore_outcome outcome = check_target(o->j, e);
+    if (outcome == RESTORE_DONE)
+        outcome = restore_attempt_one(b, o->j, e);
+    if (outcome == RESTORE_DEFECT && !o->j->o->restore.strict)
+        condemn(o, b, e->text), *again = true;
+    return outcome;
+}
+
+/* Sets that are newer and not complete; that there is one. */
+static bool say_passed(struct one *o)
+{
+    char why[REASONS], slot[UTC_TEXT];
+    bool any = false;
+    const struct sets *all = &o->w->sets;
+    time_t at = o->j->wish.at;
+    for (size_t i = 0; i < all->n; i++) {
+        const struct set *s = &all->v[i];
+        struct backup b = {.dir = s->v[0].b->dir};
+        if (s->complete || !sets_same_place(s, &all->v[o->at]) || (o->set && s->slot <= o->set->slot) ||
+            (at && s->slot > at))
+            continue;
+        utc_text(s->slot, slot);
+        (void)snprintf(b.stem, sizeof b.stem, "the set of %s", slot);
+        (void)snprintf(b.m.source.stem, sizeof b.m.source.stem, "%s", b.stem);
+        set_reasons(o->w, s, why, sizeof why);
+        say_skipped(&b, why, o->j);
+        any = true;
+    }
+    return any;
+}
+
+static enum restore_outcome take(struct one *o, struct err *e)
+{
+    bool several = false, again = false, said = false;
+    enum restore_outcome outcome;
+    do {
+        one_free(o);
+        if (again && set_world_again(o->w) != 0)
+            return (void)err_set(e, ENOMEM, "cannot tell which backups are sets", NULL, NULL), RESTORE_FAILED;
+        o->set = sets_newest(&o->w->sets, &o->w->sets.v[o->at],
+                             o->j->wish.at ? o->j->wish.at : o->j->wish.now + RESTORE_TOLERANCE, &several);
+        bool passed = !said && say_passed(o);
+        said = true;
+        if (!o->set || (passed && o->j->o->restore.strict))
+            return (void)err_set(e, 0,
+                                 o->set ? "the newest set is not complete (--strict)"
+                                        : "no complete set of it is there",
+                                 NULL, "`qdrant-efs ls --sets` tells what each lacks"),
+                   RESTORE_FAILED;
+        if (several)
+            return (void)err_set(e, 0,
+                                 "several clusters, or nodes without one, have backups of it in this tree",
+                                 NULL, "choose one with --node, without --set"),
+                   RESTORE_FAILED;
+        outcome = attempt(o, &again, e);
+    } while (again && !atomic_load(o->j->stop));
+    return outcome;
+}
+
+static bool restore_place(struct job *j, struct set_world *w, size_t at)
+{
+    char collection[256];
+    struct err e = {0};
+    int64_t begin = clock_ms();
+    struct one o = {.j = j, .w = w, .at = at};
+    (void)snprintf(collection, sizeof collection, "%s", w->sets.v[at].v[0].b->m.source.collection);
+    j->wish.collection = collection;
+    j->target = j->o->restore.rename ? j->o->restore.rename : collection;
+    j->file[0] = j->into[0] = 0;
+    say_begin(j);
+    enum restore_outcome outcome = take(&o, &e);
+    const struct backup *b = !o.set ? NULL : o.set->by_itself ? o.set->v[0].b : o.n > 0 ? &o.b : NULL;
+    bool good = say_end(j, b, outcome, &e, (double)(clock_ms() - begin) / 1000);
+    if (b == &o.b && j->json) /* no file has all of it */
+        (void)cJSON_ReplaceItemInObjectCaseSensitive(j->json, "path", cJSON_CreateString(""));
+    one_free(&o);
+    j->wish.collection = "";
+    return good;
+}
+
+/* --- all of them */
+
+static bool several_trees(const struct sets *s)
+{
+    for (size_t i = 1; i < s->n; i++) {
+        size_t n, m;
+        (void)cmd_folder_of(s->v[i].v[0].b, &n);
+        (void)cmd_folder_of(s->v[0].v[0].b, &m);
+        if (n != m || strncmp(s->v[i].v[0].b->dir, s->v[0].v[0].b->dir, n) != 0)
+            return true;
+    }
+    return false;
+}
+
+static bool is_first(const struct sets *s, size_t i)
+{
+    return i == 0 || !sets_same_place(&s->v[i], &s->v[i - 1]);
+}
+
+static int wrong(const char *what)
+{
+    cmd_complain("%s; see qdrant-efs restore --help", what);
+    return EXIT_SETTING;
+}
+
+static int check_several(const struct job *j, size_t n)
+{
+    struct stat st;
+    const struct restore_options *r = &j->o->restore;
+    if (n > 1 && (r->rename || r->to_stdout))
+        return wrong(
+            "--rename and --stdout are for one collection, and there are several: give --collection");
+    if (n > 1 && r->to && !(stat(r->to, &st) == 0 && S_ISDIR(st.st_mode)))
+        return wrong("--to must be a folder that is there, for several collections");
+    return 0;
+}
+
+static bool restore_name(struct job *j, struct set_world *w, const char *name)
+{
+    for (size_t i = 0; i < w->sets.n; i++)
+        if (is_first(&w->sets, i) && strcmp(w->sets.v[i].v[0].b->m.source.collection, name) == 0)
+            return restore_place(j, w, i);
+    cmd_complain("%.255s: no set of it is there", name);
+    return false;
+}
+
+/* False: one was not restored. */
+static bool restore_each(struct job *j, struct set_world *w, const char *const *names, size_t n)
+{
+    bool good = n > 0;
+    char why[700];
+    for (size_t i = 0; i < n && !atomic_load(j->stop); i++) {
+        j->wish.collection = names[i];
+        j->number = i;
+        if (leaving_is(j->leaving, i, why, sizeof why))
+            say_left_out(j, why);
+        else
+            good = restore_name(j, w, names[i]) && good;
+    }
+    return good;
+}
+
+/* Nobody has named a collection. */
+static int restore_everything(struct job *j, struct set_world *w)
+{
+    char **names = NULL;
+    size_t n = 0;
+    struct err e = {0};
+    int rc = EXIT_DEFECT;
+    struct leaving *leaving = NULL;
+    if (cmd_collection_names(j->o, &names, &n, &e) == 0)
+        leaving = leaving_new(j, names, &n, j->qdrant != NULL, &e);
+    if (!leaving) {
+        cmd_complain("%s", e.text);
+    } else if ((rc = check_several(j, n)) == 0) {
+        leaving_tell(leaving);
+        j->leaving = leaving;
+        rc = restore_each(j, w, (const char *const *)names, n) ? 0 : EXIT_DEFECT;
+        j->leaving = NULL;
+    }
+    leaving_free(leaving);
+    backup_folders_free(names, n);
+    return rc;
+}
+
+int restore_sets(struct job *j)
+{
+    cleanup_set_world struct set_world w = {0};
+    const struct options *o = j->o;
+    int rc = set_world_gather(o, &w);
+    if (rc != 0)
+        return rc;
+    j->list = &w.list;
+    j->wish = (struct restore_selector){.kind = KIND_COLLECTION,
+                                        .collection = "",
+                                        .at = o->restore.at,
+                                        .frequency = -1,
+                                        .any_node = true,
+                                        .now = time(NULL)};
+    if (several_trees(&w.sets))
+        return cmd_complain("there are sets in several trees; choose one with --tier and --cpu-arch"),
+               EXIT_DEFECT;
+    if (o->n_collections == 0)
+        rc = restore_everything(j, &w);
+    else if ((rc = check_several(j, o->n_collections)) == 0)
+        rc = restore_each(j, &w, o->collections, o->n_collections) ? 0 : EXIT_DEFECT;
+    j->list = NULL;
+    return rc == 0 && atomic_load(j->stop) ? EXIT_DEFECT : rc;
+}

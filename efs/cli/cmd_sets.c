@@ -1,0 +1,115 @@
+#include "efs/cli/cmd_sets.h"
+#include "common/base/cleanup.h"
+#include "common/base/text.h"
+#include "efs/cli/cmd_table.h"
+#include "efs/repo/readers.h"
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+void set_world_free(struct set_world *w)
+{
+    sets_free(&w->sets);
+    for (size_t i = 0; w->shards && i < w->list.n; i++)
+        shards_free(&w->shards[i]);
+    free(w->shards);
+    free(w->members);
+    backup_list_free(&w->list);
+    *w = (struct set_world){0};
+}
+
+static int read_shards(size_t i, void *arg, struct err *e)
+{
+    struct set_world *w = arg;
+    struct backup *b = &w->list.v[i];
+    if (b->state == ENTRY_UNREADABLE || backup_shards(b, &w->shards[i], e) == 0)
+        return 0;
+    cmd_complain("%s; its shards are not known", e->text);
+    *e = (struct err){0};
+    return 0;
+}
+
+/* What nobody vouches for must not say what is whole. */
+static void trust(struct set_world *w)
+{
+    for (size_t i = 0; i < w->list.n; i++)
+        if (w->list.v[i].signature == SIGNATURE_BAD || !backup_trusted(&w->list.v[i]))
+            shards_free(&w->shards[i]);
+}
+
+static int check_filters(const struct options *o)
+{
+    const char *flag = o->restore.node     ? "--node"
+                       : o->frequency >= 0 ? "--frequency"
+                       : o->state >= 0     ? "--state"
+                                           : NULL;
+    if (!flag)
+        return 0;
+    cmd_complain("a set is of all nodes and frequencies, in whatever state their backups are: no %s", flag);
+    return EXIT_SETTING;
+}
+
+int set_world_again(struct set_world *w)
+{
+    struct err e = {0};
+    for (size_t i = 0; i < w->list.n; i++)
+        w->members[i] = (struct set_member){&w->list.v[i], &w->shards[i]};
+    sets_free(&w->sets);
+    if (sets_make(w->members, w->list.n, &w->sets, &e) == 0)
+        return 0;
+    cmd_complain("%s", e.text);
+    return EXIT_DEFECT;
+}
+
+int set_world_gather(const struct options *o, struct set_world *w)
+{
+    struct err e = {0};
+    if (check_filters(o) != 0)
+        return EXIT_SETTING;
+    if (cmd_gather(o, &w->list) != 0)
+        return EXIT_DEFECT;
+    w->shards = calloc(w->list.n + 1, sizeof *w->shards);
+    w->members = calloc(w->list.n + 1, sizeof *w->members);
+    if (!w->shards || !w->members)
+        return cmd_complain("no memory"), EXIT_DEFECT;
+    if (readers_each(w->list.n, read_shards, w, &e) != 0)
+        return cmd_complain("%s", e.text), EXIT_DEFECT;
+    trust(w);
+    return set_world_again(w);
+}
+
+const char *set_peer_name(const char *peer, void *arg)
+{
+    const struct set_world *w = arg;
+    const struct manifest *newest = NULL;
+    for (size_t i = 0; i < w->list.n; i++) {
+        const struct manifest *m = &w->list.v[i].m;
+        bool own = strcmp(m->source.peer, peer) == 0 || strcmp(w->shards[i].peer, peer) == 0;
+        if (own && m->node[0] && (!newest || m->slot > newest->slot))
+            newest = m;
+    }
+    return newest ? newest->node : peer;
+}
+
+void set_reasons(const struct set_world *w, const struct set *s, char *out, size_t size)
+{
+    char one[400], safe[600];
+    size_t n = 0;
+    *out = 0;
+    if (s->n_shards == 0)
+        (void)snprintf(out, size, "%s",
+                       s->by_itself ? "the backup is not complete"
+                                    : "no backup tells which shards there are");
+    for (size_t i = 0; i < s->n_shards && n < size; i++) {
+        if (s->shards[i].lack == SET_HERE)
+            continue;
+        (void)set_lack_text(&s->shards[i], set_peer_name, (void *)w, one, sizeof one);
+        n += (size_t)snprintf(out + n, size - n, "%s%s", n ? "; " : "",
+                              text_printable(one, safe, sizeof safe));
+    }
+}
+
+const char *set_collection(const struct set *s, char *out, size_t size)
+{
+    return table_source(&s->v[0].b->m.source, out, size);
+}

@@ -1,0 +1,26 @@
+/* What `ls --sets`, `verify --set` and `restore --set` share: all backups that the filters let through, with
+ * what they tell of their shards, and the sets that they make. */
+#ifndef EFS_CLI_CMD_SETS_H
+#define EFS_CLI_CMD_SETS_H
+#include "efs/cli/cli.h"
+#include "efs/repo/sets.h"
+
+struct set_world {
+    struct backup_list list;
+    struct shards *shards; /* one of each entry */
+    struct set_member *members;
+    struct sets sets;
+};
+void set_world_free(struct set_world *w);
+#define cleanup_set_world __attribute__((cleanup(set_world_free)))
+/* 0, or an exit code after an error that it printed: EXIT_SETTING for a filter that would tear sets apart. */
+int set_world_gather(const struct options *o, struct set_world *w);
+/* Once more, after the states of backups changed. An exit code. */
+int set_world_again(struct set_world *w);
+/* What a peer is called: the NODE_NAME of its newest backup, else its id. `arg` is a world. */
+const char *set_peer_name(const char *peer, void *arg);
+/* Why it is not complete, each reason after the other; fit for a terminal. */
+void set_reasons(const struct set_world *w, const struct set *s, char *out, size_t size);
+/* "docs", and the tree where several are looked at: fit for a terminal. */
+const char *set_collection(const struct set *s, char *out, size_t size);
+#endif

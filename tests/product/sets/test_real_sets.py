@@ -1,0 +1,132 @@
+"""Three real nodes backed up, and the set restored into one: every point, every shard, every shard key."""
+import time
+
+import pytest
+from harness import wait_for
+from restoring import KEY, attach, cluster_of_one, count, restored
+from server import REAL, Server, free_port
+
+pytestmark = [pytest.mark.real, pytest.mark.skipif(not REAL, reason="needs the real Qdrant server: set QDRANT_BIN to its binary")]
+POINTS = 1200
+CONFIG = {"vectors": {"a": {"size": 8, "distance": "Cosine"}, "b": {"size": 4, "distance": "Dot"}}, "sparse_vectors": {"s": {}}}
+
+
+@pytest.fixture
+def three(tmp_path):
+    ports = [free_port() for _ in range(3)]
+    servers = [Server("real", tmp_path / f"node{i}", env={"QDRANT__CLUSTER__ENABLED": "true", "QDRANT__CLUSTER__P2P__PORT": str(p)})
+               for i, p in enumerate(ports)]
+    uris = [f"http://127.0.0.1:{p}" for p in ports]
+    try:
+        servers[0].start("--uri", uris[0])
+        for s, uri in zip(servers[1:], uris[1:]):
+            s.start("--bootstrap", uris[0], "--uri", uri)
+        wait_for(lambda: all(len(s.result("GET", "/cluster")["peers"]) == 3 for s in servers))
+        time.sleep(1)  # until all may hold shards
+        yield servers
+    finally:
+        for s in servers:
+            if s.process:
+                s.kill()
+
+
+def point(i):
+    x = (i * 37 % 101) / 101
+    return {"id": i, "vector": {"a": [x, 1 - x, 0.1, 0.2, 0.3, x * x, 0.4, 0.5], "b": [x, 0.5, 1 - x, i / POINTS],
+                                "s": {"indices": [i % 50, 50 + i % 7], "values": [x + 0.1, 0.5]}}, "payload": {"n": i, "city": f"c{i % 9}"}}
+
+
+def scroll(server, name, **more):
+    """All points by their ids, with all that is theirs."""
+    found, offset = {}, None
+    while True:
+        page = server.result("POST", f"/collections/{name}/points/scroll",
+                             {"limit": 500, "with_payload": True, "with_vector": True, "offset": offset, **more})
+        found |= {p["id"]: p for p in page["points"]}
+        offset = page["next_page_offset"]
+        if offset is None:
+            return found
+
+
+def searches(server, name):
+    """The ten nearest of some queries, exactly."""
+    return [[(hit["id"], round(hit["score"], 5)) for hit in server.result("POST", f"/collections/{name}/points/query", {
+        "query": point(i)["vector"]["a"], "using": "a", "limit": 10, "params": {"exact": True}})["points"]] for i in range(0, POINTS, 60)]
+
+
+def back_up(tree, servers, *collections):
+    """A slot of each node, as its own replicator would have it."""
+    for i, server in enumerate(servers):
+        for name in collections:
+            server.result("POST", f"/collections/{name}/snapshots?wait=true")
+        attach(tree, server)
+        run = tree.once(NODE_NAME=f"node-{i}")
+        assert run.returncode == 0, run.stderr
+
+
+@pytest.mark.parametrize("factor", [1, 2])
+def test_three_nodes_come_back_in_one(factor, three, tree, tmp_path):
+    first = three[0]
+    first.result("PUT", "/collections/docs?timeout=30", {**CONFIG, "shard_number": 6, "replication_factor": factor})
+    first.result("PUT", "/collections/docs/index?wait=true", {"field_name": "city", "field_schema": "keyword"})
+    first.result("PUT", "/collections/docs/points?wait=true", {"points": [point(i) for i in range(POINTS)]})
+    first.result("POST", "/collections/aliases", {"actions": [{"create_alias": {"collection_name": "docs", "alias_name": "live"}}]})
+    before, found = scroll(first, "docs"), searches(first, "docs")
+    assert len(before) == POINTS
+    back_up(tree, three, "docs")
+    for s in three:
+        s.kill()
+    with Server("real", tmp_path / "alone", api_key=KEY) as alone:
+        attach(tree, alone)
+        one, = restored(tree, "--set")
+        assert (one["points"], one["verdict"]) == (POINTS, "unproven") and 2 <= len(one["set"]) <= 3
+        assert scroll(alone, "docs") == before and searches(alone, "docs") == found
+        assert len(alone.result("GET", "/collections/docs/cluster")["local_shards"]) == 6
+        assert set(alone.result("GET", "/collections/docs")["payload_schema"]) == {"city"}
+        assert [a["alias_name"] for a in alone.result("GET", "/aliases")["aliases"]] == ["live"]
+        alone.stop()
+        alone.start()
+        assert scroll(alone, "docs") == before
+        one, = restored(tree, "--set", "--force")
+        assert one["points_before"] == POINTS and scroll(alone, "docs") == before
+
+
+def test_shard_keys_come_back_with_their_points(nodes, tree, tmp_path):
+    nodes.slot("08-00", "cust")
+    server = cluster_of_one("real", tmp_path / "server")
+    try:
+        attach(tree, server)
+        one, = restored(tree, "--set")
+        assert one["points"] == count(server, "cust") == 900
+        assert {i for i in scroll(server, "cust", shard_key="a")} == set(range(500))
+        assert {i for i in scroll(server, "cust", shard_key="b")} == set(range(500, 900))
+    finally:
+        server.stop()
+
+
+def test_what_real_nodes_left_behind_comes_back_whole(nodes, tree, tmp_path):
+    nodes.slot("08-00")
+    with Server("real", tmp_path / "server", api_key=KEY) as server:
+        attach(tree, server)
+        one, = restored(tree, "--set")
+        assert one["points"] == count(server, "rf1") == 900 and set(scroll(server, "rf1")) == set(range(900))
+
+
+def test_custom_sharding_without_a_cluster_at_qdrants_start(nodes, tree, tmp_path):
+    nodes.slot("08-00", "cust")
+    file = tmp_path / "whole.snapshot"
+    assert tree.efs_tool("restore", "--set", "--as-storage", "--to", str(file)).returncode == 0
+    server = Server("real", tmp_path / "server")
+    server.start("--storage-snapshot", str(file))
+    try:
+        assert count(server, "cust") == 900 and set(scroll(server, "cust", shard_key="a")) == set(range(500))
+    finally:
+        server.stop()
+
+
+def test_a_cluster_of_several_nodes_is_refused_and_nothing_is_changed(three, nodes, tree):
+    nodes.slot("08-00")
+    attach(tree, three[0])
+    run = tree.efs_tool("restore", "--set")
+    assert run.returncode == 1 and "this Qdrant is a cluster of 3 nodes" in run.stderr
+    assert three[0].result("GET", "/collections")["collections"] == []
