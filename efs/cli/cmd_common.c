@@ -221,8 +221,8 @@ struct passing {
 
 enum { AT_ONCE_FOLDERS = 16, AT_ONCE_BACKUPS = 1000 };
 
-/* Small folders by the dozen, and large ones one by one. How large the next ones are nobody knows: not many more
- * at once than before. */
+/* Small folders by the dozen, and large ones one by one. How large the next ones are nobody knows: not many
+ * more at once than before. */
 static size_t step_of(size_t before, size_t largest)
 {
     size_t step = AT_ONCE_BACKUPS / (largest + 1);
@@ -253,11 +253,8 @@ static int pass_tree(const struct options *o, const char *base, void *arg, struc
     int rc = folders_of(o, base, &folders, &n, e);
     for (size_t i = 0; rc == 0 && i < n; i += step) {
         step = i == 0 ? 1 : step_of(step, largest);
-        struct gathering g = {.o = p->o,
-                              .base = base,
-                              .folders = folders + i,
-                              .n = n - i < step ? n - i : step,
-                              .list = list};
+        struct gathering g = {
+            .o = p->o, .base = base, .folders = folders + i, .n = n - i < step ? n - i : step, .list = list};
         rc = pass_some(p, &g, &largest, e);
     }
     backup_folders_free(folders, n);

@@ -155,7 +155,7 @@ static void print_file(enum contents_change change, const struct contents_file *
     struct naming *s = arg;
     char safe[4096], x[16] = "-", y[16] = "-";
     s->count[change]++;
-    s->bytes[change] += b ? b->size : a->size;
+    s->bytes[change] += b ? b->size : a ? a->size : 0;
     if (change == CONTENTS_SAME || s->told++ >= SHOWN)
         return;
     if (a)
@@ -163,7 +163,10 @@ static void print_file(enum contents_change change, const struct contents_file *
     if (b)
         (void)cmd_human(b->size, y);
     (void)printf("  %-7s %10s -> %10s  %s\n", contents_change_text(change), x, y,
-                 text_printable(b ? b->path : a->path, safe, sizeof safe));
+                 text_printable(b   ? b->path
+                                : a ? a->path
+                                    : "",
+                                safe, sizeof safe));
 }
 
 static void print_files(const struct diff *d)
@@ -221,7 +224,7 @@ static void add_file(enum contents_change change, const struct contents_file *a,
     cJSON *o = change == CONTENTS_SAME ? NULL : page_element(&s->page, s->list);
     if (change == CONTENTS_SAME)
         return;
-    page_text(&s->page, o, "path", b ? b->path : a->path);
+    page_text(&s->page, o, "path", b ? b->path : a ? a->path : "");
     page_text(&s->page, o, "change", contents_change_text(change));
     page_number(&s->page, o, "size_a", a ? (double)a->size : 0);
     page_number(&s->page, o, "size_b", b ? (double)b->size : 0);

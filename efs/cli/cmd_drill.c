@@ -172,8 +172,7 @@ static const struct backup *find_beside(struct run *r, const struct beside *wish
         cmd_complain("%s", e.text);
         return NULL;
     }
-    cleanup_choice struct restore_choice *c =
-        restore_choice_new(&r->beside, &w, &restore_look_files, &e);
+    cleanup_choice struct restore_choice *c = restore_choice_new(&r->beside, &w, &restore_look_files, &e);
     if (!c || restore_choice_add(c, 0, r->beside.n, &e) != 0)
         return NULL;
     while (restore_choice_next(c, &b, &e) == 0 && b)
@@ -188,8 +187,9 @@ static const struct backup *find_beside(struct run *r, const struct beside *wish
  * younger. Without a NODE_NAME a shard's manifest does not tell its node. */
 static const struct backup *collection_of(struct run *r, const struct backup *shard)
 {
-    struct beside w = {
-        .collection = shard->m.source.collection, .node = shard->m.node, .at = restore_moment(shard, r->begun)};
+    struct beside w = {.collection = shard->m.source.collection,
+                       .node = shard->m.node,
+                       .at = restore_moment(shard, r->begun)};
     const struct backup *older = w.at ? find_beside(r, &w) : NULL;
     w.at = 0;
     return older ? older : find_beside(r, &w);
@@ -265,7 +265,8 @@ static void nothing(struct run *r, const struct restore_selector *w, const char 
 
 /* Nodes that live side by side are no reason to prove nothing: each backup is proven for itself, and the
  * newest one comes first. The name belongs to the list. */
-static const char *node_of_newest(struct backup_list *list, const struct restore_selector *wish, struct err *e)
+static const char *node_of_newest(struct backup_list *list, const struct restore_selector *wish,
+                                  struct err *e)
 {
     struct restore_selector w = *wish;
     struct backup *b = NULL;
@@ -363,8 +364,8 @@ static int is_others(const struct run *r, struct backup_list *list, const struct
 
 /* One collection, or the storage, of what is in `gathered`, or where that is NULL of what there is of it on
  * EFS. `skip`: nothing is said of what has no backup of the wish's kind, or is another node's. */
-static void prove_name(struct run *r, struct backup_list *gathered, struct restore_selector *w, const char *name,
-                       bool skip)
+static void prove_name(struct run *r, struct backup_list *gathered, struct restore_selector *w,
+                       const char *name, bool skip)
 {
     cleanup_backup_list struct backup_list own = {0};
     struct backup_list *list = gathered ? gathered : &own;

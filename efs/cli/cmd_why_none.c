@@ -72,7 +72,7 @@ static bool fits(const struct filters *w, enum wish wish, const struct backup *b
     switch (wish) {
     case COLLECTION: return cmd_collection_wanted(o, s->collection);
     case KIND: return s->kind == w->kind;
-    case SHARD: return strcmp(s->shard, w->shard) == 0;
+    case SHARD: return w->shard && strcmp(s->shard, w->shard) == 0;
     case NODE: return strcmp(b->m.node, w->node) == 0 || strcmp(s->peer, w->node) == 0;
     case FREQUENCY: return b->frequency == (enum frequency)o->frequency;
     case NEWER: return b->m.slot >= o->newer;

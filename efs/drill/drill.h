@@ -45,9 +45,9 @@ void drill_run(struct drill *d, const struct backup *b, struct drill_report *out
 void drill_shard(struct drill *d, const struct backup *b, const struct backup *collection,
                  struct drill_report *out);
 /* Of the whole storage, which Qdrant restores at its start alone: all collections that are in it must come
- * back. It has no fingerprint; each is compared with that of its own newest backup before it, and where nothing
- * was written in between, that proves it. `own` finds the one of collection `name` that is good and has a
- * fingerprint; it stays until the next call. NULL: there is none. */
+ * back. It has no fingerprint; each is compared with that of its own newest backup before it, and where
+ * nothing was written in between, that proves it. `own` finds the one of collection `name` that is good and
+ * has a fingerprint; it stays until the next call. NULL: there is none. */
 typedef const struct backup *drill_own(const struct backup *b, const char *name, void *arg);
 void drill_storage(struct drill *d, const struct backup *b, drill_own *own, void *arg,
                    struct drill_report *out);

@@ -84,8 +84,8 @@ static char *folder_line(const struct heartbeat_folder *f, bool all)
     return o ? cJSON_PrintUnformatted(o) : NULL;
 }
 
-/* How many bytes all folders take with their newest backups alone, so far as there is room; *n is how many these
- * are. False without memory. */
+/* How many bytes all folders take with their newest backups alone, so far as there is room; *n is how many
+ * these are. False without memory. */
 static bool least(const struct heartbeat *h, size_t room, size_t *n, size_t *size)
 {
     *size = 0;
@@ -103,8 +103,8 @@ static bool least(const struct heartbeat *h, size_t room, size_t *n, size_t *siz
 }
 
 /* The folders that have room, a line each: compact, and still to be read with less. Each is printed by
- * itself, so that the bound is one on bytes. First each folder has a place for its newest backup, then the first
- * folders for the others. Returns how many there are in it. */
+ * itself, so that the bound is one on bytes. First each folder has a place for its newest backup, then the
+ * first folders for the others. Returns how many there are in it. */
 static size_t folders_text(const struct heartbeat *h, FILE *to, bool *good)
 {
     size_t n = 0, size = 0, room = HEARTBEAT_MAX - 8192;

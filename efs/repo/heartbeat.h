@@ -9,7 +9,8 @@
 
 enum {
     HEARTBEAT_FORMAT = 1,
-    HEARTBEAT_MAX = 4 << 20, /* bytes written: as many as each build reads; 10,000 collections with names of 30 bytes */
+    HEARTBEAT_MAX =
+        4 << 20, /* bytes written: as many as each build reads; 10,000 collections with names of 30 bytes */
     HEARTBEAT_READ_MAX = HEARTBEAT_MAX,
     HEARTBEAT_FOLDERS = 10000, /* as many as a replicator knows */
 };
@@ -40,9 +41,9 @@ void heartbeat_free(struct heartbeat *h);
 #define cleanup_heartbeat __attribute__((cleanup(heartbeat_free)))
 /* When the newest backup in it was taken; 0: there is none. */
 time_t heartbeat_newest_taken(const struct heartbeat_folder *f);
-/* JSON text with a final newline, caller frees; NULL without memory. It is no longer than HEARTBEAT_MAX. Where all
- * do not fit, the last folders have their newest backup alone; where that does not fit either, the last ones are
- * left out, and `left_out` says how many. */
+/* JSON text with a final newline, caller frees; NULL without memory. It is no longer than HEARTBEAT_MAX.
+ * Where all do not fit, the last folders have their newest backup alone; where that does not fit either, the
+ * last ones are left out, and `left_out` says how many. */
 char *heartbeat_print(const struct heartbeat *h);
 /* -1 with the reason when `text` is no heartbeat of this format, or has names that cannot be. `path` is for
  * the message. */

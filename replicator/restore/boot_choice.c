@@ -41,8 +41,8 @@ struct boot_rule {
     const struct tombstones *deleted;
     const char *collection;
     time_t at, now;
-    bool nameless; /* those of nodes with a NODE_NAME are not chosen any more; what is left is of tasks that had
-                      none */
+    bool nameless; /* those of nodes with a NODE_NAME are not chosen any more; what is left is of tasks that
+                      had none */
 };
 
 static bool rule_new(struct boot_choice *c)
@@ -65,8 +65,7 @@ static bool rule_new(struct boot_choice *c)
 /* A restore to a time brings back what was there then, also what was deleted later. */
 static bool is_deleted(const struct boot_rule *r, const struct backup *b)
 {
-    return r->deleted && r->at == 0 &&
-           tombstones_cover(r->deleted, r->collection, restore_moment(b, r->now));
+    return r->deleted && r->at == 0 && tombstones_cover(r->deleted, r->collection, restore_moment(b, r->now));
 }
 
 static bool is_allowed(const struct backup *b, void *rule)

@@ -18,8 +18,8 @@ struct boot_choice {
     /* Out. */
     struct backup_list list;
     struct restore_choice *choice;
-    struct boot_rule *rule; /* which of them may be taken at all */
-    size_t all[2];          /* where the list of each tree ends */
+    struct boot_rule *rule;        /* which of them may be taken at all */
+    size_t all[2];                 /* where the list of each tree ends */
     const struct backup *first[2]; /* of each tree, that boot_choice_next gave; NULL: none yet */
     bool unreadable; /* a folder of it cannot be listed, for want of rights: newer ones may be there */
 };
@@ -31,7 +31,8 @@ enum boot_choice_outcome {
     BOOT_CHOICE_BAD,        /* there are backups, but none that can be taken by itself */
     BOOT_CHOICE_LATER,      /* EFS does not answer as it should */
 };
-/* `out` is filled in; free it in any case. Manifests are read from the newest on, as the choice needs them. */
+/* `out` is filled in; free it in any case. Manifests are read from the newest on, as the choice needs them.
+ */
 enum boot_choice_outcome boot_choice_make(struct boot_choice *out, struct err *e);
 /* The next best one, an index into `list`. 1: there is none left; -1 without memory. */
 int boot_choice_next(struct boot_choice *c, size_t *i, struct err *e);

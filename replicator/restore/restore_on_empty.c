@@ -526,8 +526,7 @@ static enum fill fetch(struct restore_on_empty *b, struct batch *batch, struct b
         struct backup *one = &item->choice.list.v[i];
         struct err reading = {0};
         char copy[PATH_MAX + NAME_MAX]; /* the other tree may have the same one, and whole */
-        (void)snprintf(copy, sizeof copy, "%s/%s", boot_choice_tree(&item->choice, i),
-                       one->m.source.stem);
+        (void)snprintf(copy, sizeof copy, "%s/%s", boot_choice_tree(&item->choice, i), one->m.source.stem);
         if (marker_passed(p, one->m.source.stem) || marker_passed(p, copy))
             continue;
         if (one->state == ENTRY_UNREADABLE && ++p->tries < TRIES) { /* EFS may give it yet */

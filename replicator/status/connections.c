@@ -104,7 +104,7 @@ static void make_room_of_address(struct connections *all, const struct one *newc
         first = first ? first : it;
         first_silent = first_silent || it->asked ? first_silent : it;
     }
-    if (n >= all->limits.of_one_address)
+    if (first && n >= all->limits.of_one_address)
         cut(first_silent ? first_silent : first);
 }
 

@@ -595,9 +595,8 @@ void status_busy(struct status *l, unsigned worker, const char *what, time_t now
 void status_pulse(struct status *l, struct status_pulse *out)
 {
     const struct status_state *s = lock(l);
-    *out = (struct status_pulse){.last = s->last,
-                                 .running = s->running.begun != 0,
-                                 .waiting = s->queue.waiting + s->queue.publishing};
+    *out = (struct status_pulse){
+        .last = s->last, .running = s->running.begun != 0, .waiting = s->queue.waiting + s->queue.publishing};
     unlock(l);
 }
 

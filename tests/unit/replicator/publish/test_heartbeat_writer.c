@@ -216,7 +216,8 @@ static size_t backups_of(const struct heartbeat_folder *f)
 
 static void of_ten_thousand_collections_each_has_its_newest_in_it(void **state)
 {
-    struct heartbeat h = {.folder = calloc(HEARTBEAT_FOLDERS, sizeof *h.folder), .folders = HEARTBEAT_FOLDERS},
+    struct heartbeat h = {.folder = calloc(HEARTBEAT_FOLDERS, sizeof *h.folder),
+                          .folders = HEARTBEAT_FOLDERS},
                      back;
     struct err e = {0};
     (void)state;
