@@ -131,7 +131,7 @@ qdrant-efs ls && qdrant-efs verify
 qdrant-entrypoint health || test $? = 1
 QDRANT_BIN=/bin/sh REPLICATOR_BIN=/bin/true qdrant-entrypoint -c 'exit 7' || echo entrypoint: $?
 apt-get purge -y -qq qdrant-efs qdrant-replicator qdrant-entrypoint >/dev/null
-! command -v qdrant-efs
+test ! -e /usr/bin/qdrant-efs
 """
 
 
