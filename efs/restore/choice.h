@@ -28,7 +28,7 @@ time_t backup_time(const struct backup *b);
 enum { RESTORE_TOLERANCE = 300, RESTORE_SKEW = 3600 };
 bool restore_ahead(const struct backup *b, time_t now);
 /* The time by which it is chosen: backup_time, or when that lies in the future, the time of creation in its
- * manifest, by which publishing mends a wrong clock; else 0. Never later than backup_time. */
+ * manifest, by which publishing mends a wrong clock; else 0. */
 time_t restore_moment(const struct backup *b, time_t now);
 /* All its times lie in the future, so that it would win over every other one: whoever chooses by himself
  * passes it over. */
@@ -46,8 +46,9 @@ const char *restore_when_use(const char *text, time_t now);
 struct restore_look {
     int (*read)(struct backup *b, void *arg, struct err *e); /* as backup_read, then backup_trust */
     void (*date)(struct backup *b, void *arg);               /* as backup_date */
-    bool (*may)(const struct backup *b, void *arg);          /* may it be taken, by restore_moment? NULL: all */
-    void *arg;                                               /* several threads may call these at once */
+    time_t (*changed)(const struct backup *b, void *arg);    /* when a name in its folder did */
+    bool (*may)(const struct backup *b, void *arg); /* may it be taken, by restore_moment? NULL: all */
+    void *arg;                                      /* several threads may call these at once */
 };
 extern const struct restore_look restore_look_files; /* at the files, and all may be taken */
 
@@ -61,10 +62,10 @@ void restore_choice_free(struct restore_choice *c); /* NULL is fine */
 static inline void restore_choice_end(struct restore_choice **c) { restore_choice_free(*c); }
 /* Those of the list from `begin` to before `end` that fit are chosen from, too; of two of one moment the one
  * that was added first. -1, and none of them is: `e` has ENOMEM, or says why nothing can be chosen although
- * something fits: it is of several trees, or of several nodes that live side by side, each of which has shards
- * of its own. A task that was replaced without a NODE_NAME comes back as another node, and a deployment may
- * run both for a while: one whose last backup is not RESTORE_OVERLAP younger than the first of the newest
- * node, or by RESTORE_APART older than the newest backup, is taken for a predecessor. */
+ * something fits: it is of several trees, or of several nodes that live side by side, each of which has
+ * shards of its own. A task that was replaced without a NODE_NAME comes back as another node, and a
+ * deployment may run both for a while: one whose last backup is not RESTORE_OVERLAP younger than the first of
+ * the newest node, or by RESTORE_APART older than the newest backup, is taken for a predecessor. */
 enum { RESTORE_OVERLAP = 2 * 3600, RESTORE_APART = 2 * 86400 };
 int restore_choice_add(struct restore_choice *c, size_t begin, size_t end, struct err *e);
 /* The next one, which was read, the newest first; uploads, which Qdrant has not made here, after all others,
@@ -73,7 +74,8 @@ int restore_choice_add(struct restore_choice *c, size_t begin, size_t end, struc
 int restore_choice_next(struct restore_choice *c, struct backup **out, struct err *e);
 /* The same, which restore_choice_next gives once more. */
 int restore_choice_peek(struct restore_choice *c, struct backup **out, struct err *e);
-/* The first of what is left that is between these two places of the list, by its name where it was not read. */
+/* The first of what is left that is between these two places of the list, by its name where it was not read.
+ */
 const struct backup *restore_choice_first_of(const struct restore_choice *c, size_t begin, size_t end);
 /* Why the caller, who has not named it, does not take that one: it is not complete, or its times are beyond
  * all others. False: nothing is against it. */
