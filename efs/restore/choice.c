@@ -33,7 +33,8 @@ struct restore_choice {
     const struct backup *beside; /* only those of its tree; NULL: all */
     struct line line;
     struct group *group;
-    size_t groups, added;
+    size_t groups, added, given;
+    bool looked_behind; /* for names that are too old */
 };
 
 /* --- what is read */
@@ -53,7 +54,15 @@ static void date_file(struct backup *b, void *arg)
     backup_date(b);
 }
 
-const struct restore_look restore_look_files = {.read = read_file, .date = date_file};
+static time_t folder_changed(const struct backup *b, void *arg)
+{
+    struct stat st;
+    (void)arg;
+    return stat(b->dir, &st) == 0 ? st.st_mtime : INT64_MAX - BACKUP_AHEAD;
+}
+
+const struct restore_look restore_look_files = {
+    .read = read_file, .date = date_file, .changed = folder_changed};
 
 /* --- what fits */
 
@@ -245,7 +254,15 @@ static int read_many(const struct restore_choice *c, struct line *l, among *is, 
     return rc;
 }
 
-/* What its name rules out stays in only where its clock ran ahead: when its manifest was written tells. */
+/* A manifest is written soon after its snapshot is taken. Where it was not, the node's clock may have been
+ * wrong, and publishing has put that right in the manifest. */
+static bool clock_agrees(const struct backup *b)
+{
+    time_t named = backup_time(b);
+    return !b->written || (b->written + BACKUP_AHEAD >= named && b->written <= named + BACKUP_AHEAD);
+}
+
+/* What its name rules out stays in where that may be wrong. */
 static int rule_out(const struct restore_choice *c, struct line *l, struct err *e)
 {
     struct many m;
@@ -253,8 +270,50 @@ static int rule_out(const struct restore_choice *c, struct line *l, struct err *
         return 0;
     int rc = each(c, l, ruled_out, 0, date_of_many, &m, e);
     for (size_t i = 0; rc == 0 && i < m.n; i++)
-        m.v[i]->out = !restore_ahead(m.v[i]->b, c->w.now);
+        m.v[i]->out = !c->w.now || (!restore_ahead(m.v[i]->b, c->w.now) && clock_agrees(m.v[i]->b));
     free(m.v);
+    return rc;
+}
+
+static bool anything(const struct restore_choice *c, const struct candidate *one, size_t group)
+{
+    (void)c;
+    (void)one;
+    (void)group;
+    return true;
+}
+
+/* Did anything change in these folders well after that time? */
+static bool changed_since(const struct restore_choice *c, const struct line *l, time_t when)
+{
+    const char *last = NULL;
+    bool seen[FREQUENCY_COUNT] = {false};
+    for (size_t i = 0; i < l->n; i++) {
+        const struct backup *b = l->v[i].b;
+        if (l->v[i].read || l->v[i].out || (b->dir == last && seen[b->frequency]))
+            continue;
+        last = b->dir;
+        seen[b->frequency] = true;
+        if (c->look.changed(b, c->look.arg) > when + BACKUP_AHEAD)
+            return true;
+    }
+    return false;
+}
+
+/* A clock that was behind made names that are too old. Those that may have one are read. */
+static int read_behind(const struct restore_choice *c, struct line *l, struct err *e)
+{
+    struct many m;
+    int rc = each(c, l, anything, 0, date_of_many, &m, e);
+    size_t kept = 0;
+    for (size_t i = 0; i < m.n; i++)
+        if (!clock_agrees(m.v[i]->b))
+            m.v[kept++] = m.v[i];
+    m.n = kept;
+    if (rc == 0)
+        rc = readers_each(m.n, read_of_many, &m, e);
+    free(m.v);
+    sort(l);
     return rc;
 }
 
@@ -555,6 +614,13 @@ static int leave_others(struct restore_choice *c, size_t group, struct err *e)
     return 0;
 }
 
+/* May one that was taken later have an older name? Mostly the folders tell that nothing came later. Whoever
+ * goes on after the first wants the right order of all. */
+static bool may_be_behind(const struct restore_choice *c, time_t when)
+{
+    return !c->looked_behind && c->w.now && (c->given > 0 || changed_since(c, &c->line, when));
+}
+
 int restore_choice_peek(struct restore_choice *c, struct backup **out, struct err *e)
 {
     struct line *l = &c->line;
@@ -563,9 +629,13 @@ int restore_choice_peek(struct restore_choice *c, struct backup **out, struct er
         struct candidate *top = &l->v[l->n - 1];
         const struct backup *b = top->b;
         size_t group = top->group;
-        if (top->out)
+        if (top->out) {
             l->n--;
-        else if (top->read)
+        } else if (top->read && may_be_behind(c, top->when)) {
+            c->looked_behind = true;
+            if (read_behind(c, l, e) != 0)
+                return -1;
+        } else if (top->read)
             *out = top->b;
         else if (read_at(c, l, l->n - 1, e) != 0 || (c->w.node && *b->m.node && *b->m.source.peer &&
                                                      !node_fits(&c->w, b) && leave_others(c, group, e) != 0))
@@ -579,6 +649,7 @@ int restore_choice_next(struct restore_choice *c, struct backup **out, struct er
     if (restore_choice_peek(c, out, e) != 0)
         return -1;
     c->line.n -= *out != NULL;
+    c->given += *out != NULL;
     return 0;
 }
 
@@ -653,14 +724,6 @@ enum restore_outcome restore_first_good(struct restore_choice *c, const struct r
 
 /* --- aliases */
 
-static bool any_of_them(const struct restore_choice *c, const struct candidate *one, size_t group)
-{
-    (void)c;
-    (void)one;
-    (void)group;
-    return true;
-}
-
 /* What is let through, from the newest on, until one tells. Where several do not, none may: then all are read
  * at once. */
 static int last_that_tells(struct restore_choice *c, const struct backup *b, const struct backup **out,
@@ -670,14 +733,14 @@ static int last_that_tells(struct restore_choice *c, const struct backup *b, con
     struct backup *one = NULL;
     *out = NULL;
     for (int i = 0; restore_choice_next(c, &one, e) == 0; i++) {
-        if (i == ONE_BY_ONE && read_many(c, &c->line, any_of_them, 0, e) != 0)
-            return -1;
         if (!one)
             return 0;
         if (one != b && one->m.aliases.known && !one->aliases_at && restore_moment(one, c->w.now)) {
             *out = one;
             return 0;
         }
+        if (i == ONE_BY_ONE && read_many(c, &c->line, anything, 0, e) != 0)
+            return -1;
     }
     return -1;
 }

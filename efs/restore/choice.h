@@ -28,7 +28,7 @@ time_t backup_time(const struct backup *b);
 enum { RESTORE_TOLERANCE = 300, RESTORE_SKEW = 3600 };
 bool restore_ahead(const struct backup *b, time_t now);
 /* The time by which it is chosen: backup_time, or when that lies in the future, the time of creation in its
- * manifest, by which publishing mends a wrong clock; else 0. Never later than backup_time. */
+ * manifest, by which publishing mends a wrong clock; else 0. */
 time_t restore_moment(const struct backup *b, time_t now);
 /* All its times lie in the future, so that it would win over every other one: whoever chooses by himself
  * passes it over. */
@@ -46,6 +46,7 @@ const char *restore_when_use(const char *text, time_t now);
 struct restore_look {
     int (*read)(struct backup *b, void *arg, struct err *e); /* as backup_read, then backup_trust */
     void (*date)(struct backup *b, void *arg);               /* as backup_date */
+    time_t (*changed)(const struct backup *b, void *arg);    /* when a name in its folder did */
     bool (*may)(const struct backup *b, void *arg); /* may it be taken, by restore_moment? NULL: all */
     void *arg;                                      /* several threads may call these at once */
 };

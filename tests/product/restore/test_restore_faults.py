@@ -33,12 +33,13 @@ def to_file(tree, *args, **env):
 
 
 def future(tree, written):
-    """A backup of a node whose clock was ten years ahead; the file system's own clock says when it was written."""
+    """A backup of a node whose clock was ten years ahead; the file system's own clock says when it was published."""
     tree.snapshot("c", FUTURE, tar_of(FUTURE))
     publish(tree)
     path = manifest_of(tree, FUTURE)
-    if written > time.time():  # as older programs wrote it: created when its name says
-        path.write_text(json.dumps(json.loads(path.read_text()) | {"created": "2036-01-01T00:00:00Z"}))
+    # As older programs wrote it: created when its name says.
+    created = "2036-01-01T00:00:00Z" if written > time.time() else time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(written))
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"created": created}))
     os.utime(path, (written, written))
 
 

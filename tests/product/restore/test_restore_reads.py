@@ -1,15 +1,23 @@
 """How much of EFS is read to choose a backup: no more where there are many."""
+import calendar
 import json
 import os
 import re
 import shutil
 import subprocess
+import time
 
 import pytest
 from harness import BUILD, tar_of
 
 pytestmark = [pytest.mark.skipif(not shutil.which("strace"), reason="needs strace, to see the calls"),
               pytest.mark.skipif(bool(os.environ.get("SANITIZED")), reason="a sanitizer looks for leaks by tracing, too")]
+
+
+def written(path, when):
+    """Manifests are written soon after what they tell of."""
+    then = calendar.timegm(time.strptime(when, "%Y-%m-%dT%H:%M:%SZ")) + 60
+    os.utime(path, (then, then))
 
 
 def publish(tree, *collections):
@@ -32,9 +40,13 @@ def copies(tree, collection, many):
         for old in (data, data.with_name(data.name + ".sha256")):
             text = old.read_bytes()
             (folder / old.name.replace(stem, name)).write_bytes(text.replace(stem.encode(), name.encode()) if old is not data else text)
-        time = f"{when[0]}T{when[1]}:{when[2]}:00Z"
-        m = json.loads(manifest.read_text().replace(stem, name)) | {"slot": time, "created": time, "frequency": "15min"}
+        moment = f"{when[0]}T{when[1]}:{when[2]}:00Z"
+        m = json.loads(manifest.read_text().replace(stem, name)) | {"slot": moment, "created": moment, "frequency": "15min"}
         (folder / f"{name}.json").write_text(json.dumps(m))
+        written(folder / f"{name}.json", moment)
+    written(manifest, "2026-11-24T08:00:00Z")
+    written(folder, "2026-11-24T08:00:00Z")
+    written(manifest.parent, "2026-11-24T08:00:00Z")
 
 
 def opened(tree, trace, *args):
@@ -82,6 +94,7 @@ def test_one_that_is_broken_is_passed_over_aloud_and_one_more_is_read(tree, tmp_
     copies(tree, "c", 100)
     manifest, = tree.base.glob("monthly/c/*.json")
     manifest.write_text("{}")
+    written(manifest.parent, "2026-11-24T08:00:00Z")
     run, manifests, _ = opened(tree, tmp_path / "trace", "restore", "--collection", "c", "--to", tmp_path / "out")
     assert run.returncode == 0 and "c-1-2026-11-24-08-00-00" in run.stderr and "corrupt" in run.stderr
     assert len(manifests) == 3, manifests
@@ -95,13 +108,13 @@ def test_one_that_says_the_year_2099_in_all_its_times_is_passed_over_aloud_unles
     for old in manifest.parent.glob(f"{manifest.stem}.snapshot*"):
         new = old.with_name(old.name.replace(manifest.stem, name))
         new.write_bytes(old.read_bytes() if old.suffix == ".zst" else old.read_bytes().replace(manifest.stem.encode(), name.encode()))
-    time = "2099-01-01T00:00:00Z"
+    never = "2099-01-01T00:00:00Z"
     later = manifest.with_name(name + ".json")
-    later.write_text(json.dumps(json.loads(manifest.read_text().replace(manifest.stem, name)) | {"slot": time, "created": time}))
-    for written in (None, 4070908800):
-        if written:
-            os.utime(later, (written, written))
-        run = tree.efs_tool("restore", "--collection", "c", "--to", tmp_path / f"out{written}", "--json")
+    later.write_text(json.dumps(json.loads(manifest.read_text().replace(manifest.stem, name)) | {"slot": never, "created": never}))
+    for at in (None, 4070908800):
+        if at:
+            os.utime(later, (at, at))
+        run = tree.efs_tool("restore", "--collection", "c", "--to", tmp_path / f"out{at}", "--json")
         assert run.returncode == 0, run.stderr
         job, = json.loads(run.stdout)
         assert job["snapshot"] == manifest.stem
