@@ -97,9 +97,11 @@ static bool look_at_mount(struct check *k, struct check_mount *m)
     char type[64] = "", options[512] = "";
     const char *remedy, *root = k->o->root;
     struct statvfs fs;
-    if (statvfs(root, &fs) != 0) {
+    struct stat st;
+    bool there = statvfs(root, &fs) == 0 && stat(root, &st) == 0;
+    if (!there || !S_ISDIR(st.st_mode)) {
         check_say(k, CHECK_FAILED, "mount", "mount EFS there, or set EFS_ROOT to where it is", "%s: %s", root,
-                  strerror(errno));
+                  strerror(there ? ENOTDIR : errno));
         return false;
     }
     (void)find_mount(root, type, options);
@@ -207,8 +209,11 @@ static void look_at_efs(struct check *k)
 {
     struct check_mount m;
     struct stat st;
-    const char *dir =
-        stat(k->o->settings.base, &st) == 0 && S_ISDIR(st.st_mode) ? k->o->settings.base : k->o->root;
+    char tree[PATH_MAX];
+    const char *name = strrchr(k->o->settings.base, '/'), *dir = k->o->root;
+    if (name && files_join(tree, sizeof tree, k->o->root, name + 1, NULL) == 0 && stat(tree, &st) == 0 &&
+        S_ISDIR(st.st_mode))
+        dir = tree;
     if (!look_at_mount(k, &m))
         return;
     if (m.read_only) {
@@ -323,7 +328,7 @@ static void look_at_trees(struct check *k)
     struct trees t = {.k = k};
     struct err e = {0};
     struct stat st;
-    if (stat(k->o->root, &st) != 0)
+    if (stat(k->o->root, &st) != 0 || !S_ISDIR(st.st_mode))
         return; /* that was said */
     if (cmd_each_tree(k->o, look_at_tree, &t, &e) != 0)
         check_say(k, CHECK_FAILED, "backups", "let this user read there", "%s", e.text);

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { QUOTED = PATH_MAX * 4 + 3 };
+enum { QUOTED = PATH_MAX * 8 + 3 };
 
 /* A path that a terminal shows otherwise than it is could not be copied from there. */
 static bool shows(const char *text)
@@ -15,11 +15,12 @@ static bool shows(const char *text)
     return strcmp(text_printable(text, safe, sizeof safe), text) == 0;
 }
 
-static void step(unsigned i, enum frequency frequency, const char *folder, const char *data,
-                 const struct recipe_place *recipe)
+static void step(unsigned i, const char *dir, size_t tree, enum frequency frequency, const char *folder,
+                 const char *data, const struct recipe_place *recipe)
 {
-    char path[PATH_MAX], word[QUOTED];
-    (void)snprintf(path, sizeof path, "%s/%s/%s", frequency_text(frequency), folder, data);
+    char path[PATH_MAX * 2], word[QUOTED];
+    (void)snprintf(path, sizeof path, "%.*s/%s/%s/%s", (int)tree, dir, frequency_text(frequency), folder,
+                   data);
     if (i == 0)
         (void)printf("  zstd -dc %s >s0\n", text_shell(path, word, sizeof word));
     else
@@ -35,23 +36,29 @@ static void print_chain(const struct backup *b)
     for (unsigned i = 0; i < bases->n; i++)
         (void)printf("%-15s %s/%s/%s\n", "made of", frequency_text(bases->v[i].frequency), folder,
                      base_data(bases, i));
-    (void)printf("\nIn %.*s, with undelta.sh of its README.txt:\n", (int)tree, b->dir);
+    (void)printf("\nIn a folder with room, not on EFS, with undelta.sh of %.*s/README.txt:\n", (int)tree,
+                 b->dir);
     for (unsigned i = 0; i < bases->n; i++)
-        step(i, bases->v[i].frequency, folder, base_data(bases, i), &bases->v[i].recipe);
-    step(bases->n, b->frequency, folder, b->data, &b->m.recipe);
+        step(i, b->dir, tree, bases->v[i].frequency, folder, base_data(bases, i), &bases->v[i].recipe);
+    step(bases->n, b->dir, tree, b->frequency, folder, b->data, &b->m.recipe);
     (void)printf("  echo %s s%u | sha256sum -c\n", b->m.content.sha256, bases->n);
 }
 
 static void print_by_hand(const struct backup *b)
 {
-    char word[QUOTED], name[NAME_STORED + 16];
+    char path[PATH_MAX * 2], word[QUOTED], name[NAME_STORED + 16];
+    if (b->state == ENTRY_INCOMPLETE || b->state == ENTRY_CORRUPT || b->state == ENTRY_UNREADABLE)
+        return; /* they would give nothing, or something else */
     if (!b->m.content.sha256[0] || strcmp(b->m.codec, "none") == 0 || !shows(b->dir) || !shows(b->data))
         return;
     if (b->m.bases.n > 0)
         return print_chain(b);
-    (void)printf("\nIn %s:\n  zstd -dc %s >", b->dir, text_shell(b->data, word, sizeof word));
+    (void)snprintf(path, sizeof path, "%s/%s", b->dir, b->data);
+    (void)printf("\nIn a folder with room, not on EFS:\n  zstd -dc %s >",
+                 text_shell(path, word, sizeof word));
     (void)snprintf(name, sizeof name, "%s.snapshot", b->m.source.stem);
     (void)printf("%s\n", text_shell(name, word, sizeof word));
+    (void)printf("  echo %s %s | sha256sum -c\n", b->m.content.sha256, text_shell(name, word, sizeof word));
 }
 
 /* "key: value" lines, in the manifest's order; the JSON is for programs. */

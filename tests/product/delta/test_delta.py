@@ -203,17 +203,23 @@ def test_plain_tools_give_back_a_delta_by_the_words_of_the_readme_and_of_show(da
         (tools / tool).symlink_to(shutil.which(tool))
     m = day.manifest(7)
     shown = day.tree.efs_tool("show", name_of(7)).stdout
-    where, commands = re.search(r"^In (.*), with undelta.sh of its README.txt:\n((?:  .*\n)+)", shown, re.M).groups()
+    where, commands = re.search(r"^In a folder with room, not on EFS, with undelta.sh of (.*)/README.txt:\n((?:  .*\n)+)", shown, re.M).groups()
     assert where == str(day.tree.base) and [line.split()[-1] for line in shown.splitlines() if line.startswith("made of")] == [
         f"{b['frequency']}/docs/{b['data']}" for b in m["bases"]]
-    (tmp_path / "15min").symlink_to(day.tree.base / "15min")
-    (tmp_path / "hourly").symlink_to(day.tree.base / "hourly")
-    (tmp_path / "monthly").symlink_to(day.tree.base / "monthly")
     done = subprocess.run(["sh", "-ec", commands], cwd=tmp_path, env={"PATH": str(tools)}, capture_output=True, text=True)
     assert done.returncode == 0 and done.stdout == "s3: OK\n", done.stderr
     assert (tmp_path / "s3").read_bytes() == day.bytes[7]
+    wrong = commands.splitlines()[1].split()  # sh undelta.sh s0 DELTA OFFSET SIZE >s1
+    for args in ([*wrong[1:3], "/nowhere", *wrong[4:6]], [*wrong[1:4], "17", wrong[5]], [*wrong[1:5], "0"]):
+        run = subprocess.run(["sh", *(a.strip("'") for a in args)], cwd=tmp_path, env={"PATH": str(tools)}, capture_output=True)
+        assert run.returncode == 1 and b"undelta.sh: not a delta" in run.stderr, args
+    assert not list(tmp_path.glob("prefix.*"))
     whole = day.tree.efs_tool("show", name_of(0)).stdout
-    assert f"  zstd -dc '{day.manifest(0)['data']}' >'{name_of(0)}.snapshot'\n" in whole
+    commands = re.search(r"^In a folder with room, not on EFS:\n((?:  .*\n)+)", whole, re.M)[1]
+    done = subprocess.run(["sh", "-ec", commands], cwd=tmp_path, env={"PATH": str(tools)}, capture_output=True, text=True)
+    assert done.stdout == f"{name_of(0)}.snapshot: OK\n" and (tmp_path / f"{name_of(0)}.snapshot").read_bytes() == day.bytes[0]
+    day.path(4).unlink()
+    assert "undelta.sh" not in day.tree.efs_tool("show", name_of(7)).stdout  # it would give nothing
 
 
 def test_retention_keeps_what_a_kept_backup_is_made_of_and_no_longer(day):

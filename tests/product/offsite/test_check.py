@@ -128,6 +128,20 @@ def test_a_root_that_cannot_be_written_to_fails(tree):
     assert found["write"]["state"] == "failed" and ".partial-" in found["write"]["text"] and "access point" in found["write"]["remedy"]
 
 
+def test_root_counts_for_all_that_is_looked_at(tree, tmp_path):
+    """And nothing is written to what EFS_ROOT names."""
+    other = tmp_path / "other"
+    other.mkdir()
+    found = told(tree, "--root", str(other), **faulty(EIO=f"{tree.efs}/"))
+    assert (found["mount"]["state"], found["write"]["state"], found["clock"]["state"]) == ("ok", "ok", "ok")
+    found = told(tree, "--root", str(other), **faulty(EIO=f"{other}/.partial-"))
+    assert found["write"]["state"] == "failed" and str(other) in found["write"]["text"]
+    other = tmp_path / "file"
+    other.write_text("x")
+    found = told(tree, "--root", str(other))
+    assert found["mount"]["state"] == "failed" and "Not a directory" in found["mount"]["text"] and "write" not in found and "replicator" not in found
+
+
 def test_a_bucket_is_asked(tree, aws):
     aws.bucket()
     env = aws.env | {"SNAPSHOT_S3_BUCKET_NAME": "backups"}

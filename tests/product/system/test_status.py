@@ -181,6 +181,14 @@ def test_an_incomplete_one_may_be_on_its_way_for_as_long_as_the_objective_gives_
     assert two.rows("--rpo", "1h", code=1)[("docs", "n1")]["problems"] == ["too_old", "newest_incomplete"]
 
 
+def test_where_nothing_else_is_good_one_on_its_way_is_no_backup(two):
+    """As where the whole is lost that all others are made of."""
+    for path in two.tree.base.rglob("docs-*.snapshot.zst"):
+        path.unlink()
+    rows, lines = two.text("--rpo", "3h", code=1)
+    assert "no good backup" in rows["docs"] and lines[-1].startswith("a loss now costs all of docs")
+
+
 def test_a_collection_without_any_good_backup_loses_all(two):
     for path in two.tree.base.rglob("docs-*.json"):
         path.write_text("[]")
