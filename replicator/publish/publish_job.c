@@ -93,6 +93,7 @@ static void log_published(const struct job *j, const struct manifest *m)
         (void)cJSON_AddStringToObject(f, "slot", slot);
         (void)cJSON_AddNumberToObject(f, "size", (double)m->content.size);
         (void)cJSON_AddNumberToObject(f, "stored_size", (double)m->content.stored_size);
+        (void)cJSON_AddStringToObject(f, "codec", m->codec);
         (void)cJSON_AddNumberToObject(f, "seconds", m->seconds);
     }
     log_fields(LOG_INFO, "published", f, "%s is in %s now", j->relative, frequency_text(m->frequency));
