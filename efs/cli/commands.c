@@ -29,7 +29,8 @@ const struct command commands[] = {
      .good = "listed, also when there are none",
      .bad = NOWHERE},
     {.name = "du",
-     .help = "bytes of each collection by frequency, before and after compression",
+     .help = "bytes of each collection by frequency: SIZE before compression, STORED after it, NEEDED: of "
+             "these, what newer backups are made of",
      .run = cmd_du,
      .bit = DU,
      .example = {"qdrant-efs du", "qdrant-efs du --collection docs --json"},
