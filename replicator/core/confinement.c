@@ -3,6 +3,7 @@
 #include "common/base/confine.h"
 #include "common/base/thread.h"
 #include "efs/repo/mount.h"
+#include <dirent.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -21,12 +22,42 @@ struct efs {
     struct err e;
 };
 
-/* What is mounted there later is another folder than the one that is allowed. */
+static bool has_entries(const char *path)
+{
+    DIR *d = opendir(path);
+    bool any = !d; /* better than to take it for empty */
+    for (const struct dirent *de; d && !any && (de = readdir(d));)
+        any = strcmp(de->d_name, ".") != 0 && strcmp(de->d_name, "..") != 0;
+    if (d)
+        (void)closedir(d); /* only read */
+    return any;
+}
+
+/* The folder that is allowed for EFS. What is mounted there later, or takes its place, is another one: of a
+ * local folder that is empty that may come, and the one above it is allowed. NULL: that would be all. */
+static const char *efs_place(const char *root, const char *snapshots, char above[PATH_MAX])
+{
+    if (mount_on_network(root, snapshots) || has_entries(root))
+        return root;
+    (void)snprintf(above, PATH_MAX, "%s", root);
+    char *slash = strrchr(above, '/');
+    if (!slash || slash == above)
+        return NULL;
+    *slash = 0;
+    return above;
+}
+
 static void *allow_efs(void *arg)
 {
     struct efs *t = arg;
-    const char *root = t->x->settings.efs_root, *from = t->x->options.restore_from;
-    t->rc = access(root, F_OK) != 0 || confine_allow(t->list, root, CONFINE_WRITE) != 0 ||
+    char above[PATH_MAX];
+    const char *root = t->x->settings.efs_root, *from = t->x->options.restore_from,
+               *place = access(root, F_OK) == 0 ? efs_place(root, t->x->settings.snapshots_dir, above) : root;
+    if (!place) {
+        t->rc = err_set(&t->e, 0, "is empty, and something may be mounted there later:", root, NULL);
+        return NULL;
+    }
+    t->rc = access(root, F_OK) != 0 || confine_allow(t->list, place, CONFINE_WRITE) != 0 ||
                     (*from && confine_allow(t->list, from, CONFINE_READ) != 0)
                 ? err_set(&t->e, errno, "cannot look at", root, NULL)
             : mount_efs_is_local(&t->x->settings) ? err_set(&t->e, 0, "EFS is not mounted at", root, NULL)

@@ -42,18 +42,14 @@ def test_what_is_written_through_a_link_on_efs_goes_nowhere(tree, elsewhere, env
 
 
 @needs_landlock
-@pytest.mark.parametrize("env, read", [({}, False)] + [(env, True) for env in OFF])
-def test_what_is_behind_a_link_on_efs_is_not_read(tree, elsewhere, env, read):
-    """What the last drill found is remembered at a start."""
-    tree.base.mkdir()
-    (tree.base / "drills").symlink_to(elsewhere)
-    tree.start(DRILL_SCHEDULE="daily", **env)
+def test_what_takes_the_place_of_an_empty_folder_is_written_to(tree):
+    """As a mount that comes late; the folder that was there at the start is another one."""
+    tree.start()
+    tree.efs.rename(tree.root / "aside")
+    tree.efs.mkdir()
     tree.snapshot("c", FIRST, b"one")
     wait_for(lambda: tree.logged("published"))
-    wait_for(lambda: read or tree.logged("drill_unreadable"))
-    tree.stop()
-    said = [line["message"] for line in tree.logged("drill_unreadable")]
-    assert said == [] if read else len(said) == 1 and "Permission denied" in said[0]
+    assert tree.logged("not_confined") == [] and names_in(tree.root / "aside") == []
 
 
 @needs_landlock
