@@ -419,6 +419,9 @@ static int restore_everything(struct job *j, struct set_world *w)
     return rc;
 }
 
+/* Until it is over. */
+static void choose_from(struct job *j, struct backup_list *list) { j->list = list; }
+
 int restore_sets(struct job *j)
 {
     cleanup_set_world struct set_world w = {0};
@@ -426,7 +429,7 @@ int restore_sets(struct job *j)
     int rc = set_world_gather(o, &w);
     if (rc != 0)
         return rc;
-    j->list = &w.list;
+    choose_from(j, &w.list);
     j->wish = (struct restore_selector){.kind = KIND_COLLECTION,
                                         .collection = "",
                                         .at = o->restore.at,
@@ -440,6 +443,6 @@ int restore_sets(struct job *j)
         rc = restore_everything(j, &w);
     else if ((rc = check_several(j, o->n_collections)) == 0)
         rc = restore_each(j, &w, o->collections, o->n_collections) ? 0 : EXIT_DEFECT;
-    j->list = NULL;
+    choose_from(j, NULL);
     return rc == 0 && atomic_load(j->stop) ? EXIT_DEFECT : rc;
 }

@@ -245,13 +245,12 @@ static int one_source(const struct splice *s, size_t i, const struct copy_watch 
                       struct shape *shape, struct err *e)
 {
     const struct splice_source *from = &s->v[i];
-    cleanup_free bool *seen = calloc(from->n + 1, sizeof *seen);
-    cleanup_reader struct backup_reader *reader =
-        seen ? backup_reader_open(from->b, watch, s->stop, e) : NULL;
-    if (!seen)
-        return err_set(e, ENOMEM, "cannot read", from->b->data, NULL);
+    cleanup_reader struct backup_reader *reader = backup_reader_open(from->b, watch, s->stop, e);
     if (!reader)
         return -1;
+    cleanup_free bool *seen = calloc(from->n + 1, sizeof *seen);
+    if (!seen)
+        return err_set(e, ENOMEM, "cannot read", from->b->data, NULL);
     struct copying c = {
         .from = from, .first = i == 0, .reader = reader, .to = to, .shape = shape, .seen = seen};
     bool good = copy_source(&c);

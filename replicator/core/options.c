@@ -54,7 +54,7 @@ const struct config_row option_rows[] = {
      "when a collection cannot be restored: wait (Qdrant is not started), or serve without it", "wait", NULL,
      false},
     {"RESTORE_DELETED", "1: restore collections, too, that were deleted on purpose", "0", NULL, false},
-    {"CONFINE_REPLICATOR", "off: the replicator may open what its user may; on: what it needs", "on", NULL,
+    {"CONFINE_REPLICATOR", "off: the replicator may open what its user may; on: what it needs", "off", NULL,
      false},
     {"DRILL_SCHEDULE",
      "prove by a restore: never, hourly, daily, weekly; or daily@03:30, weekly@03:30, hourly@:05 (UTC)",

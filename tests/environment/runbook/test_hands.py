@@ -13,6 +13,8 @@ from runbook_cli import Cli
 from runbook_page import blocks
 from runbook_scenes import BACK, FIRST, NETWORK, SECOND, SLEEP, STACK, WHERE, NoTask, Scene
 
+long = pytest.mark.skipif(not os.environ.get("LONG"), reason="takes minutes: LONG=1 has it run")
+
 ALWAYS = "".join(b.text for b in blocks() if b.what == "always")
 
 
@@ -149,7 +151,7 @@ def test_what_could_not_be_copied_from_the_replica_is_told(hands):
     assert hands.paste(text)[0] != 0
 
 
-@pytest.mark.parametrize("cut", [False, True], ids=["its replication goes on", "it was cut off"])
+@pytest.mark.parametrize("cut", [False, pytest.param(True, marks=long)], ids=["its replication goes on", "it was cut off"])
 def test_the_next_loss_and_its_way_back_are_those_of_the_same_page(hands, cut):
     """Nothing is made a second time, and nothing is stopped but what the page means to stop."""
     hands.deploy()

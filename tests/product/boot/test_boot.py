@@ -129,8 +129,11 @@ def test_the_first_start_ever_is_healthy_and_says_that_there_is_nothing_yet(task
 
 @pytest.mark.parametrize("slip", ["TIER", "too deep", "too high"])
 def test_a_tier_or_root_that_is_mistyped_is_told_with_the_trees_that_are_there(lost, efs, slip):
-    tree = efs.tree
-    lost.env |= {"TIER": {"TIER": "mistyped"}, "too deep": {"EFS_ROOT": str(tree)}, "too high": {"EFS_ROOT": str(efs.root.parent)}}[slip]
+    tree, above = efs.tree, efs.root.with_name("above")
+    lost.env |= {"TIER": {"TIER": "mistyped"}, "too deep": {"EFS_ROOT": str(tree)}, "too high": {"EFS_ROOT": str(above)}}[slip]
+    if slip == "too high":
+        above.mkdir()
+        efs.root.rename(above / "efs")
     lost.begin()
     assert lost.wait_restored()["state"] == "not_needed"
     warning, = [e for e in lost.events("boot_restore_not_needed") if e["level"] == "warn"]
