@@ -250,7 +250,7 @@ def test_a_shell_as_ecs_exec_opens_it_is_root_without_capabilities_and_that_is_e
         by_hand = shell("qdrant-efs", "drill", DRILL_DIR="/tmp/drill-by-hand").stdout
         assert "1 of 1" in by_hand or "proven" in by_hand, by_hand
         docker("exec", container, "qdrant-efs", "drill")  # and it is not in the node's way
-        for command in (["qdrant-entrypoint", "health"], ["qdrant-efs", "verify", "--deep"], ["qdrant-efs", "restore", "--dry-run"],
+        for command in (["qdrant-entrypoint", "health"], ["qdrant-efs", "verify", "--deep"], ["qdrant-efs", "restore", "--dry-run", "--force"],
                         ["qdrant-efs", "status"], ["qdrant-replicator", "snapshot", "c"]):
             shell(*command)
         assert len(list(efs.glob("*/15min/c/*.json"))) >= 1

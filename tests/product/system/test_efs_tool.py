@@ -239,7 +239,7 @@ def test_control_characters_in_names_do_not_reach_the_terminal(tree):
 
 
 @pytest.mark.parametrize("args,word", [
-    ([], "command"), (["frobnicate"], "frobnicate"), (["ls", "extra"], "extra"), (["show"], "snapshot"),
+    ([], "command"), (["frobnicate"], "frobnicate"), (["ls", "extra"], "extra"), (["show"], "SNAPSHOT"),
     (["ls", "--frequency", "weekly"], "--frequency"), (["ls", "--newer", "yesterday"], "--newer"), (["ls", "--newer"], "--newer"),
     (["ls", "--newer", "13"], "--newer"), (["ls", "--bogus"], "--bogus"), (["ls", "--dry-run"], "--dry-run"),
     (["prune", "--retention", "daily=x"], "RETENTION"), (["ls", "--root", ""], "--root"), (["ls", "--tier", "../x"], "TIER")])
