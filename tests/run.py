@@ -107,7 +107,7 @@ else:
     jobs = [(name, p, "") if parts == 1 else (f"{name}.{i + 1}", p, f"{i}/{parts}")
             for name, p in jobs for parts in [PARTS.get(name, 1)] for i in range(parts)]
     jobs.sort(key=order)
-    with concurrent.futures.ThreadPoolExecutor(int(os.environ.get("JOBS", 2 * os.cpu_count() + 1))) as pool:
+    with concurrent.futures.ThreadPoolExecutor(int(os.environ.get("JOBS", 3 * os.cpu_count() + 1))) as pool:
         begun = [pool.submit(suite, name, [p], part) for name, p, part in jobs] + [pool.submit(unit, test) for test in units]
         for done in concurrent.futures.as_completed(begun):
             show(done.result())

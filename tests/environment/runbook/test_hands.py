@@ -83,7 +83,8 @@ def is_back(hands):
     assert own == {second.id("FileSystem"): back.id("ReplicaFileSystem"), back.id("FileSystem"): second.id("ReplicaFileSystem")}
 
 
-@pytest.mark.parametrize("nth, cut", [(1, False), (2, True)], ids=["the first of each", "the second, after a cut"])
+@pytest.mark.parametrize("nth, cut", [pytest.param(1, False, marks=long), (2, True)],
+                         ids=["the first of each", "the second, after a cut"])
 def test_the_way_back_stops_at_each_refusal_and_goes_on_when_it_is_pasted_again(hands, nth, cut):
     hands.deploy(as_json=cut)
     if cut:
@@ -99,7 +100,7 @@ def test_the_way_back_stops_at_each_refusal_and_goes_on_when_it_is_pasted_again(
     is_back(hands)
 
 
-@pytest.mark.parametrize("nth", [1, 2])
+@pytest.mark.parametrize("nth", [1, pytest.param(2, marks=long)])
 def test_the_second_region_is_started_and_cut_off_whatever_is_refused(hands, nth):
     hands.deploy(count="0")
     for text in of("lost-region"):

@@ -259,6 +259,7 @@ def test_the_name_that_the_server_gives_a_snapshot_is_believed_by_nobody(bad, tr
     assert not [f for f in paths_below(tree.root.parent) if "escaped" in f.name]
 
 
+@pytest.mark.skipif(not os.environ.get("LONG"), reason="takes minutes: LONG=1 has it run")
 def test_ten_thousand_collections(bad, tree):
     bad.names, bad.files = [f"collection-{i:05}" for i in range(10000)], False
     tree.snapshot("collection-00007", "collection-00007-1-2026-01-01-08-00-00", tar_of("x"))
