@@ -338,8 +338,8 @@ static void judge(const struct status *s, struct status_row *row)
     row->arriving = arriving(s, row);
     if (row->deleted || row->gone)
         return;
-    row->problems = (row->good ? 0 : 1U << STATUS_NOTHING) | (late ? 1U << STATUS_LATE : 0) |
-                    of_newest(row) | (row->last.when && row->last.failed ? 1U << STATUS_UNPROVEN : 0);
+    row->problems = (row->good ? 0 : 1U << STATUS_NOTHING) | (late ? 1U << STATUS_LATE : 0) | of_newest(row) |
+                    (row->last.when && row->last.failed ? 1U << STATUS_UNPROVEN : 0);
 }
 
 int status_order(const struct status_tree *tree, const struct source *a, const struct status_row *row)
