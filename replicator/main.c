@@ -94,7 +94,7 @@ static int unknown(const char *arg, int rc)
 /* -1 to go on, else the exit code. */
 static int arguments(struct arguments *a, int argc, char **argv)
 {
-    for (int i = 1; i < argc; i++) {
+    for (int i = 1; i < argc && argv[i]; i++) {
         bool took_next = false;
         if (strcmp(argv[i], "--help") == 0)
             return usage(stdout);
