@@ -85,6 +85,7 @@ def test_killed_at_any_moment_every_published_backup_is_restorable(tree, qdrant)
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
             process.wait()
+            took = min(took * 1.1, 30)  # a busy machine takes longer: not all may be killed before they have done anything
             killed += 1
         most = max(most, check(tree))
     assert killed > RUNS // 4 and most >= 3
