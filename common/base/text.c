@@ -23,6 +23,12 @@ size_t text_char(const char *s)
     return n;
 }
 
+size_t text_stem(const char *s, const char *tail)
+{
+    size_t n = strlen(s), m = strlen(tail);
+    return n > m && strcmp(s + n - m, tail) == 0 ? n - m : 0;
+}
+
 bool text_is_utf8(const char *s)
 {
     size_t n;

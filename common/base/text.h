@@ -6,6 +6,9 @@
 /* Length in bytes of the UTF-8 character at `s`, 0 when there is none or it is not well formed. */
 size_t text_char(const char *s);
 bool text_is_utf8(const char *s);
+/* How long it is without that tail; 0 where it does not end so, or is nothing else. */
+size_t text_stem(const char *s, const char *tail);
+static inline bool text_ends(const char *s, const char *tail) { return text_stem(s, tail) > 0; }
 /* Replace in place each byte that is not UTF-8 by '?': JSON may hold nothing else. */
 void text_make_utf8(char *s);
 /* Copy for a terminal: no control characters, no bytes that are not UTF-8; what turns a text's direction or

@@ -9,8 +9,6 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { REASONS = 2000 };
-
 /* So many nodes have a backup in it. */
 static size_t nodes_of(const struct set *s)
 {
@@ -34,7 +32,8 @@ static unsigned here(const struct set *s)
 
 static void print_row(const struct set_world *w, const struct set *s, size_t width)
 {
-    char safe[600], slot[UTC_TEXT], shards[32] = "whole", points[24] = "-", skew[32] = "-", why[REASONS] = "";
+    char safe[600], slot[UTC_TEXT], shards[32] = "whole", points[24] = "-", skew[32] = "-",
+                                    why[SET_REASONS] = "";
     bool colour = cmd_colour();
     utc_text(s->slot, slot);
     if (!s->by_itself)
@@ -139,7 +138,7 @@ static bool add_backup(cJSON *list, const struct set *s, const struct backup *b)
 /* The reasons are those of the table, too. */
 static bool fill(cJSON *o, const struct set_world *w, const struct set *s)
 {
-    char why[REASONS] = "";
+    char why[SET_REASONS] = "";
     if (!s->complete)
         set_reasons(w, s, why, sizeof why);
     bool good = cmd_json_text(o, "collection", s->v[0].b->m.source.collection) &&

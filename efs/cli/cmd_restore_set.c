@@ -14,8 +14,6 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { REASONS = 2000 };
-
 int restore_sets_check(const struct options *o)
 {
     const struct restore_options *r = &o->restore;
@@ -265,7 +263,7 @@ static enum restore_outcome attempt(struct one *o, bool *again, struct err *e)
 /* Sets that are newer and not complete; that there is one. */
 static bool say_passed(struct one *o)
 {
-    char why[REASONS], slot[UTC_TEXT];
+    char why[SET_REASONS], slot[UTC_TEXT];
     bool any = false;
     const struct sets *all = &o->w->sets;
     time_t at = o->j->wish.at;

@@ -19,6 +19,7 @@ int set_world_gather(const struct options *o, struct set_world *w);
 int set_world_again(struct set_world *w);
 /* What a peer is called: the NODE_NAME of its newest backup, else its id. `arg` is a world. */
 const char *set_peer_name(const char *peer, void *arg);
+enum { SET_REASONS = 2000 };
 /* Why it is not complete, each reason after the other; fit for a terminal. */
 void set_reasons(const struct set_world *w, const struct set *s, char *out, size_t size);
 /* "docs", and the tree where several are looked at: fit for a terminal. */

@@ -11,8 +11,6 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { REASONS = 2000 };
-
 struct verifying {
     const struct options *o;
     struct set_world *w;
@@ -43,7 +41,7 @@ static bool verify_needed(struct verifying *v, const struct set *s)
 /* The newer ones, which are passed over. */
 static void say_passed(const struct verifying *v, const struct set *like, time_t than)
 {
-    char why[REASONS], slot[UTC_TEXT], name[600];
+    char why[SET_REASONS], slot[UTC_TEXT], name[600];
     for (size_t i = 0; i < v->w->sets.n; i++) {
         const struct set *s = &v->w->sets.v[i];
         if (s->complete || s->slot <= than || !sets_same_place(s, like))
@@ -55,15 +53,20 @@ static void say_passed(const struct verifying *v, const struct set *like, time_t
     }
 }
 
-static bool add_json(struct verifying *v, const struct set *s, const char *collection)
+static size_t needed_by(const struct verifying *v, const struct set *s)
 {
-    cJSON *o = json_append_object(v->array);
     size_t n = 0;
     for (size_t i = 0; s && i < v->w->list.n; i++)
         n += set_needs(s, &v->w->list.v[i]);
+    return n;
+}
+
+static bool add_json(struct verifying *v, const struct set *s, const char *collection)
+{
+    cJSON *o = json_append_object(v->array);
     return o && cmd_json_text(o, "collection", collection) &&
            (s ? json_add_time(o, "slot", s->slot) : json_add_null(o, "slot")) &&
-           json_add_number(o, "backups", (double)n) &&
+           json_add_number(o, "backups", (double)needed_by(v, s)) &&
            (s && s->points >= 0 ? json_add_number(o, "points", (double)s->points)
                                 : json_add_null(o, "points")) &&
            json_add_text(o, "state", s ? "complete" : "none");
@@ -72,7 +75,6 @@ static bool add_json(struct verifying *v, const struct set *s, const char *colle
 static void say(struct verifying *v, const struct set *s, const char *collection)
 {
     char slot[UTC_TEXT], safe[600], points[60] = "";
-    size_t n = 0;
     if (v->array) {
         if (!add_json(v, s, collection))
             cmd_complain("no memory");
@@ -83,8 +85,7 @@ static void say(struct verifying *v, const struct set *s, const char *collection
         (void)printf("%s: no complete set\n", safe);
         return;
     }
-    for (size_t i = 0; i < v->w->list.n; i++)
-        n += set_needs(s, &v->w->list.v[i]);
+    size_t n = needed_by(v, s);
     utc_text(s->slot, slot);
     if (s->points >= 0)
         (void)snprintf(points, sizeof points, ", %" PRId64 " points", s->points);

@@ -1,5 +1,6 @@
 #include "efs/data/tar_cuts.h"
 #include "common/archive.h"
+#include "common/base/text.h"
 #include "efs/data/recipe.h"
 #include <errno.h>
 #include <stdbool.h>
@@ -133,12 +134,6 @@ static la_int64_t window_skip(struct archive *a, void *arg, la_int64_t n)
     return n;
 }
 
-static bool ends(const char *name, const char *suffix)
-{
-    size_t n = strlen(name), s = strlen(suffix);
-    return n > s && strcmp(name + n - s, suffix) == 0;
-}
-
 static void cut_tar(struct cutter *c, uint64_t start, uint64_t size, uint64_t name, int depth);
 
 /* A member whose bytes begin at `at` of the file, at most up to `end`. */
@@ -160,7 +155,7 @@ static void cut_member(struct cutter *c, struct archive_entry *entry, uint64_t a
     }
     if ((uint64_t)size > end - at)
         return;
-    if (depth < NESTED && (ends(path, ".tar") || ends(path, ".snapshot")))
+    if (depth < NESTED && (text_ends(path, ".tar") || text_ends(path, ".snapshot")))
         cut_tar(c, at, (uint64_t)size, name, depth + 1);
     uint64_t done = c->end > at ? c->end - at : 0; /* the rest was not cut as a tar */
     if (done < (uint64_t)size)

@@ -5,6 +5,7 @@
 #include "common/base/cleanup.h"
 #include "common/base/files.h"
 #include "common/base/string_list.h"
+#include "common/base/text.h"
 #include "common/json.h"
 #include "efs/data/hasher.h"
 #include "efs/repo/pin.h"
@@ -79,13 +80,6 @@ static struct backup *append(struct backup_list *list)
 static const char *keep_dir(struct backup_list *list, const char *dir)
 {
     return string_list_add(&list->dirs, &list->n_dirs, dir) ? list->dirs[list->n_dirs - 1] : NULL;
-}
-
-static bool ends(const char *name, const char *suffix, size_t *stem)
-{
-    size_t n = strlen(name), s = strlen(suffix);
-    *stem = n > s ? n - s : 0;
-    return n > s && strcmp(name + n - s, suffix) == 0;
 }
 
 static void mark(struct backup *b, enum entry_state state, const char *reason)
@@ -418,22 +412,24 @@ static void name_tells(struct backup *b, const char *folder)
 /* "{data}.s3" is the receipt of a second target for that data; `name` becomes that of the data. */
 static bool cut_receipt(char *name)
 {
-    size_t n = 0;
-    if (!ends(name, ".s3", &n))
-        return false;
-    name[n] = 0;
-    return true;
+    size_t n = text_stem(name, ".s3");
+    if (n > 0)
+        name[n] = 0;
+    return n > 0;
 }
 
 static int add_name(struct backup_list *list, size_t from, enum frequency t, const char *dir,
                     const char *folder, const char *file, struct err *e)
 {
-    size_t n = 0;
+    static const char *const data[] = {".snapshot.zst", ".snapshot.delta", ".snapshot"};
     char name[NAME_MAX + 1];
     (void)snprintf(name, sizeof name, "%s", file);
-    bool receipt = cut_receipt(name), manifest = !receipt && ends(name, ".json", &n);
-    if (name[0] == '.' || (!manifest && !ends(name, ".snapshot.zst", &n) &&
-                           !ends(name, ".snapshot.delta", &n) && !ends(name, ".snapshot", &n)))
+    bool receipt = cut_receipt(name);
+    size_t n = receipt ? 0 : text_stem(name, ".json");
+    bool manifest = n > 0;
+    for (size_t i = 0; n == 0 && i < sizeof data / sizeof *data; i++)
+        n = text_stem(name, data[i]);
+    if (name[0] == '.' || n == 0)
         return 0;
     char stem[NAME_MAX + 1];
     (void)snprintf(stem, sizeof stem, "%.*s", (int)n, name);

@@ -1,6 +1,7 @@
 #include "efs/repo/forget.h"
 #include "common/base/cleanup.h"
 #include "common/base/files.h"
+#include "common/base/text.h"
 #include "efs/repo/remove.h"
 #include "efs/repo/ruler.h"
 #include <errno.h>
@@ -24,12 +25,6 @@ static bool concerns(const struct forget *f, const struct backup *b)
     if (f->node && strcmp(node, f->node) != 0 && strcmp(b->m.source.peer, f->node) != 0)
         return false;
     return !f->until || !b->m.content.sha256[0] || b->m.created <= f->until;
-}
-
-static bool ends(const char *name, const char *suffix)
-{
-    size_t n = strlen(name), m = strlen(suffix);
-    return n > m && strcmp(name + n - m, suffix) == 0;
 }
 
 /* Without ".upload" behind it, which ours is: such as Qdrant names a snapshot, with its time at the end? Of a
@@ -63,7 +58,7 @@ static bool is_ours(const char *name)
     if (strncmp(name, FILES_PARTIAL, strlen(FILES_PARTIAL)) == 0)
         return true;
     for (size_t i = 0; i < sizeof tail / sizeof *tail; i++)
-        if (ends(name, tail[i]))
+        if (text_ends(name, tail[i]))
             return is_stem(name, strlen(name) - strlen(tail[i]));
     return false;
 }

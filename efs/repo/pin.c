@@ -10,17 +10,13 @@
 #include <string.h>
 #include <unistd.h>
 
-static bool ends(const char *name, const char *suffix, size_t *n)
-{
-    size_t all = strlen(name), m = strlen(suffix);
-    *n = all > m ? all - m : 0;
-    return all > m && strcmp(name + all - m, suffix) == 0;
-}
-
 bool pin_is_name(const char *name, size_t *n, bool *pin)
 {
-    *pin = ends(name, PIN_SUFFIX, n);
-    return name[0] != '.' && (*pin || ends(name, NOTE_SUFFIX, n));
+    *n = text_stem(name, PIN_SUFFIX);
+    *pin = *n > 0;
+    if (!*pin)
+        *n = text_stem(name, NOTE_SUFFIX);
+    return name[0] != '.' && *n > 0;
 }
 
 bool pin_note_fits(const char *text)

@@ -1,5 +1,6 @@
 #include "efs/repo/ruler.h"
 #include "common/base/files.h"
+#include "common/base/text.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -19,12 +20,7 @@ bool ruler_hangs(time_t slot, time_t older)
     return slot == older && slot != 0;
 }
 
-bool ruler_is_delta(const struct backup *b)
-{
-    static const char suffix[] = ".snapshot.delta";
-    size_t n = strlen(b->data), s = sizeof suffix - 1;
-    return n > s && strcmp(b->data + n - s, suffix) == 0;
-}
+bool ruler_is_delta(const struct backup *b) { return text_ends(b->data, ".snapshot.delta"); }
 
 /* Loaded, can it be the base of what `m` describes? */
 static bool fits(struct backup *b, const struct manifest *m)
@@ -34,7 +30,7 @@ static bool fits(struct backup *b, const struct manifest *m)
         return false;
     return b->state == ENTRY_COMPLETE && b->signature != SIGNATURE_BAD && backup_trusted(b) &&
            b->m.recipe.size > 0 && !b->m.upload && b->m.qdrant_checksum && b->m.slot < m->slot &&
-           b->m.slot + RULER_REACH >= m->slot && strcmp(b->m.node, m->node) == 0 && m->qdrant_version[0] &&
+           b->m.slot + RULER_REACH >= m->slot && strcmp(b->m.node, m->node) == 0 &&
            strcmp(b->m.qdrant_version, m->qdrant_version) == 0;
 }
 
@@ -68,6 +64,8 @@ static struct backup *of_slot(struct backup_list *list, time_t slot, const struc
 
 struct backup *ruler_base(struct backup_list *list, const struct manifest *m)
 {
+    if (!m->qdrant_version[0])
+        return NULL; /* of no version's backup, so that none need be read */
     struct backup *of_peer = anchor(list, m, true), *whole = of_peer ? of_peer : anchor(list, m, false);
     for (time_t slot = whole ? ruler_above(m->slot) : 0; slot != 0 && slot > whole->m.slot;
          slot = ruler_above(slot)) {

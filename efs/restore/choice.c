@@ -680,19 +680,6 @@ bool restore_choice_refuses(const struct restore_choice *c, const struct backup 
     return true;
 }
 
-size_t restore_choose(struct backup_list *list, const struct restore_selector *w, size_t *order,
-                      struct err *e)
-{
-    cleanup_choice struct restore_choice *c = restore_choice_new(list, w, &restore_look_files, e);
-    struct backup *b = NULL;
-    size_t n = 0;
-    if (!c || restore_choice_add(c, 0, list->n, e) != 0)
-        return 0;
-    while (restore_choice_next(c, &b, e) == 0 && b)
-        order[n++] = (size_t)(b - list->v);
-    return n;
-}
-
 enum restore_outcome restore_first_good(struct restore_choice *c, const struct restore_attempt *a,
                                         struct backup **which, struct err *e)
 {

@@ -81,11 +81,6 @@ const struct backup *restore_choice_first_of(const struct restore_choice *c, siz
  * all others. False: nothing is against it. */
 bool restore_choice_refuses(const struct restore_choice *c, const struct backup *b, char *why, size_t size);
 
-/* new, add and next of a whole list: indices into it, into `order`, with room for all. Returns how many; 0
- * with `e` as above. */
-size_t restore_choose(struct backup_list *list, const struct restore_selector *w, size_t *order,
-                      struct err *e);
-
 /* Qdrant may have gone before it was asked for the aliases of a snapshot, as when the task was stopped; a
  * restore without them would look whole. Give a backup of a collection whose manifest does not tell them
  * those of the last one in `list` before it, in its tree, that does. -1 without memory. */

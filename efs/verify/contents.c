@@ -1,6 +1,7 @@
 #include "efs/verify/contents.h"
 #include "common/archive.h"
 #include "common/base/cleanup.h"
+#include "common/base/text.h"
 #include <cjson/cJSON.h>
 #include <errno.h>
 #include <openssl/evp.h>
@@ -28,16 +29,10 @@ struct reading {
     char buf[CHUNK];
 };
 
-static bool ends_with(const char *s, const char *tail)
-{
-    size_t n = strlen(s), m = strlen(tail);
-    return n > m && strcmp(s + n - m, tail) == 0;
-}
-
 /* How long its name is as a folder, 0 for what is no tar. */
 static size_t tar_name(const char *path)
 {
-    const char *tail = ends_with(path, ".tar") ? ".tar" : ends_with(path, ".snapshot") ? ".snapshot" : NULL;
+    const char *tail = text_ends(path, ".tar") ? ".tar" : text_ends(path, ".snapshot") ? ".snapshot" : NULL;
     return tail ? strlen(path) - strlen(tail) : 0;
 }
 

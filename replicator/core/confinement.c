@@ -51,17 +51,16 @@ static void *allow_efs(void *arg)
 {
     struct efs *t = arg;
     char above[PATH_MAX];
-    const char *root = t->x->settings.efs_root, *from = t->x->options.restore_from,
-               *place = access(root, F_OK) == 0 ? efs_place(root, t->x->settings.snapshots_dir, above) : root;
-    if (!place) {
+    const char *root = t->x->settings.efs_root, *from = t->x->options.restore_from;
+    bool there = access(root, F_OK) == 0;
+    const char *place = there ? efs_place(root, t->x->settings.snapshots_dir, above) : NULL;
+    if (there && !place)
         t->rc = err_set(&t->e, 0, "is empty, and something may be mounted there later:", root, NULL);
-        return NULL;
-    }
-    t->rc = access(root, F_OK) != 0 || confine_allow(t->list, place, CONFINE_WRITE) != 0 ||
-                    (*from && confine_allow(t->list, from, CONFINE_READ) != 0)
-                ? err_set(&t->e, errno, "cannot look at", root, NULL)
-            : mount_efs_is_local(&t->x->settings) ? err_set(&t->e, 0, "EFS is not mounted at", root, NULL)
-                                                  : 0;
+    else if (!there || confine_allow(t->list, place, CONFINE_WRITE) != 0 ||
+             (*from && confine_allow(t->list, from, CONFINE_READ) != 0))
+        t->rc = err_set(&t->e, errno, "cannot look at", root, NULL);
+    else if (mount_efs_is_local(&t->x->settings))
+        t->rc = err_set(&t->e, 0, "EFS is not mounted at", root, NULL);
     return NULL;
 }
 

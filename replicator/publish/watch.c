@@ -1,6 +1,7 @@
 #include "replicator/publish/watch.h"
 #include "common/base/cleanup.h"
 #include "common/base/files.h"
+#include "common/base/text.h"
 #include "common/log.h"
 #include <errno.h>
 #include <stdio.h>
@@ -128,12 +129,6 @@ static void add_watch(struct watch *w, const char *path, const char *relative)
     w->warned = true;
 }
 
-static bool has_suffix(const char *s, const char *suffix)
-{
-    size_t n = strlen(s), m = strlen(suffix);
-    return n > m && strcmp(s + n - m, suffix) == 0;
-}
-
 /* Qdrant puts the snapshots of a collection named "tmp" into its own temporary folder, and empties that at
  * each start: such a collection cannot be backed up, and better its owner knows. */
 static void warn_of_tmp(struct watch *w)
@@ -143,7 +138,7 @@ static void warn_of_tmp(struct watch *w)
         return;
     cleanup_dir DIR *d = opendir(path);
     for (struct dirent *de; d && (de = readdir(d));)
-        if (strncmp(de->d_name, "tmp-", 4) == 0 && has_suffix(de->d_name, ".snapshot.checksum")) {
+        if (strncmp(de->d_name, "tmp-", 4) == 0 && text_ends(de->d_name, ".snapshot.checksum")) {
             log_line(LOG_ERROR, "collection_tmp",
                      "the collection \"tmp\" is NOT backed up: Qdrant keeps its snapshots in its own "
                      "temporary folder %s; use another name for the collection",
@@ -169,7 +164,7 @@ static void scan_one(struct watch *w, const char *relative, const struct dirent 
         type = S_ISDIR(st.st_mode) ? DT_DIR : DT_REG;
     if (type == DT_DIR && wanted_folder(sub))
         (void)scan_folder(w, sub, tell, now);
-    else if (type != DT_DIR && has_suffix(sub, ".snapshot"))
+    else if (type != DT_DIR && text_ends(sub, ".snapshot"))
         tell(w->pending, sub, now);
 }
 
@@ -305,11 +300,11 @@ static void one_event(struct watch *w, const struct inotify_event *ev, int64_t n
         else if (left && (ev->mask & IN_MOVED_FROM))
             w->scan_due =
                 now; /* all that was in it is elsewhere now, under watches that still have its name */
-    } else if (has_suffix(rel, ".snapshot.checksum")) {
+    } else if (text_ends(rel, ".snapshot.checksum")) {
         rel[strlen(rel) - strlen(".checksum")] = 0;
         if (arrived)
             pending_note(w->pending, rel, now);
-    } else if (has_suffix(rel, ".snapshot")) {
+    } else if (text_ends(rel, ".snapshot")) {
         if (arrived)
             pending_note(w->pending, rel, now);
         else if (left)

@@ -44,10 +44,18 @@ static struct restore_selector wish(void)
     return (struct restore_selector){.kind = KIND_COLLECTION, .collection = "c", .frequency = -1};
 }
 
+/* Indices into the list, in the order of the choice. Returns how many; 0 where nothing can be chosen. */
 static size_t choose(const struct restore_selector *w, size_t order[16], struct err *e)
 {
     *e = (struct err){0};
-    return restore_choose(&list, w, order, e);
+    cleanup_choice struct restore_choice *c = restore_choice_new(&list, w, &restore_look_files, e);
+    struct backup *b = NULL;
+    size_t n = 0;
+    if (!c || restore_choice_add(c, 0, list.n, e) != 0)
+        return 0;
+    while (restore_choice_next(c, &b, e) == 0 && b)
+        order[n++] = (size_t)(b - list.v);
+    return n;
 }
 
 static void the_newest_comes_first_whatever_the_order_of_the_list(void **s)
