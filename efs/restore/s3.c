@@ -1,20 +1,13 @@
 #include "efs/restore/s3.h"
 #include "aws/s3/s3.h"
 #include "common/base/cleanup.h"
-#include "common/base/files.h"
-#include "common/base/thread.h"
 #include "efs/restore/s3_internal.h"
 #include <errno.h>
-#include <fcntl.h>
 #include <openssl/evp.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { PIPE = 1 << 20 };
-
-static int open_pipe(void *arg, const struct backup *b, struct err *e);
-static int end_pipe(void *arg, struct err *e);
+static int fetch(void *arg, piped_put *put, void *to, struct err *e);
 
 struct restore_s3 *restore_s3_new(const char *bucket, const char *endpoint, const atomic_bool *stop,
                                   struct err *e)
@@ -22,7 +15,8 @@ struct restore_s3 *restore_s3_new(const char *bucket, const char *endpoint, cons
     struct restore_s3 *s = calloc(1, sizeof *s);
     if (!s)
         return (void)err_set(e, ENOMEM, "cannot read S3", NULL, NULL), NULL;
-    s->origin = (struct restore_origin){open_pipe, end_pipe, s};
+    s->piped = (struct piped){.thread = "s3-fetch", .send = fetch, .arg = s};
+    s->origin = piped_origin(&s->piped);
     s->credentials = credentials_new(&(struct credentials_options){.stop = stop}, e);
     s->caller =
         s->credentials ? aws_client_new(s->credentials, &(struct aws_client_options){.stop = stop}) : NULL;
@@ -157,50 +151,12 @@ enum restore_outcome restore_s3_measure(struct restore_s3 *s, struct backup *b,
     return RESTORE_DONE;
 }
 
-static int into_pipe(void *arg, const void *data, size_t n)
-{
-    const struct restore_s3 *s = arg;
-    return files_write_all(s->in, data, n, "a pipe", NULL);
-}
-
-/* Its own thread, so that S3 sends while Qdrant takes. Signals are for the one that waits. */
-static void *fetch(void *arg)
+/* In a thread, so that S3 sends while Qdrant takes. */
+static int fetch(void *arg, piped_put *put, void *to, struct err *e)
 {
     struct restore_s3 *s = arg;
-    sigset_t all;
-    (void)sigfillset(&all);                       /* cannot fail */
-    (void)pthread_sigmask(SIG_BLOCK, &all, NULL); /* cannot fail with SIG_BLOCK */
-    s->why = (struct err){0};
-    s->rc = s3_stream(s->s3, s->key, &s->info, into_pipe, s, &s->why);
-    (void)close(s->in); /* a pipe keeps nothing back; its other end sees the end */
-    return NULL;
-}
-
-static int open_pipe(void *arg, const struct backup *b, struct err *e)
-{
-    struct restore_s3 *s = arg;
-    int ends[2];
-    if (pipe2(ends, O_CLOEXEC) != 0)
-        return err_set(e, errno, "cannot read", b->data, NULL);
-    (void)fcntl(ends[0], F_SETPIPE_SZ, PIPE); /* fewer turns; without it, more */
-    s->in = ends[1];
-    int rc = thread_start(&s->thread, "s3-fetch", fetch, s);
-    if (rc == 0)
-        return ends[0];
-    (void)close(ends[0]);
-    (void)close(ends[1]);
-    return err_set(e, rc, "cannot start a thread to read", b->data, NULL);
-}
-
-static int end_pipe(void *arg, struct err *e)
-{
-    struct restore_s3 *s = arg;
-    (void)pthread_join(s->thread, NULL); /* it ends by itself: at its end, or at the pipe's */
-    if (s->rc == 0)
-        return 0;
-    if (!s->why.code)
-        s->why.code = EIO; /* no defect of the object */
-    if (e)
-        *e = s->why;
-    return -1;
+    int rc = s3_stream(s->s3, s->key, &s->info, put, to, e);
+    if (rc != 0 && !e->code)
+        e->code = EIO; /* no defect of the object */
+    return rc;
 }

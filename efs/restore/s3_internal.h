@@ -3,8 +3,8 @@
 #define EFS_RESTORE_S3_INTERNAL_H
 #include "aws/digest.h"
 #include "aws/s3/s3.h"
+#include "efs/restore/piped.h"
 #include "efs/restore/s3.h"
-#include <pthread.h>
 
 struct restore_s3 {
     struct credentials *credentials;
@@ -16,10 +16,7 @@ struct restore_s3 {
     struct s3_info info;
     /* and what is read of it: */
     struct restore_origin origin;
-    pthread_t thread;
-    int in; /* of the pipe; the thread's */
-    int rc; /* the thread's, until it is joined */
-    struct err why;
+    struct piped piped;
 };
 /* Whose it is, by its label; one that went away says nothing. */
 int restore_s3_label_node(struct restore_s3 *s, struct backup *b, struct err *e);

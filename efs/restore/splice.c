@@ -1,36 +1,27 @@
 #include "efs/restore/splice.h"
 #include "common/archive.h"
 #include "common/base/cleanup.h"
-#include "common/base/files.h"
-#include "common/base/thread.h"
 #include "common/json.h"
 #include "efs/data/hasher.h"
+#include "efs/restore/piped.h"
 #include <ctype.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-enum { CHUNK = 1 << 18, PIPE = 1 << 20, TAR_END = 1024, JSON_MAX = 1 << 20 };
+enum { CHUNK = 1 << 18, TAR_END = 1024, JSON_MAX = 1 << 20 };
 
 struct splice {
     const struct splice_source *v;
     size_t n;
     const atomic_bool *stop;
     struct restore_origin origin;
-    /* the thread that gives them to whoever reads */
-    pthread_t thread;
-    int in; /* its end of the pipe */
-    int rc;
-    struct err why;
+    struct piped piped;
 };
 
-/* Where the bytes go. -1: nobody takes them any more. */
 struct sink {
-    int (*put)(void *arg, const void *data, size_t n);
+    piped_put *put;
     void *arg;
 };
 
@@ -315,50 +306,11 @@ enum restore_outcome splice_measure(struct splice *s, const struct copy_watch *w
 
 /* --- for whoever reads it */
 
-static int into_pipe(void *arg, const void *data, size_t n)
+static int send(void *arg, piped_put *put, void *to, struct err *e)
 {
-    const struct splice *s = arg;
-    return files_write_all(s->in, data, n, "a pipe", NULL);
-}
-
-/* Signals are for the one that waits; a pipe that nobody reads is EPIPE then. */
-static void *run(void *arg)
-{
-    struct splice *s = arg;
-    struct sink to = {into_pipe, s};
-    sigset_t all;
+    struct sink sink = {put, to};
     size_t bad;
-    (void)sigfillset(&all);                       /* cannot fail */
-    (void)pthread_sigmask(SIG_BLOCK, &all, NULL); /* cannot fail with SIG_BLOCK */
-    s->why = (struct err){0};
-    s->rc = splice_all(s, NULL, &to, &bad, &s->why);
-    (void)close(s->in); /* a pipe keeps nothing back; its other end sees the end */
-    return NULL;
-}
-
-static int open_pipe(void *arg, const struct backup *b, struct err *e)
-{
-    struct splice *s = arg;
-    int ends[2];
-    if (pipe2(ends, O_CLOEXEC) != 0)
-        return err_set(e, errno, "cannot read", b->data, NULL);
-    (void)fcntl(ends[0], F_SETPIPE_SZ, PIPE); /* fewer turns; without it, more */
-    s->in = ends[1];
-    int rc = thread_start(&s->thread, "splice", run, s);
-    if (rc == 0)
-        return ends[0];
-    (void)close(ends[0]); /* nothing was written */
-    (void)close(ends[1]);
-    return err_set(e, rc, "cannot start a thread to read", b->data, NULL);
-}
-
-static int end_pipe(void *arg, struct err *e)
-{
-    struct splice *s = arg;
-    (void)pthread_join(s->thread, NULL); /* it ends by itself: at its end, or at the pipe's */
-    if (s->rc != 0 && e)
-        *e = s->why;
-    return s->rc;
+    return splice_all(arg, NULL, &sink, &bad, e);
 }
 
 struct splice *splice_new(const struct splice_source *v, size_t n, const atomic_bool *stop, struct err *e)
@@ -367,7 +319,8 @@ struct splice *splice_new(const struct splice_source *v, size_t n, const atomic_
     if (!s)
         return (void)err_set(e, ENOMEM, "cannot put the set together", NULL, NULL), NULL;
     *s = (struct splice){.v = v, .n = n, .stop = stop};
-    s->origin = (struct restore_origin){open_pipe, end_pipe, s};
+    s->piped = (struct piped){.thread = "splice", .send = send, .arg = s};
+    s->origin = piped_origin(&s->piped);
     return s;
 }
 

@@ -5,6 +5,7 @@
         with Server(request.param, tmp_path) as server:
             yield server
 """
+import contextlib
 import http.client
 import json
 import os
@@ -19,7 +20,7 @@ import urllib.parse
 import warnings
 
 import pytest
-from harness import patience
+from harness import patience, wait_for
 
 STANDIN = pathlib.Path(__file__).resolve().parents[1] / "standin/qdrant"
 REAL = os.environ.get("QDRANT_BIN")
@@ -162,3 +163,23 @@ class Server:
         status, reply = self.request(method, path, body, **more)
         assert status == 200 and reply["status"] == "ok", (method, path, status, reply)
         return reply["result"]
+
+
+@contextlib.contextmanager
+def three_nodes(root):
+    """A cluster of three real Qdrants, all of which may hold shards."""
+    ports = [free_port() for _ in range(3)]
+    servers = [Server("real", root / f"node{i}", env={"QDRANT__CLUSTER__ENABLED": "true", "QDRANT__CLUSTER__P2P__PORT": str(p)})
+               for i, p in enumerate(ports)]
+    uris = [f"http://127.0.0.1:{p}" for p in ports]
+    try:
+        servers[0].start("--uri", uris[0])
+        for s, uri in zip(servers[1:], uris[1:]):
+            s.start("--bootstrap", uris[0], "--uri", uri)
+        wait_for(lambda: all(len(s.result("GET", "/cluster")["peers"]) == 3 for s in servers))
+        time.sleep(1)  # until all may hold shards
+        yield servers
+    finally:
+        for s in servers:
+            if s.process:
+                s.kill()

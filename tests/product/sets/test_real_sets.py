@@ -1,10 +1,7 @@
 """Three real nodes backed up, and the set restored into one: every point, every shard, every shard key."""
-import time
-
 import pytest
-from harness import wait_for
 from restoring import KEY, attach, cluster_of_one, count, restored
-from server import REAL, Server, free_port
+from server import REAL, Server, three_nodes
 
 pytestmark = [pytest.mark.real, pytest.mark.skipif(not REAL, reason="needs the real Qdrant server: set QDRANT_BIN to its binary")]
 POINTS = 1200
@@ -13,21 +10,8 @@ CONFIG = {"vectors": {"a": {"size": 8, "distance": "Cosine"}, "b": {"size": 4, "
 
 @pytest.fixture
 def three(tmp_path):
-    ports = [free_port() for _ in range(3)]
-    servers = [Server("real", tmp_path / f"node{i}", env={"QDRANT__CLUSTER__ENABLED": "true", "QDRANT__CLUSTER__P2P__PORT": str(p)})
-               for i, p in enumerate(ports)]
-    uris = [f"http://127.0.0.1:{p}" for p in ports]
-    try:
-        servers[0].start("--uri", uris[0])
-        for s, uri in zip(servers[1:], uris[1:]):
-            s.start("--bootstrap", uris[0], "--uri", uri)
-        wait_for(lambda: all(len(s.result("GET", "/cluster")["peers"]) == 3 for s in servers))
-        time.sleep(1)  # until all may hold shards
+    with three_nodes(tmp_path) as servers:
         yield servers
-    finally:
-        for s in servers:
-            if s.process:
-                s.kill()
 
 
 def point(i):

@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
-#include <ftw.h>
 #include <openssl/sha.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -16,11 +15,12 @@
 #include "common/base/files.h"
 #include "efs/repo/backup.h"
 #include "efs/repo/ruler.h"
+#include "tests/unit/efs/repo/scratch.h"
 
 enum { SIZE = 2 << 20, DAY = 1795507200 /* 2026-11-24T08:00:00Z */ };
 
 struct place {
-    char root[64], base[80], local[80];
+    struct scratch in;
     struct retention retention;
     char *data;
 };
@@ -29,10 +29,7 @@ static int set_up(void **state)
 {
     struct place *p = calloc(1, sizeof *p);
     char wrong[64];
-    (void)strcpy(p->root, "/tmp/delta-race.XXXXXX");
-    assert_non_null(mkdtemp(p->root));
-    (void)snprintf(p->base, sizeof p->base, "%s/test-cpu", p->root);
-    (void)snprintf(p->local, sizeof p->local, "%s/local", p->root);
+    scratch_make(&p->in, "delta-race");
     assert_true(retention_parse("15min=24h", &p->retention, wrong, sizeof wrong));
     p->data = malloc(SIZE);
     for (uint32_t i = 0, x = 1; i < SIZE; i++, x = x * 1664525 + 1013904223)
@@ -41,18 +38,10 @@ static int set_up(void **state)
     return 0;
 }
 
-static int delete_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
-{
-    (void)st;
-    (void)flag;
-    (void)ftw;
-    return remove(path);
-}
-
 static int tear_down(void **state)
 {
     struct place *p = *state;
-    (void)nftw(p->root, delete_one, 8, FTW_DEPTH | FTW_PHYS);
+    scratch_delete(&p->in);
     free(p->data);
     free(p);
     return 0;
@@ -70,8 +59,8 @@ static enum publish_outcome publish(struct place *p, int slot, const struct copy
     time_t taken = DAY + 900 * (time_t)slot;
     unsigned char raw[SHA256_DIGEST_LENGTH];
     char checksum[65];
-    struct publish what = {.base = p->base,
-                           .path = p->local,
+    struct publish what = {.base = p->in.base,
+                           .path = p->in.local,
                            .checksum = checksum,
                            .node = "n1",
                            .written_by = "test",
@@ -86,7 +75,7 @@ static enum publish_outcome publish(struct place *p, int slot, const struct copy
     (void)snprintf(name, sizeof name, "docs/docs-1-%s.snapshot", when);
     assert_int_equal(name_source(name, &what.source), NAME_SOURCE);
     p->data[slot * 1000] ^= 1;
-    FILE *f = fopen(p->local, "wb");
+    FILE *f = fopen(p->in.local, "wb");
     assert_non_null(f);
     assert_int_equal(fwrite(p->data, 1, SIZE, f), SIZE);
     assert_int_equal(fclose(f), 0);
@@ -101,7 +90,7 @@ static size_t count(struct place *p, enum entry_state state)
     struct backup_list list = {0};
     struct err e = {0};
     size_t n = 0;
-    assert_int_equal(backup_list_folder(p->base, "docs", &list, &e), 0);
+    assert_int_equal(backup_list_folder(p->in.base, "docs", &list, &e), 0);
     for (size_t i = 0; i < list.n; i++) {
         assert_int_equal(backup_load(&list.v[i], &e), 0);
         backup_verify(&list.v[i], NULL);
@@ -124,7 +113,7 @@ static void a_delta_whose_base_is_let_go_meanwhile_is_taken_back(void **state)
     struct err e = {0};
     char path[PATH_MAX];
     assert_int_equal(publish(p, 0, NULL, &m, &e), PUBLISHED);
-    (void)snprintf(path, sizeof path, "%s/%s/docs/%s.json", p->base, frequency_text(m.frequency),
+    (void)snprintf(path, sizeof path, "%s/%s/docs/%s.json", p->in.base, frequency_text(m.frequency),
                    m.source.stem);
     struct copy_watch watch = {lose_manifest, path};
     assert_int_equal(publish(p, 1, &watch, &m, &e), PUBLISH_FAILED);
@@ -171,10 +160,10 @@ static void a_base_stays_for_a_delta_that_was_made_meanwhile(void **state)
     assert_true(retention_parse("15min=1", &few, wrong, sizeof wrong));
     struct racing racing = {.p = p};
     struct prune prune = {.retention = &few, .may = publish_meanwhile, .arg = &racing};
-    assert_int_equal(backup_prune(p->base, "docs", &prune, &e), 0);
+    assert_int_equal(backup_prune(p->in.base, "docs", &prune, &e), 0);
     assert_true(racing.done);
     struct backup_list list = {0};
-    assert_int_equal(backup_list_folder(p->base, "docs", &list, &e), 0);
+    assert_int_equal(backup_list_folder(p->in.base, "docs", &list, &e), 0);
     size_t deltas_of_two = 0;
     for (size_t i = 0; i < list.n; i++) {
         assert_int_equal(backup_load(&list.v[i], &e), 0);

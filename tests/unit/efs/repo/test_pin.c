@@ -7,11 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
-#include <ftw.h>
 #include <openssl/sha.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "efs/repo/pin.h"
+#include "tests/unit/efs/repo/scratch.h"
 
 static void names(void **state)
 {
@@ -59,38 +59,23 @@ static void notes(void **state)
     assert_false(pin_note_fits("\xff"));
 }
 
-struct place {
-    char root[64], base[80], local[80];
-};
-
 static int set_up(void **state)
 {
-    struct place *p = calloc(1, sizeof *p);
-    (void)strcpy(p->root, "/tmp/pin.XXXXXX");
-    assert_non_null(mkdtemp(p->root));
-    (void)snprintf(p->base, sizeof p->base, "%s/test-cpu", p->root);
-    (void)snprintf(p->local, sizeof p->local, "%s/local", p->root);
+    struct scratch *p = calloc(1, sizeof *p);
+    scratch_make(p, "pin");
     *state = p;
     return 0;
 }
 
-static int delete_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
-{
-    (void)st;
-    (void)flag;
-    (void)ftw;
-    return remove(path);
-}
-
 static int tear_down(void **state)
 {
-    struct place *p = *state;
-    (void)nftw(p->root, delete_one, 8, FTW_DEPTH | FTW_PHYS);
+    struct scratch *p = *state;
+    scratch_delete(p);
     free(p);
     return 0;
 }
 
-static void publish(struct place *p, const char *name, const struct retention *all)
+static void publish(struct scratch *p, const char *name, const struct retention *all)
 {
     unsigned char raw[SHA256_DIGEST_LENGTH];
     char checksum[65];
@@ -138,7 +123,7 @@ static void count_gone(const struct backup *b, void *arg)
 
 static void a_pin_that_comes_while_it_is_decided_what_goes_counts(void **state)
 {
-    struct place *p = *state;
+    struct scratch *p = *state;
     struct retention all, one;
     struct racing r = {0};
     struct err e = {0};
@@ -168,7 +153,7 @@ static void a_pin_that_comes_while_it_is_decided_what_goes_counts(void **state)
 
 static void one_that_is_gone_is_not_pinned_and_nothing_is_left(void **state)
 {
-    struct place *p = *state;
+    struct scratch *p = *state;
     struct retention all;
     struct err e = {0};
     char wrong[64], path[PATH_MAX];
