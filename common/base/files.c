@@ -229,6 +229,19 @@ bool files_partial_before_restart(const char *name)
     return strncmp(name, prefix, (size_t)host) == 0 && strncmp(name, prefix, (size_t)whole) != 0;
 }
 
+void files_sweep_small(const char *dir)
+{
+    enum { ABANDONED = 3600 };
+    struct stat st;
+    cleanup_dir DIR *d = opendir(dir);
+    for (struct dirent *de; d && (de = readdir(d));)
+        if (strncmp(de->d_name, FILES_PARTIAL, strlen(FILES_PARTIAL)) == 0 &&
+            (files_partial_orphan(de->d_name) ||
+             (fstatat(dirfd(d), de->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+              time(NULL) - st.st_mtime > ABANDONED)))
+            (void)unlinkat(dirfd(d), de->d_name, 0); /* best effort */
+}
+
 int files_name_new(const char *from, const char *to, struct err *e)
 {
     struct stat ours, theirs;

@@ -54,6 +54,9 @@ bool files_partial_orphan(const char *name);
 /* Is it of this host, but of another pid namespace? Most likely of the container before its restart; whether
  * its process lives cannot be asked. */
 bool files_partial_before_restart(const char *name);
+/* Delete the partial files that writers of small ones left there, which are gone: what takes a moment to
+ * write and is an hour old has none any more. What cannot be deleted now, the next one tries again. */
+void files_sweep_small(const char *dir);
 /* Remove all that is in a folder, or the folder too, on this file system alone. What a process that was
  * killed a moment ago still writes there is removed as well. A folder that is not there is no error. */
 int files_empty_dir(const char *path, struct err *e);

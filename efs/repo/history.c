@@ -23,7 +23,6 @@ enum {
     NAME_SIZE = 40,
     TRIES = 5,
     HISTORY_MAX = 16 << 20, /* a drill of 10,000 collections */
-    ABANDONED = 3600,       /* seconds; a record is written in a moment, or its writer is gone */
 };
 static const char SHAPE[] = "%Y-%m-%dT%H-%M-%SZ.json"; /* a name for any file system */
 
@@ -97,26 +96,16 @@ static bool folder_name(const char *node, char out[NAME_MAX + 1])
 
 /* --- writing */
 
-static bool abandoned(int dirfd, const char *name)
-{
-    struct stat st;
-    return strncmp(name, FILES_PARTIAL, strlen(FILES_PARTIAL)) == 0 &&
-           (files_partial_orphan(name) ||
-            (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && time(NULL) - st.st_mtime > ABANDONED));
-}
-
 /* What cannot be deleted now, the next one tries again. */
 static void prune(const char *dir, unsigned keep)
 {
     cleanup_free time_t *times = NULL;
     char name[NAME_SIZE];
     size_t n = 0;
+    files_sweep_small(dir);
     cleanup_dir DIR *d = opendir(dir);
     if (!d)
         return;
-    for (struct dirent *de; (de = readdir(d));)
-        if (abandoned(dirfd(d), de->d_name))
-            (void)unlinkat(dirfd(d), de->d_name, 0);
     if (list(dir, &times, &n, NULL) != 0)
         return;
     /* Too many: those of a clock that ran ahead first, which would else push out all that come after them. */

@@ -327,6 +327,8 @@ void folder_refresh(struct publish_job *p, const char *folder, struct counts *c)
     struct inventory *found = calloc(1, sizeof *found);
     struct status_tier tiers[FREQUENCY_COUNT] = {0};
     struct err e = {0};
+    if (!atomic_exchange(&p->swept, true)) /* of a README.txt whose writer was killed */
+        files_sweep_small(s->base);
     prune(p, folder, true, c);
     if (!found || inventory_folder(s->base, folder, s->node, found, &e) != 0) {
         log_line(LOG_WARN, "survey_failed", "%s", found ? e.text : "no memory");

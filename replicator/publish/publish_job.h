@@ -18,6 +18,7 @@ struct publish_job {
     atomic_uint failures;        /* in a row, of whichever snapshots */
     _Atomic int64_t ask_after;   /* Qdrant did not answer: monotonic second before which not to ask again */
     atomic_bool readme;          /* of the tree was looked at, or is being looked at */
+    atomic_bool swept;           /* so was the top of the tree */
     atomic_uint snapshot_events; /* on the local disk, so far */
     struct making making;
 };

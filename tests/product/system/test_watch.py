@@ -4,6 +4,7 @@ import os
 import pathlib
 import shutil
 import signal
+import socket
 import subprocess
 import time
 
@@ -50,6 +51,21 @@ def test_a_kill_at_any_moment_is_mended_by_the_next_run(tree):
     assert tree.once().returncode == 0
     assert len(tree.complete()) == 12 and tree.efs_tool("verify").returncode == 0
     assert len(tree.files()) == 36, tree.files()
+
+
+def test_what_one_left_that_was_killed_at_the_top_of_the_tree_is_swept_by_the_next_start(tree):
+    """As where README.txt is written: by a process of this host that is no more, under the name that it would have."""
+    tree.snapshot("c", NAME, tar_of("one"))
+    run = tree.start()
+    wait_for(lambda: tree.complete())
+    tree.stop()
+    place = f"{socket.gethostname()}-{os.stat('/proc/self/ns/pid').st_ino:x}"
+    left = tree.base / f".partial-{place}-{run.pid}-1-1"
+    left.write_text("half of it")
+    other = tree.base / ".partial-another-host-1-1-1"  # which may be writing it just now
+    other.write_text("half of it")
+    assert tree.once().returncode == 0
+    assert not left.exists() and other.exists()
 
 
 def test_a_source_that_vanishes_in_mid_copy_is_no_backup(tree):
