@@ -465,7 +465,9 @@ static int upload_cut(struct qdrant *q, const char *path, struct qdrant_answer *
     return -1;
 }
 
-/* "priority=snapshot": without it Qdrant takes what its other replicas have for newer. */
+/* "priority=snapshot": without it Qdrant takes what its other replicas have for newer. "no_sync" leaves these
+ * as they are; never "replica": into a shard with another Active one it stops consensus on all nodes
+ * (1.18.2). */
 int qdrant_upload(struct qdrant *q, const struct qdrant_upload *u, long timeout_ms, struct err *e)
 {
     char path[PATH_SIZE], rest[200];
@@ -473,8 +475,9 @@ int qdrant_upload(struct qdrant *q, const struct qdrant_upload *u, long timeout_
         .field = "snapshot", .name = u->name, .size = u->size, .read = u->read, .arg = u->arg};
     struct question what = {.method = "POST", .path = path, .total_ms = timeout_ms, .upload = &file};
     cleanup_reply struct http_reply reply = {0};
-    (void)snprintf(rest, sizeof rest, "%s%.20s/snapshots/upload?priority=snapshot&wait=true&checksum=%s",
-                   u->shard ? "/shards/" : "", u->shard ? u->shard : "", u->sha256);
+    (void)snprintf(rest, sizeof rest, "%s%.20s/snapshots/upload?priority=%s&wait=true&checksum=%s",
+                   u->shard ? "/shards/" : "", u->shard ? u->shard : "", u->placed ? "no_sync" : "snapshot",
+                   u->sha256);
     if (!path_of(path, u->collection, rest))
         return no_path(u->collection, e);
     int rc = ask_hear(q, &what, &reply, u->answer, e);

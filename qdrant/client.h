@@ -87,6 +87,7 @@ struct qdrant_upload {
         *shard;         /* `shard` NULL: all of the collection, which is made if it is not there */
     const char *name;   /* Qdrant leaves it in its snapshots of the collection under this name */
     const char *sha256; /* that Qdrant compares before it takes it */
+    bool placed;        /* it has the shards of this node alone: no replica on another one is touched */
     uint64_t size;
     ssize_t (*read)(void *arg, void *out, size_t n); /* as that of struct http_upload */
     void *arg;

@@ -1,6 +1,8 @@
 #include "qdrant/cluster.h"
 #include "common/json.h"
+#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { FAILURES_MIN = 5 };
@@ -91,6 +93,40 @@ int cluster_shards_heard(struct qdrant *q, const char *collection, const struct 
     return 0;
 }
 
+static int by_number(const void *a, const void *b)
+{
+    unsigned x = *(const unsigned *)a, y = *(const unsigned *)b;
+    return (x > y) - (x < y);
+}
+
+int cluster_place(struct qdrant *q, const char *collection, struct cluster_place *out, struct err *e)
+{
+    uint64_t id;
+    *out = (struct cluster_place){0};
+    cleanup_json cJSON *whole = ask(q, collection, e);
+    const cJSON *result = json_member(whole, "result"), *local = json_member(result, "local_shards"), *s;
+    if (!whole)
+        return -1;
+    if (!cJSON_IsArray(local))
+        return odd("GET /collections/{collection}/cluster", e);
+    out->shards = calloc((size_t)cJSON_GetArraySize(local) + 1, sizeof *out->shards);
+    if (!out->shards)
+        return err_set(e, ENOMEM, "cannot read the shards of", collection, NULL);
+    out->settled = cJSON_GetArraySize(json_member(result, "shard_transfers")) == 0;
+    cJSON_ArrayForEach(s, local)
+    {
+        if (!json_whole(s, "shard_id", UINT32_MAX, &id)) {
+            free(out->shards);
+            out->shards = NULL;
+            return odd("GET /collections/{collection}/cluster", e);
+        }
+        out->shards[out->n++] = (unsigned)id;
+        out->settled = out->settled && strcmp(json_text(s, "state"), "Active") == 0;
+    }
+    qsort(out->shards, out->n, sizeof *out->shards, by_number);
+    return 0;
+}
+
 int cluster_shard_points(struct qdrant *q, const char *collection, const char *shard, int64_t *out,
                          struct err *e)
 {
@@ -106,6 +142,26 @@ int cluster_shard_points(struct qdrant *q, const char *collection, const char *s
         (void)snprintf(id, sizeof id, "%.0f", cJSON_GetNumberValue(json_member(s, "shard_id")));
         if (strcmp(id, shard) == 0 && cJSON_IsNumber(points))
             *out = (int64_t)points->valuedouble;
+    }
+    return 0;
+}
+
+int cluster_peers(struct qdrant *q, struct cluster_peers *out, struct err *e)
+{
+    struct qdrant_ask what = {.method = "GET", .path = "/cluster"};
+    *out = (struct cluster_peers){0};
+    cleanup_json cJSON *whole = qdrant_ask(q, &what, e);
+    const cJSON *peers = json_member(json_member(whole, "result"), "peers"), *p;
+    if (!whole)
+        return -1;
+    out->v = calloc((size_t)cJSON_GetArraySize(peers) + 1, sizeof *out->v);
+    if (!out->v)
+        return err_set(e, ENOMEM, "cannot read the peers", NULL, NULL);
+    cJSON_ArrayForEach(p, peers)
+    {
+        struct cluster_peer *to = &out->v[out->n++];
+        (void)snprintf(to->id, sizeof to->id, "%s", p->string);
+        (void)snprintf(to->uri, sizeof to->uri, "%s", json_text(p, "uri"));
     }
     return 0;
 }

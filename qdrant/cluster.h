@@ -20,6 +20,13 @@ struct cluster_hear {
 };
 int cluster_shards_heard(struct qdrant *q, const char *collection, const struct cluster_hear *hear,
                          struct cluster_shards *out, struct err *e);
+/* Which shards of the collection this node has, in ascending order. */
+struct cluster_place {
+    unsigned *shards; /* to be freed */
+    size_t n;
+    bool settled; /* all of these are Active, and no shard moves */
+};
+int cluster_place(struct qdrant *q, const char *collection, struct cluster_place *out, struct err *e);
 /* Points of one shard on this node, -1 when it does not tell. */
 int cluster_shard_points(struct qdrant *q, const char *collection, const char *shard, int64_t *out,
                          struct err *e);
@@ -36,4 +43,14 @@ struct cluster_state {
     char peers[400];      /* the first of these, each with its id, address, and since when */
 };
 int cluster_state(struct qdrant *q, struct cluster_state *out, struct err *e);
+
+struct cluster_peer {
+    char id[24];
+    char uri[300]; /* where the other peers reach it, which is not its REST API */
+};
+struct cluster_peers {
+    struct cluster_peer *v; /* to be freed */
+    size_t n;               /* 0 without a cluster */
+};
+int cluster_peers(struct qdrant *q, struct cluster_peers *out, struct err *e);
 #endif

@@ -47,6 +47,11 @@ static bool state(const char *text, int *out)
     return false;
 }
 
+static bool is_url(const char *v)
+{
+    return (strncmp(v, "http://", 7) == 0 && v[7]) || (strncmp(v, "https://", 8) == 0 && v[8]);
+}
+
 /* -3. */
 static int bad_time(const char *name, const char *v)
 {
@@ -64,6 +69,7 @@ static int take(struct options *o, const struct flag *f, const char *v)
     case FLAG_TEXT: return *(const char **)(void *)at = v, *v ? 1 : -1;
     case FLAG_ROOT: return *v && (size_t)snprintf(o->root, sizeof o->root, "%s", v) < sizeof o->root ? 1 : -1;
     case FLAG_COLLECTION: return o->collections[o->n_collections++] = v, *v ? 1 : -1;
+    case FLAG_PEER: return o->restore.peers[o->restore.n_peers++] = v, is_url(v) ? 1 : -1;
     case FLAG_AGO: return age(v, (time_t *)(void *)at) ? 1 : -1;
     case FLAG_SECONDS: return retention_age(v, (time_t *)(void *)at) ? 1 : -1;
     case FLAG_RPO: return seconds_or_age(v, (time_t *)(void *)at) ? 1 : -1;
@@ -115,6 +121,7 @@ static const char *allowed(enum flag_kind kind)
     case FLAG_TIER: return "15min, hourly, daily or monthly";
     case FLAG_TIME: return "a time (UTC) such as 2026-11-24T08:00:00Z, a day, or an age such as 2h";
     case FLAG_ROOT: return "the folder where EFS is mounted";
+    case FLAG_PEER: return "an address such as http://qdrant-1:6333";
     default: return "a value that is not empty";
     }
 }
@@ -159,7 +166,8 @@ static int wrong_option(const struct command *c, char *arg, bool of_others)
 int arguments_parse(const struct command *c, int argc, char **argv, struct options *o)
 {
     o->collections = calloc((size_t)argc + 1, sizeof *o->collections); /* until the program ends */
-    if (!o->collections)
+    o->restore.peers = calloc((size_t)argc + 1, sizeof *o->restore.peers);
+    if (!o->collections || !o->restore.peers)
         return arguments_wrong(c, "no memory", "");
     bool names = false; /* after "--" */
     for (int i = 0; i < argc; i++) {

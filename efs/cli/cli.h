@@ -10,6 +10,8 @@ struct restore_options {
     time_t at;                                                               /* 0: the newest */
     time_t wait; /* seconds, for the collection to be green */
     bool strict, force, to_stdout, storage, from_s3, recreate, swap, as_storage;
+    const char **peers; /* --peer-url: as many as were given */
+    size_t n_peers;
 };
 struct replica_options {
     const char *primary, *file_system; /* NULL when not given */

@@ -74,6 +74,8 @@ static int check_use(const struct options *o)
         return EXIT_SETTING;
     if (r->checksum && !r->location)
         return wrong("--checksum is for --location");
+    if (r->n_peers > 0 && (!o->set || r->to || r->to_stdout))
+        return wrong("--peer-url is for --set, into Qdrant");
     if (r->to && r->to_stdout)
         return wrong("--to or --stdout, not both");
     if (r->rename && (r->to || r->to_stdout))
@@ -152,7 +154,8 @@ static struct restore into(const struct job *j, const struct copy_watch *watch)
                             .green_ms = (long)j->o->restore.wait * 1000,
                             .watch = watch ? *watch : (struct copy_watch){0},
                             .stop = j->stop,
-                            .origin = origin_of(j)};
+                            .origin = origin_of(j),
+                            .spread = j->spread};
 }
 
 /* An address that nobody answers at is mostly a wrong one, or a Qdrant that is not started yet. */
@@ -488,12 +491,15 @@ static int with_qdrant(struct job *j)
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
         return cmd_complain("cannot start libcurl"), EXIT_DEFECT;
     struct key *key = key_new(&settings, j->stop);
+    j->settings = &settings;
+    j->key = key;
     j->qdrant = key ? qdrant_new(&settings, key, j->stop) : NULL;
     int rc = EXIT_DEFECT;
     if (j->qdrant)
         rc = run(j);
     else
         cmd_complain("no memory");
+    restore_nodes_free(j);
     qdrant_free(j->qdrant);
     key_free(key);
     explicit_bzero(&settings, sizeof settings);

@@ -5,10 +5,19 @@
 #include "efs/cli/cli.h"
 #include "efs/restore/restore.h"
 #include "efs/restore/s3.h"
+#include "efs/restore/spread.h"
 
 struct job {
     const struct options *o;
-    struct qdrant *qdrant; /* NULL: only a file is written */
+    struct qdrant *qdrant;                  /* NULL: only a file is written */
+    const struct qdrant_settings *settings; /* of it; NULL as that */
+    struct key *key;
+    struct spread_node *nodes; /* with --set: all nodes of the cluster, `qdrant` first */
+    size_t n_nodes;            /* 0: it is one node */
+    size_t nodes_room;
+    struct qdrant_settings *node_settings; /* one of each */
+    bool nodes_known;
+    const struct spread *spread; /* of a set into these; NULL */
     const atomic_bool *stop;
     struct restore_s3 *s3;               /* NULL: from EFS */
     const struct restore_origin *origin; /* of a set; NULL: as `s3` says */
@@ -62,6 +71,10 @@ void say_left_out(struct job *j, const char *why);
 enum restore_outcome restore_attempt_one(struct backup *b, void *job, struct err *e);
 /* Of each collection the newest complete set of a cluster's backups. An exit code. */
 int restore_sets(struct job *j);
+/* Fill j->nodes: every peer of the cluster of j->qdrant, whose REST API is asked who it is. RESTORE_REFUSED:
+ * one cannot be reached, or is another one, or consensus does not work. */
+enum restore_outcome restore_nodes_find(struct job *j, struct err *e);
+void restore_nodes_free(struct job *j);
 /* How --set may be used: 0, or EXIT_SETTING after a word about it. */
 int restore_sets_check(const struct options *o);
 

@@ -1,6 +1,7 @@
 /* restore --set: of each collection the newest complete set of a cluster's backups, spliced on its way into
- * one snapshot that has all shards. What is wrong with one backup of it makes the set be looked at again:
- * another backup of that slot may have the shard, else the next older complete set is taken. */
+ * one snapshot that has all shards, or, for a cluster, into one for each node. What is wrong with one backup
+ * of it makes the set be looked at again: another backup of that slot may have the shard, else the next older
+ * complete set is taken. */
 #include "common/base/cleanup.h"
 #include "common/base/clock.h"
 #include "common/base/utc.h"
@@ -138,7 +139,7 @@ static void condemn(struct one *o, const struct backup *which, const char *why)
 
 struct counting {
     const struct set *set;
-    unsigned found; /* shards of the set that are there */
+    bool *found; /* of each shard of the set: it is there */
     char why[200];
 };
 
@@ -151,7 +152,7 @@ static void count_one(unsigned id, int64_t points, void *arg)
         int64_t slack = s->points / 10 + 1;
         if (s->id != id)
             continue;
-        c->found++;
+        c->found[i] = true;
         if (s->points > 0 && !*c->why && (points < s->points - slack || points > s->points + slack))
             (void)snprintf(c->why, sizeof c->why,
                            "%" PRId64 " points came back in shard %u, and it had about %" PRId64, points, id,
@@ -159,16 +160,34 @@ static void count_one(unsigned id, int64_t points, void *arg)
     }
 }
 
+/* On each node of a cluster: every replica. */
+static int hear_all(struct one *o, struct counting *c, struct err *e)
+{
+    struct job *j = o->j;
+    struct cluster_hear hear = {count_one, c};
+    struct cluster_shards shards;
+    const char *target = *j->into ? j->into : j->target;
+    if (j->n_nodes == 0)
+        return cluster_shards_heard(j->qdrant, target, &hear, &shards, e);
+    int rc = 0;
+    for (size_t i = 0; i < j->n_nodes && rc == 0; i++)
+        rc = cluster_shards_heard(j->nodes[i].qdrant, target, &hear, &shards, e);
+    return rc;
+}
+
 static enum restore_outcome count_shards(struct one *o, struct err *e)
 {
-    struct counting c = {.set = o->set};
-    struct cluster_hear hear = {count_one, &c};
-    struct cluster_shards shards;
-    const char *target = *o->j->into ? o->j->into : o->j->target;
-    if (cluster_shards_heard(o->j->qdrant, target, &hear, &shards, e) != 0)
+    size_t n = 0;
+    cleanup_free bool *found = calloc(o->set->n_shards + 1, sizeof *found);
+    struct counting c = {.set = o->set, .found = found};
+    if (!found)
+        return (void)err_set(e, ENOMEM, "cannot count the shards of", o->j->target, NULL), RESTORE_FAILED;
+    if (hear_all(o, &c, e) != 0)
         return RESTORE_FAILED;
-    if (!*c.why && c.found < o->set->n_shards)
-        (void)snprintf(c.why, sizeof c.why, "%u of %zu shards are there", c.found, o->set->n_shards);
+    for (size_t i = 0; i < o->set->n_shards; i++)
+        n += found[i];
+    if (!*c.why && n < o->set->n_shards)
+        (void)snprintf(c.why, sizeof c.why, "%zu of %zu shards are there", n, o->set->n_shards);
     if (!*c.why)
         return RESTORE_DONE;
     o->j->report.verdict = VERDICT_POINTS;
@@ -180,25 +199,26 @@ static enum restore_outcome count_shards(struct one *o, struct err *e)
 
 /* --- where to */
 
-/* All shards would come to lie on the one node, and whoever else has them would lose them. */
+/* Once for all collections. */
 static enum restore_outcome check_target(struct job *j, struct err *e)
 {
-    struct cluster_state state;
-    char what[200];
-    if (!j->qdrant)
+    if (!j->qdrant || j->nodes_known)
         return RESTORE_DONE;
-    if (cluster_state(j->qdrant, &state, e) != 0)
-        return RESTORE_FAILED;
-    if (state.members < 2)
-        return RESTORE_DONE;
-    (void)snprintf(what, sizeof what,
-                   "this Qdrant is a cluster of %u nodes, and a set is restored into one node alone",
-                   state.members);
-    (void)err_set(
-        e, 0, what, NULL,
-        "restore the backups of its nodes one after the other (--node, each to its own node), or the set "
-        "into a single node, which others join afterwards");
-    return RESTORE_REFUSED;
+    enum restore_outcome outcome = restore_nodes_find(j, e);
+    j->nodes_known = outcome == RESTORE_DONE;
+    return outcome;
+}
+
+/* Into one node, or into each node of a cluster what is its own. `origin` may be NULL. */
+static enum restore_outcome attempt_from(struct one *o, struct backup *b, const struct spread *spread,
+                                         const struct restore_origin *origin, struct err *e)
+{
+    o->j->origin = origin;
+    o->j->spread = o->j->n_nodes > 1 ? spread : NULL;
+    enum restore_outcome outcome = restore_attempt_one(b, o->j, e);
+    o->j->origin = NULL;
+    o->j->spread = NULL;
+    return outcome;
 }
 
 /* --- one collection */
@@ -207,7 +227,9 @@ static enum restore_outcome spliced(struct one *o, bool *again, struct err *e)
 {
     size_t bad = 0;
     cleanup_splice struct splice *splice = NULL;
-    if (!find_sources(o) || !(splice = splice_new(o->sources, o->n, o->j->stop, e)))
+    bool found = find_sources(o);
+    struct splice_of of = {.v = o->sources, .n = o->n};
+    if (!found || !(splice = splice_new(&of, o->j->stop, e)))
         return (void)err_set(e, ENOMEM, "cannot put the set together", NULL, NULL), RESTORE_FAILED;
     describe(o, o->sources[0].b);
     list_sources(o);
@@ -226,9 +248,8 @@ static enum restore_outcome spliced(struct one *o, bool *again, struct err *e)
     }
     if (outcome != RESTORE_DONE)
         return outcome;
-    o->j->origin = splice_origin(splice);
-    outcome = restore_attempt_one(&o->b, o->j, e);
-    o->j->origin = NULL;
+    struct spread spread = {o->j->nodes, o->j->n_nodes, o->sources, o->n};
+    outcome = attempt_from(o, &o->b, &spread, splice_origin(splice), e);
     if (outcome != RESTORE_DONE && o->j->report.at_start_alone) {
         size_t n = strlen(e->text);
         (void)snprintf(e->text + n, sizeof e->text - n, "; of the set: --set --as-storage --to FILE");
@@ -252,9 +273,11 @@ static enum restore_outcome attempt(struct one *o, bool *again, struct err *e)
         return outcome;
     }
     struct backup *b = entry_of(o, o->set->v[0].b);
+    struct splice_source whole = {.b = b};
     enum restore_outcome outcome = check_target(o->j, e);
+    struct spread spread = {o->j->nodes, o->j->n_nodes, &whole, 1};
     if (outcome == RESTORE_DONE)
-        outcome = restore_attempt_one(b, o->j, e);
+        outcome = attempt_from(o, b, &spread, NULL, e);
     if (outcome == RESTORE_DEFECT && !o->j->o->restore.strict)
         condemn(o, b, e->text), *again = true;
     return outcome;

@@ -194,6 +194,11 @@ const struct flag flags[] = {
      FLAG_ON, RESTORE, AT(restore.as_storage)},
     {"--url", "URL", "Qdrant (QDRANT_URL); the key from QDRANT_API_KEY, QDRANT_API_KEY_FILE or AK_ARN",
      FLAG_URL, RESTORE | CHECK, 0},
+    {"--peer-url", "URL",
+     "with --set: the REST API of another node of the cluster, where that is not the peer's host and the "
+     "port of "
+     "--url; may be repeated",
+     FLAG_PEER, RESTORE, 0},
     {"--wait", "AGE", "for the collection to be green afterwards (10m)", FLAG_SECONDS, RESTORE,
      AT(restore.wait)},
     {"--from-s3", NULL,

@@ -55,6 +55,7 @@ enum flag_kind {
     FLAG_URL,
     FLAG_STATE,
     FLAG_COUNT,
+    FLAG_PEER,
     FLAG_SETTING /* of a setting's table, which reads it */
 };
 /* A name may have several rows, each for other commands. */

@@ -21,10 +21,26 @@ struct restore_target_check {
     const struct backup *b;
     const struct restore_report *seen;
     bool made;
+    bool looked; /* and again before the first node of several: it is not looked at any more */
 };
 enum restore_outcome restore_target_check(const struct restore_target_check *g,
                                           const struct inside_says *says, enum restore_keys *keys,
                                           struct err *e);
+
+/* One pass over the bytes, into Qdrant. *inside is to be freed and has what they say. */
+struct restore_passed {
+    enum restore_keys keys;
+    bool all; /* the last piece, too, was let go */
+};
+enum restore_outcome restore_pass(const struct restore_target_check *g, struct inside **inside,
+                                  struct restore_passed *passed, struct restore_report *out, struct err *e);
+/* The same to nowhere: it proves them. */
+enum restore_outcome restore_survey(const struct restore *r, const struct backup *b, struct inside **inside,
+                                    struct err *e);
+/* All of it to the nodes of r->spread, each of which gets its own shards; the collection is made first, where
+ * it is not there. `passed->all`: to one of them at least. */
+enum restore_outcome restore_spread(const struct restore *r, const struct backup *b, struct inside **inside,
+                                    struct restore_passed *passed, struct restore_report *out, struct err *e);
 
 enum restore_outcome restore_wait_green(const struct restore *r, struct restore_report *out, struct err *e);
 

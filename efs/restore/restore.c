@@ -166,6 +166,8 @@ struct sending {
 static bool look_before_the_last(struct sending *s)
 {
     s->says = inside_end(s->inside);
+    if (s->check->looked)
+        return true;
     s->outcome = restore_target_check(s->check, s->says, &s->keys, &s->failed);
     return s->outcome == RESTORE_DONE && s->keys == KEYS_THERE;
 }
@@ -212,6 +214,7 @@ static enum restore_outcome upload(const struct restore_target_check *g, struct 
                               .name = name,
                               .sha256 = g->b->m.content.sha256,
                               .size = g->b->m.content.size,
+                              .placed = r->placed,
                               .read = give,
                               .arg = s,
                               .answer = &answer};
@@ -228,14 +231,8 @@ static enum restore_outcome upload(const struct restore_target_check *g, struct 
     return s->outcome != RESTORE_DONE ? s->outcome : explain(s, &answer, e);
 }
 
-struct passed {
-    enum restore_keys keys;
-    bool all; /* the last piece, too, was let go */
-};
-
-/* One pass over the bytes, into Qdrant. *inside is to be freed and has what they say. */
-static enum restore_outcome pass(const struct restore_target_check *g, struct inside **inside,
-                                 struct passed *passed, struct restore_report *out, struct err *e)
+enum restore_outcome restore_pass(const struct restore_target_check *g, struct inside **inside,
+                                  struct restore_passed *passed, struct restore_report *out, struct err *e)
 {
     const struct restore *r = g->r;
     struct err why = {0};
@@ -248,7 +245,7 @@ static enum restore_outcome pass(const struct restore_target_check *g, struct in
         return why.code == 0 ? RESTORE_DEFECT : RESTORE_FAILED;
     struct sending s = {.check = g, .stream = stream, .inside = *inside};
     enum restore_outcome outcome = upload(g, &s, out, e);
-    *passed = (struct passed){s.keys, s.sent == g->b->m.content.size};
+    *passed = (struct restore_passed){s.keys, s.sent == g->b->m.content.size};
     return outcome;
 }
 
@@ -278,20 +275,28 @@ static bool is_ours(enum restore_outcome outcome, bool made, bool all)
     return outcome == RESTORE_DEFECT ? made || all : outcome != RESTORE_DONE && made && !all;
 }
 
+static enum restore_outcome into_one(struct restore_target_check *g, struct inside **inside,
+                                     struct restore_passed *passed, struct restore_report *out, struct err *e)
+{
+    enum restore_outcome outcome = restore_pass(g, inside, passed, out, e);
+    if (outcome != RESTORE_DONE || passed->keys != KEYS_MAKE)
+        return outcome;
+    if (shard_keys_make(g->r->qdrant, g->r->target, inside_end(*inside), e) != 0)
+        return RESTORE_FAILED;
+    inside_free(*inside);
+    *inside = NULL;
+    g->made = true;
+    return restore_pass(g, inside, passed, out, e);
+}
+
 static enum restore_outcome send_all(const struct restore *r, const struct backup *b, struct inside **inside,
                                      struct restore_report *out, struct err *e)
 {
     struct restore_target_check g = {.r = r, .b = b, .seen = out};
-    struct passed passed = {0};
-    enum restore_outcome outcome = pass(&g, inside, &passed, out, e);
-    if (outcome == RESTORE_DONE && passed.keys == KEYS_MAKE) {
-        if (shard_keys_make(r->qdrant, r->target, inside_end(*inside), e) != 0)
-            return RESTORE_FAILED;
-        inside_free(*inside);
-        *inside = NULL;
-        g.made = true;
-        outcome = pass(&g, inside, &passed, out, e);
-    }
+    struct restore_passed passed = {0};
+    enum restore_outcome outcome =
+        r->spread ? restore_spread(r, b, inside, &passed, out, e) : into_one(&g, inside, &passed, out, e);
+    g.made = g.made || (r->spread && passed.keys == KEYS_MAKE);
     const struct inside_says *says = *inside ? inside_end(*inside) : NULL;
     out->at_start_alone = passed.keys == KEYS_IMPOSSIBLE;
     out->some_shards = says && says->config && says->local < says->shards;
@@ -302,8 +307,8 @@ static enum restore_outcome send_all(const struct restore *r, const struct backu
 
 /* --- a proof without a change */
 
-static enum restore_outcome survey(const struct restore *r, const struct backup *b, struct inside **inside,
-                                   struct err *e)
+enum restore_outcome restore_survey(const struct restore *r, const struct backup *b, struct inside **inside,
+                                    struct err *e)
 {
     struct err why = {0};
     ssize_t n = -1;
@@ -329,7 +334,7 @@ static enum restore_outcome prove_and_compare(const struct restore *r, const str
     struct restore_target_check g = {.r = r, .b = b, .seen = seen};
     cleanup_plan struct key_plan plan = {0};
     enum restore_keys keys = KEYS_THERE;
-    enum restore_outcome outcome = survey(r, b, &inside, e);
+    enum restore_outcome outcome = restore_survey(r, b, &inside, e);
     if (outcome == RESTORE_DONE)
         outcome = restore_target_check(&g, inside_end(inside), &keys, e);
     if (outcome == RESTORE_DONE && keys == KEYS_MAKE &&

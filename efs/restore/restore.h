@@ -9,6 +9,7 @@
 #include "efs/restore/verdict.h"
 #include "qdrant/client.h"
 
+struct spread; /* efs/restore/spread.h */
 /* Into a running Qdrant. */
 struct restore {
     struct qdrant *qdrant;
@@ -23,6 +24,8 @@ struct restore {
     struct copy_watch watch; /* stored bytes that were read and sent */
     const atomic_bool *stop; /* may be NULL */
     const struct restore_origin *origin; /* where the bytes are; NULL: on EFS */
+    const struct spread *spread;         /* among the nodes of a cluster; NULL: into this one node */
+    bool placed;                         /* the backup has the shards that this node has, and no others */
 };
 struct restore_report {
     bool existed;

@@ -203,7 +203,7 @@ static int create(struct qdrant *q, const char *collection, const cJSON *config,
                                      cJSON_Duplicate(json_member(config, "optimizer_config"), 1));
     if (!good)
         return err_set(e, ENOMEM, "cannot create the collection", collection, NULL);
-    return send(q, "PUT", collection, "", body, e);
+    return send(q, "PUT", collection, "?timeout=60", body, e);
 }
 
 static int make_index(struct qdrant *q, const char *collection, const cJSON *schema, struct err *e)
@@ -267,6 +267,8 @@ static int make_all(struct qdrant *q, const char *collection, const struct insid
         if (make_index(q, collection, schema, e) != 0)
             return -1;
     }
+    if (!says->custom)
+        return 0;
     if (drop_fillers(q, collection, p, e) != 0)
         return -1;
     int are = shard_keys_are(q, collection, says->keys, why, e);
@@ -277,11 +279,14 @@ int shard_keys_make(struct qdrant *q, const char *collection, const struct insid
 {
     cleanup_plan struct key_plan plan = {0};
     struct err ignored;
-    if (key_plan_make(says->keys, &plan, e) != 0 || create(q, collection, says->config, e) != 0)
+    int64_t points;
+    if ((says->custom && key_plan_make(says->keys, &plan, e) != 0) ||
+        create(q, collection, says->config, e) != 0)
         return -1;
     if (make_all(q, collection, says, &plan, e) == 0)
         return 0;
-    /* We have made it a moment ago, and nothing can be written without a shard key. */
-    (void)send(q, "DELETE", collection, "", NULL, &ignored);
+    /* We have made it a moment ago; without shard keys somebody may have written since. */
+    if (says->custom || (qdrant_count(q, collection, &points, &ignored) == 0 && points == 0))
+        (void)send(q, "DELETE", collection, "", NULL, &ignored);
     return -1;
 }

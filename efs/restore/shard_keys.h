@@ -29,8 +29,9 @@ bool key_mapping_is(const struct cJSON *mapping, const struct cJSON *cluster, ch
 /* "a, b and 3 more" */
 void key_names(const struct cJSON *mapping, char out[200]);
 
-/* Create the collection, which must not be there, as the snapshot says, with its indexes and its keys, and
- * look whether their numbers are right. -1 with `e`, and the collection is gone again. */
+/* Create the collection, which must not be there, as the snapshot says, with its indexes and, with custom
+ * sharding, its keys, and look whether their numbers are right. -1 with `e`, and the collection is gone
+ * again. */
 int shard_keys_make(struct qdrant *q, const char *collection, const struct inside_says *says, struct err *e);
 /* Does this Qdrant have keys at all? Only as a cluster, be it of one node. -1 with `e` when it does not tell.
  */

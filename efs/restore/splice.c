@@ -13,8 +13,7 @@
 enum { CHUNK = 1 << 18, TAR_END = 1024, JSON_MAX = 1 << 20 };
 
 struct splice {
-    const struct splice_source *v;
-    size_t n;
+    struct splice_of of;
     const atomic_bool *stop;
     struct restore_origin origin;
     struct piped piped;
@@ -235,7 +234,7 @@ static bool copy_source(struct copying *c)
 static int one_source(const struct splice *s, size_t i, const struct copy_watch *watch, const struct sink *to,
                       struct shape *shape, struct err *e)
 {
-    const struct splice_source *from = &s->v[i];
+    const struct splice_source *from = &s->of.v[i];
     cleanup_reader struct backup_reader *reader = backup_reader_open(from->b, watch, s->stop, e);
     if (!reader)
         return -1;
@@ -254,6 +253,33 @@ static int one_source(const struct splice *s, size_t i, const struct copy_watch 
     return -1;
 }
 
+/* One member of a tar, as libarchive makes it. */
+static int stub(unsigned shard, const struct sink *to, struct err *e)
+{
+    static const char text[] = "{\"type\":\"ReplicaSet\"}";
+    enum { BLOCK = 512, MEMBER = 2 * BLOCK, WHOLE = 8 * BLOCK };
+    char path[48], whole[WHOLE];
+    size_t used = 0;
+    cleanup_archive struct archive *a = archive_write_new();
+    cleanup_entry struct archive_entry *entry = archive_entry_new();
+    (void)snprintf(path, sizeof path, "%u/shard_config.json", shard);
+    if (!a || !entry)
+        return err_set(e, ENOMEM, "cannot put the set together", NULL, NULL);
+    archive_entry_set_pathname(entry, path);
+    archive_entry_set_size(entry, sizeof text - 1);
+    archive_entry_set_filetype(entry, AE_IFREG);
+    archive_entry_set_perm(entry, 0644);
+    if (archive_write_set_format_ustar(a) != ARCHIVE_OK ||
+        archive_write_set_bytes_per_block(a, 0) != ARCHIVE_OK ||
+        archive_write_open_memory(a, whole, sizeof whole, &used) != ARCHIVE_OK ||
+        archive_write_header(a, entry) != ARCHIVE_OK || archive_write_data(a, text, sizeof text - 1) < 0 ||
+        archive_write_close(a) != ARCHIVE_OK || used < MEMBER)
+        return err_set(e, EIO, "cannot make a tar's member", path, NULL);
+    return to->put(to->arg, whole, MEMBER) == 0
+               ? 0
+               : err_set(e, EPIPE, "nobody takes the rest of the set", NULL, NULL);
+}
+
 /* -1 with `e`: code 0 when the source number *bad is at fault. */
 static int splice_all(const struct splice *s, const struct copy_watch *watch, const struct sink *to,
                       size_t *bad, struct err *e)
@@ -261,7 +287,11 @@ static int splice_all(const struct splice *s, const struct copy_watch *watch, co
     static const char end[TAR_END];
     struct shape shape = {0};
     int rc = 0;
-    for (*bad = 0; rc == 0 && *bad < s->n; (*bad)++)
+    for (size_t i = 0; rc == 0 && i < s->of.n_stubs; i++)
+        rc = stub(s->of.stubs[i], to, e);
+    if (rc != 0)
+        return rc;
+    for (*bad = 0; rc == 0 && *bad < s->of.n; (*bad)++)
         rc = one_source(s, *bad, watch, to, &shape, e);
     if (rc != 0)
         (*bad)--;
@@ -313,12 +343,12 @@ static int send(void *arg, piped_put *put, void *to, struct err *e)
     return splice_all(arg, NULL, &sink, &bad, e);
 }
 
-struct splice *splice_new(const struct splice_source *v, size_t n, const atomic_bool *stop, struct err *e)
+struct splice *splice_new(const struct splice_of *of, const atomic_bool *stop, struct err *e)
 {
     struct splice *s = calloc(1, sizeof *s);
     if (!s)
         return (void)err_set(e, ENOMEM, "cannot put the set together", NULL, NULL), NULL;
-    *s = (struct splice){.v = v, .n = n, .stop = stop};
+    *s = (struct splice){.of = *of, .stop = stop};
     s->piped = (struct piped){.thread = "splice", .send = send, .arg = s};
     s->origin = piped_origin(&s->piped);
     return s;

@@ -3,6 +3,9 @@
  * headers and all, so that the holes of sparse ones stay holes; nothing is unpacked, and nothing lies on a
  * disk in between. Every source is read to its end and proven against its manifest.
  *
+ * Of a shard that is not wanted where the tar goes, there must be a stub in it: else Qdrant (1.18.2) answers
+ * 500.
+ *
  * The bytes come out the same each time. So they are measured first, and then are what restores read as they
  * read a backup's (struct restore_origin): Qdrant and the verdict are told size and SHA-256 beforehand, and
  * nothing is sent of a set with a defect. */
@@ -16,8 +19,14 @@ struct splice_source {
     size_t n;
 };
 struct splice;
-/* Of `n` sources. NULL without memory. */
-struct splice *splice_new(const struct splice_source *v, size_t n, const atomic_bool *stop, struct err *e);
+struct splice_of {
+    const struct splice_source *v;
+    size_t n;
+    const unsigned *stubs; /* shards of the collection that are in none of them */
+    size_t n_stubs;
+};
+/* Of these, which stay. NULL without memory. */
+struct splice *splice_new(const struct splice_of *of, const atomic_bool *stop, struct err *e);
 void splice_free(struct splice *s); /* NULL is fine */
 static inline void splice_freep(struct splice **s) { splice_free(*s); }
 #define cleanup_splice __attribute__((cleanup(splice_freep)))

@@ -166,9 +166,9 @@ class Server:
 
 
 @contextlib.contextmanager
-def three_nodes(root):
-    """A cluster of three real Qdrants, all of which may hold shards."""
-    ports = [free_port() for _ in range(3)]
+def cluster_of(n, root):
+    """A cluster of so many real Qdrants, all of which may hold shards."""
+    ports = [free_port() for _ in range(n)]
     servers = [Server("real", root / f"node{i}", env={"QDRANT__CLUSTER__ENABLED": "true", "QDRANT__CLUSTER__P2P__PORT": str(p)})
                for i, p in enumerate(ports)]
     uris = [f"http://127.0.0.1:{p}" for p in ports]
@@ -176,7 +176,7 @@ def three_nodes(root):
         servers[0].start("--uri", uris[0])
         for s, uri in zip(servers[1:], uris[1:]):
             s.start("--bootstrap", uris[0], "--uri", uri)
-        wait_for(lambda: all(len(s.result("GET", "/cluster")["peers"]) == 3 for s in servers))
+        wait_for(lambda: all(len(s.result("GET", "/cluster")["peers"]) == n for s in servers))
         time.sleep(1)  # until all may hold shards
         yield servers
     finally:

@@ -6,14 +6,14 @@ import time
 import pytest
 from harness import wait_for
 from scheduling import attach, from_now, made
-from server import REAL, free_port, three_nodes
+from server import REAL, free_port, cluster_of
 
 pytestmark = [pytest.mark.real, pytest.mark.skipif(not REAL, reason="needs the real Qdrant server: set QDRANT_BIN to its binary")]
 
 
 @pytest.fixture
 def nodes(tmp_path, tree):
-    with three_nodes(tmp_path) as servers:
+    with cluster_of(3, tmp_path) as servers:
         yield servers
         tree.stop()
 

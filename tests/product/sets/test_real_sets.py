@@ -1,7 +1,8 @@
 """Three real nodes backed up, and the set restored into one: every point, every shard, every shard key."""
 import pytest
+from harness import wait_for
 from restoring import KEY, attach, cluster_of_one, count, restored
-from server import REAL, Server, three_nodes
+from server import REAL, Server, cluster_of
 
 pytestmark = [pytest.mark.real, pytest.mark.skipif(not REAL, reason="needs the real Qdrant server: set QDRANT_BIN to its binary")]
 POINTS = 1200
@@ -10,7 +11,7 @@ CONFIG = {"vectors": {"a": {"size": 8, "distance": "Cosine"}, "b": {"size": 4, "
 
 @pytest.fixture
 def three(tmp_path):
-    with three_nodes(tmp_path) as servers:
+    with cluster_of(3, tmp_path) as servers:
         yield servers
 
 
@@ -49,7 +50,7 @@ def back_up(tree, servers, *collections):
 
 
 @pytest.mark.parametrize("factor", [1, 2])
-def test_three_nodes_come_back_in_one(factor, three, tree, tmp_path):
+def test_cluster_of_come_back_in_one(factor, three, tree, tmp_path):
     first = three[0]
     first.result("PUT", "/collections/docs?timeout=30", {**CONFIG, "shard_number": 6, "replication_factor": factor})
     first.result("PUT", "/collections/docs/index?wait=true", {"field_name": "city", "field_schema": "keyword"})
@@ -108,9 +109,89 @@ def test_custom_sharding_without_a_cluster_at_qdrants_start(nodes, tree, tmp_pat
         server.stop()
 
 
-def test_a_cluster_of_several_nodes_is_refused_and_nothing_is_changed(three, nodes, tree):
+def placed(servers, name="docs"):
+    """{shard: on how many nodes}, when all are Active."""
+    found = {}
+    for s in servers:
+        for shard in s.result("GET", f"/collections/{name}/cluster")["local_shards"]:
+            assert shard["state"] == "Active", shard
+            found[shard["shard_id"]] = found.get(shard["shard_id"], 0) + 1
+    return found
+
+
+def into(servers):
+    return [f"--peer-url={s.url}" for s in servers[1:]]
+
+
+@pytest.mark.parametrize("factor", [1, 2])
+@pytest.mark.parametrize("nodes_then", [3, 5, 2])
+def test_three_nodes_come_back_in_a_cluster_of_any_size(nodes_then, factor, three, tree, tmp_path):
+    first = three[0]
+    first.result("PUT", "/collections/docs?timeout=30", {**CONFIG, "shard_number": 6, "replication_factor": factor})
+    first.result("PUT", "/collections/docs/index?wait=true", {"field_name": "city", "field_schema": "keyword"})
+    first.result("PUT", "/collections/docs/points?wait=true", {"points": [point(i) for i in range(POINTS)]})
+    first.result("POST", "/collections/aliases", {"actions": [{"create_alias": {"collection_name": "docs", "alias_name": "live"}}]})
+    before, found = scroll(first, "docs"), searches(first, "docs")
+    back_up(tree, three, "docs")
+    for s in three:
+        s.kill()
+    with cluster_of(nodes_then, tmp_path / "then") as then:
+        attach(tree, then[0])
+        one, = restored(tree, "--set", *into(then))
+        assert (one["points"], one["verdict"]) == (POINTS, "unproven")
+        for s in then:
+            assert scroll(s, "docs") == before and searches(s, "docs") == found
+        assert placed(then) == {shard: factor for shard in range(6)}
+        assert set(then[0].result("GET", "/collections/docs")["payload_schema"]) == {"city"}
+        assert [a["alias_name"] for a in then[0].result("GET", "/aliases")["aliases"]] == ["live"]
+        # Some are lost, some changed, and all come back into the collection that is there.
+        then[0].result("POST", "/collections/docs/points/delete?wait=true", {"points": list(range(200))})
+        then[0].result("PUT", "/collections/docs/points?wait=true", {"points": [point(i) | {"payload": {}} for i in range(300, 400)]})
+        one, = restored(tree, "--set", "--force", *into(then))
+        assert one["points_before"] == POINTS - 200
+        for s in then:
+            assert scroll(s, "docs") == before
+        one, = restored(tree, "--set", "--recreate", *into(then))
+        assert scroll(then[-1], "docs") == before and placed(then) == {shard: factor for shard in range(6)}
+        # It is alive: what is written goes to all replicas, also after a restart of each.
+        then[0].result("PUT", "/collections/docs/points?wait=true", {"points": [point(POINTS + 1)]})
+        for s in then:
+            s.stop()
+        for s in then:
+            s.start()
+        wait_for(lambda: all(placed([s]) for s in then) and len(scroll(then[0], "docs")) == POINTS + 1)
+
+
+def test_one_node_comes_back_in_a_cluster_of_three(three, tree, tmp_path):
+    with Server("real", tmp_path / "one", api_key=KEY) as one:
+        one.result("PUT", "/collections/docs", {**CONFIG, "shard_number": 4})
+        one.result("PUT", "/collections/docs/points?wait=true", {"points": [point(i) for i in range(POINTS)]})
+        before = scroll(one, "docs")
+        attach(tree, one)
+        one.result("POST", "/collections/docs/snapshots?wait=true")
+        assert tree.once().returncode == 0
+    del tree.env["QDRANT_API_KEY"]
+    attach(tree, three[0])
+    told, = restored(tree, "--set", *into(three))
+    assert told["points"] == POINTS and placed(three) == {shard: 1 for shard in range(4)}
+    for s in three:
+        assert scroll(s, "docs") == before
+
+
+def test_shard_keys_come_back_in_a_cluster_of_three(three, nodes, tree):
+    nodes.slot("08-00", "cust")
+    attach(tree, three[0])
+    told, = restored(tree, "--set", *into(three))
+    assert told["points"] == 900
+    for s in three:
+        assert set(scroll(s, "cust", shard_key="a")) == set(range(500))
+        assert set(scroll(s, "cust", shard_key="b")) == set(range(500, 900))
+
+
+def test_a_live_name_is_switched_over_in_a_cluster(three, nodes, tree):
     nodes.slot("08-00")
     attach(tree, three[0])
-    run = tree.efs_tool("restore", "--set")
-    assert run.returncode == 1 and "this Qdrant is a cluster of 3 nodes" in run.stderr
-    assert three[0].result("GET", "/collections")["collections"] == []
+    restored(tree, "--set", *into(three))
+    three[0].result("POST", "/collections/rf1/points/delete?wait=true", {"points": list(range(450))})
+    told, = restored(tree, "--set", "--swap", *into(three))
+    assert told["into"] != "rf1" and all(set(scroll(s, "rf1")) == set(range(900)) for s in three)

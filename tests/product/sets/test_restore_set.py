@@ -1,5 +1,4 @@
 """`restore --set`: one snapshot out of those of all nodes, of the newest complete set and no other."""
-import http.server
 import io
 import json
 import os
@@ -7,7 +6,6 @@ import re
 import resource
 import subprocess
 import tarfile
-import threading
 
 import pytest
 from days import Version
@@ -211,31 +209,3 @@ def test_an_uploading_restore_sends_nothing_of_a_set_with_a_defect(nodes, tree, 
         run = tree.efs_tool("restore", "--set")
         assert run.returncode == 1 and "no complete set of it is there" in run.stderr
         assert server.result("GET", "/collections")["collections"] == []
-
-
-def test_a_cluster_of_several_nodes_is_refused_and_nothing_is_asked_of_it_but_what_it_is(nodes, tree):
-    """All shards would come to lie on the node that gets them."""
-    nodes.slot("08-00")
-    asked = []
-
-    class Node(http.server.BaseHTTPRequestHandler):
-        def answer(self):
-            asked.append(f"{self.command} {self.path}")
-            uris = {str(i): {"uri": f"http://10.0.0.{i}:6335/"} for i in (1, 2, 3)}
-            body = json.dumps({"result": {"status": "enabled", "peer_id": 1, "peers": uris, "raft_info": {}, "message_send_failures": {},
-                                          "consensus_thread_status": {"consensus_thread_status": "working"}}, "status": "ok", "time": 0}).encode()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-        do_GET = do_PUT = do_POST = do_DELETE = answer
-
-        def log_message(self, *_):
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Node) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        run = tree.efs_tool("restore", "--set", "--force", QDRANT_URL=f"http://127.0.0.1:{server.server_port}")
-        server.shutdown()
-    assert run.returncode == 1 and "refused" in run.stderr and "this Qdrant is a cluster of 3 nodes" in run.stderr
-    assert set(asked) <= {"GET /cluster", "GET /collections"} and "GET /cluster" in asked, asked
