@@ -84,11 +84,13 @@ $(VENV)/ok: tests/requirements.txt
 	$(PYTHON) -m pip install -q --no-compile --disable-pip-version-check -r $<
 	@touch $@
 
+# Python keeps what it has compiled, whatever the environment says: else each of a thousand starts compiles all anew.
+COMPILED = PYTHONDONTWRITEBYTECODE= PYTHONPYCACHEPREFIX=$(abspath $(VENV))/pycache
 tests: all $(UNIT) $(BUILD)/aws_driver $(VENV)/ok ## build all that `check` runs
 check: ## every suite; the last line sums them up (TESTS=tests/product/system for one, ARGS="-k name" for pytest)
 	$(Q)sh tests/need.sh
 	$(Q)$(MAKE) --no-print-directory tests
-	SANITIZED=$(SAN) BUILD_DIR=$(abspath $(BUILD)) $(PYTHON) tests/run.py $(TESTS) $(ARGS)
+	SANITIZED=$(SAN) BUILD_DIR=$(abspath $(BUILD)) $(COMPILED) $(PYTHON) tests/run.py $(TESTS) $(ARGS)
 check-fast: ## the unit tests and the quickest suites, for the inner loop
 	$(Q)FAST=1 $(MAKE) --no-print-directory check
 unit: $(UNIT) ## the unit tests alone

@@ -10,9 +10,13 @@ import subprocess
 import tarfile
 import time
 
+import pytest
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("BUILD_DIR", ROOT / "build"))
 DATA = ROOT / "tests/data"
+# What takes minutes and finds little that the rest does not.
+takes_minutes = pytest.mark.skipif(not os.environ.get("LONG"), reason="takes minutes: LONG=1 has it run")
 os.environ["EFS_ALLOW_LOCAL"] = "1"  # an "EFS" is an ordinary folder here; test_local.py is without it
 
 

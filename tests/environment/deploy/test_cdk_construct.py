@@ -8,14 +8,13 @@ import subprocess
 import sys
 
 import pytest
-from harness import ROOT
+from harness import ROOT, takes_minutes
 from programs import settings
 from templates import PRIMARY, Template
 
 CDK = ROOT / "deploy/cdk"
 PAGE = (CDK / "README.md").read_text()
-pytestmark = [pytest.mark.skipif(not shutil.which("node"), reason="node is not installed"),
-              pytest.mark.skipif(not os.environ.get("LONG"), reason="synthesizes apps for minutes: LONG=1 has it run")]
+pytestmark = [pytest.mark.skipif(not shutil.which("node"), reason="node is not installed"), takes_minutes]
 # jsii needs seconds to start: one process makes every stack, and prints what became of each.
 STACKS = '''
 import json

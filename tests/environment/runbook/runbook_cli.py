@@ -64,6 +64,7 @@ def answer(connection):
 
 def serve(listening):
     import awscli.clidriver
+    import awscli.handlers  # noqa: F401 - what each would load
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them
     while True:
         connection, _ = listening.accept()

@@ -1,13 +1,14 @@
 """docker/RUNBOOK.md followed on a host that has what the page says, and no more; and a game day whose every node is a container."""
 import image as images
 import pytest
+from harness import takes_minutes
 from runbook_host import Bare, GameDay
 from runbook_scenes import SCENES
 from server import REAL
 from test_runbook import begun, follow
 
 KIND = "real" if REAL else "standin"
-pytestmark = images.needs_docker
+pytestmark = [takes_minutes, images.needs_docker]
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -8,12 +8,11 @@ import sys
 import types
 
 import pytest
+from harness import takes_minutes
 from runbook_aws import Account
 from runbook_cli import Cli
 from runbook_page import blocks
 from runbook_scenes import BACK, FIRST, NETWORK, SECOND, SLEEP, STACK, WHERE, NoTask, Scene
-
-long = pytest.mark.skipif(not os.environ.get("LONG"), reason="takes minutes: LONG=1 has it run")
 
 ALWAYS = "".join(b.text for b in blocks() if b.what == "always")
 
@@ -83,7 +82,7 @@ def is_back(hands):
     assert own == {second.id("FileSystem"): back.id("ReplicaFileSystem"), back.id("FileSystem"): second.id("ReplicaFileSystem")}
 
 
-@pytest.mark.parametrize("nth, cut", [pytest.param(1, False, marks=long), (2, True)],
+@pytest.mark.parametrize("nth, cut", [pytest.param(1, False, marks=takes_minutes), (2, True)],
                          ids=["the first of each", "the second, after a cut"])
 def test_the_way_back_stops_at_each_refusal_and_goes_on_when_it_is_pasted_again(hands, nth, cut):
     hands.deploy(as_json=cut)
@@ -100,7 +99,7 @@ def test_the_way_back_stops_at_each_refusal_and_goes_on_when_it_is_pasted_again(
     is_back(hands)
 
 
-@pytest.mark.parametrize("nth", [1, pytest.param(2, marks=long)])
+@pytest.mark.parametrize("nth", [1, pytest.param(2, marks=takes_minutes)])
 def test_the_second_region_is_started_and_cut_off_whatever_is_refused(hands, nth):
     hands.deploy(count="0")
     for text in of("lost-region"):
@@ -152,7 +151,7 @@ def test_what_could_not_be_copied_from_the_replica_is_told(hands):
     assert hands.paste(text)[0] != 0
 
 
-@pytest.mark.parametrize("cut", [False, pytest.param(True, marks=long)], ids=["its replication goes on", "it was cut off"])
+@pytest.mark.parametrize("cut", [False, pytest.param(True, marks=takes_minutes)], ids=["its replication goes on", "it was cut off"])
 def test_the_next_loss_and_its_way_back_are_those_of_the_same_page(hands, cut):
     """Nothing is made a second time, and nothing is stopped but what the page means to stop."""
     hands.deploy()

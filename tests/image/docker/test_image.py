@@ -1,5 +1,6 @@
 """docker/Dockerfile, really built on Debian 12 and 13, and its image really run. See tests/lib/image.py."""
 import hashlib
+import itertools
 import json
 import os
 import pathlib
@@ -9,7 +10,7 @@ import signal
 import subprocess
 
 import pytest
-from harness import wait_for
+from harness import takes_minutes, wait_for
 from image import LABEL, OFTEN, READ_ONLY, STOP_SECONDS, Container, docker, needs_docker, run
 
 PROGRAMS = ("qdrant-entrypoint", "qdrant-replicator", "qdrant-efs")
@@ -30,9 +31,13 @@ def check_on_the_host(efs, snapshot):
 
 # --- every way to start it
 
-@pytest.mark.parametrize("init", [(), ("--init",)], ids=["as PID 1", "under --init"])
-@pytest.mark.parametrize("root", [(), READ_ONLY], ids=["writable", "read-only"])
-@pytest.mark.parametrize("user", [0, 1000], ids=["root", "user 1000"])
+ALONE, UNDER = (), ("--init",)
+WAYS = [(0, (), ALONE), (1000, READ_ONLY, UNDER),
+        *(pytest.param(*way, marks=takes_minutes) for way in itertools.product((0, 1000), ((), READ_ONLY), (ALONE, UNDER))
+          if way not in [(0, (), ALONE), (1000, READ_ONLY, UNDER)])]
+
+
+@pytest.mark.parametrize("user, root, init", WAYS)
 def test_a_snapshot_arrives_on_efs_it_is_healthy_and_a_stop_ends_with_qdrants_code(image, tmp_path, user, root, init):
     c = Container(image, tmp_path, user, root + init + OFTEN, {"QDRANT_INIT_FILE_PATH": "/tmp/.qdrant-initialized"})
     snapshot = c.snapshot()
@@ -45,6 +50,7 @@ def test_a_snapshot_arrives_on_efs_it_is_healthy_and_a_stop_ends_with_qdrants_co
     assert c.events("stopped"), c.logs()  # the replicator's last word
 
 
+@takes_minutes
 def test_with_the_unprivileged_official_image_it_runs_as_that_images_user(builds, tmp_path):
     """Its USER_ID=1000 is an argument of its build; a variable of that name changes nothing."""
     unprivileged = builds["bookworm"].result()

@@ -104,7 +104,7 @@ def test_killed_in_the_middle_it_goes_on_on_the_same_disk_and_begins_anew_on_an_
     kill_in_the_middle(second, folder)
     docker("start", second.id)
     until_in(second, folder, had)
-    assert len(second.events("boot_restore_started")) == 2, second.logs()
+    assert second.events("boot_restore_started"), second.logs()  # what the first one said may be lost with it
 
     # It goes on to be used and backed up, its disk is lost as well, and so is that of the task that was killed after it.
     put(second, "small", range(20, 30))

@@ -14,7 +14,7 @@ import threading
 
 import image as images
 import pytest
-from harness import BUILD, DATA, ROOT, Certificate
+from harness import BUILD, DATA, ROOT, Certificate, takes_minutes
 
 PACKAGING = ROOT / "deploy/packaging"
 PROGRAMS = ("qdrant-efs", "qdrant-entrypoint", "qdrant-replicator")
@@ -58,7 +58,7 @@ def debs(builds):
     return sorted(builds[0].glob("*.deb"))
 
 
-@pytest.mark.skipif(not os.environ.get("LONG"), reason="builds once more, for minutes: LONG=1 has it run")
+@takes_minutes
 def test_two_builds_are_the_same_bytes(builds, tmp_path_factory):
     """Built in another place, at another time, in another place of the Earth."""
     builds.append(build(tmp_path_factory.mktemp("another-with-a-longer-name"), TZ="Asia/Tokyo", LC_ALL="C", HOME="/nowhere"))
@@ -138,6 +138,7 @@ test ! -e /usr/bin/qdrant-efs
 """
 
 
+@takes_minutes
 @images.needs_docker
 def test_installed_on_a_bare_debian_they_run_and_are_removed(debs, real_tree):
     env = {"EFS_ROOT": "/efs", "EFS_ALLOW_LOCAL": "1", "SNAPSHOTS_DIR": "/snapshots", "SNAPSHOT_INTERVAL": "0", "LOG_FORMAT": "text",

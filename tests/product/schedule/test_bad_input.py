@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from bad_server import BAD, BadServer, redirect, silence, status
-from harness import Tree, tar_of, wait_for
+from harness import Tree, takes_minutes, tar_of, wait_for
 from scheduling import DAY, KEY, attach, clean, failed, from_now, made, troubles
 
 MEMORY = 100 << 20  # at most resident at any time; sanitizers need more, and have limits of their own
@@ -259,7 +259,7 @@ def test_the_name_that_the_server_gives_a_snapshot_is_believed_by_nobody(bad, tr
     assert not [f for f in paths_below(tree.root.parent) if "escaped" in f.name]
 
 
-@pytest.mark.skipif(not os.environ.get("LONG"), reason="takes minutes: LONG=1 has it run")
+@takes_minutes
 def test_ten_thousand_collections(bad, tree):
     bad.names, bad.files = [f"collection-{i:05}" for i in range(10000)], False
     tree.snapshot("collection-00007", "collection-00007-1-2026-01-01-08-00-00", tar_of("x"))
