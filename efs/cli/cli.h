@@ -28,10 +28,11 @@ struct options {
     int state;           /* ls: -1 for all */
     unsigned latest;     /* ls: so many of each collection; 0: all */
     bool json, dry_run, deep;
-    bool set; /* ls --sets, verify --set, restore --set */
+    bool set; /* ls --sets, verify --set, restore --set, drill --set */
     struct restore_options restore;
     struct replica_options replica;
     bool keep_report; /* drill */
+    bool own;         /* drill --set: what falls to this node alone */
     bool all_nodes;   /* forget */
     bool pinned;      /* ls: these alone; forget: these, too */
     bool files;       /* diff */

@@ -3,34 +3,19 @@
 #include "common/base/confine.h"
 #include "common/base/string_list.h"
 #include "common/base/text.h"
+#include "efs/cli/cmd_drill.h"
 #include "efs/cli/cmd_why_none.h"
 #include "common/base/utc.h"
+#include "common/json.h"
 #include "efs/drill/scratch.h"
-#include "efs/drill/drill.h"
 #include "efs/repo/history.h"
 #include "efs/repo/readers.h"
-#include "efs/drill/drill_result.h"
-#include "efs/restore/restore.h"
+#include "efs/restore/set_source.h"
 #include <cjson/cJSON.h>
 #include <curl/curl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-
-struct run {
-    const struct options *o;
-    const atomic_bool *stop; /* set by a signal */
-    struct drill *drill;
-    struct backup_list beside; /* of a collection that a drill needs beside what it proves */
-    struct progress *bar;
-    cJSON *report, *drills; /* the report, and its array */
-    struct drill_result result;
-    time_t begun;
-    int64_t timeout_ms;
-    uint64_t min_free;
-    bool confine, unread; /* unread: the folders could not be listed */
-    char program[PATH_MAX], place[PATH_MAX], engine[32], node[128], base[PATH_MAX];
-};
 
 /* --- settings */
 
@@ -45,7 +30,7 @@ const struct config_row drill_rows[DRILL_ROWS] = {
 
 static const char *standard(const char *name) { return config_standard(drill_rows, DRILL_ROWS, name); }
 
-static int read_settings(struct run *r, struct err *e)
+static int read_settings(struct drill_job *r, struct err *e)
 {
     static const char *const confine[] = {"off", "second", "all", NULL};
     unsigned seconds, which;
@@ -81,7 +66,20 @@ static bool add_print(cJSON *o, const struct backup *b, const struct drill_repor
            cJSON_AddBoolToObject(o, "all", d->found.all);
 }
 
-static void report_json(struct run *r, const struct backup *b, const struct drill_report *d)
+/* Of a set: its backups, and whose they are. */
+static bool add_set(cJSON *o, const struct set_source *of)
+{
+    cJSON *set = of ? cJSON_AddArrayToObject(o, "set") : NULL,
+          *nodes = set ? cJSON_AddArrayToObject(o, "nodes") : NULL;
+    bool good = !of || nodes;
+    for (size_t i = 0; of && good && i < of->n; i++)
+        good = json_append_text(set, of->sources[i].b->m.source.stem) &&
+               json_append_text(nodes, of->sources[i].b->m.node);
+    return good;
+}
+
+static void report_json(struct drill_job *r, const struct backup *b, const struct set_source *of,
+                        const struct drill_report *d)
 {
     char slot[32];
     cJSON *o = cJSON_CreateObject();
@@ -95,7 +93,7 @@ static void report_json(struct run *r, const struct backup *b, const struct dril
         cmd_json_text(o, "why", d->why) && cmd_json_text(o, "note", d->note) &&
         cJSON_AddNumberToObject(o, "seconds", d->seconds) &&
         cJSON_AddNumberToObject(o, "restore_seconds", d->restore) &&
-        cJSON_AddNumberToObject(o, "size", (double)b->m.content.size) && add_print(o, b, d);
+        cJSON_AddNumberToObject(o, "size", (double)b->m.content.size) && add_print(o, b, d) && add_set(o, of);
     if (!good || !cJSON_AddItemToArray(r->drills, o))
         cJSON_Delete(o); /* without memory it is missing in the report, not in the exit code */
 }
@@ -138,7 +136,7 @@ static void report_text(const struct backup *b, const struct drill_report *d)
 /* --- one backup */
 
 /* The tree that a backup is in: its folder without "/{frequency}/{collection}". */
-static void note_tree(struct run *r, const struct backup *b)
+static void note_tree(struct drill_job *r, const struct backup *b)
 {
     char folder[NAME_MAX * 2 + 32];
     size_t dir = strlen(b->dir), cut;
@@ -156,7 +154,7 @@ struct beside {
 };
 
 /* The newest good one; it stays until the next call. What --snapshot names is no matter here. */
-static const struct backup *find_beside(struct run *r, const struct beside *wish)
+static const struct backup *find_beside(struct drill_job *r, const struct beside *wish)
 {
     struct err e = {0};
     struct backup *b = NULL;
@@ -185,7 +183,7 @@ static const struct backup *find_beside(struct run *r, const struct beside *wish
 
 /* What a shard is restored into: the newest one of its collection and node, if there is one that is not
  * younger. Without a NODE_NAME a shard's manifest does not tell its node. */
-static const struct backup *collection_of(struct run *r, const struct backup *shard)
+static const struct backup *collection_of(struct drill_job *r, const struct backup *shard)
 {
     struct beside w = {.collection = shard->m.source.collection,
                        .node = shard->m.node,
@@ -197,13 +195,13 @@ static const struct backup *collection_of(struct run *r, const struct backup *sh
 
 static const struct backup *own_of(const struct backup *b, const char *name, void *run)
 {
-    struct run *r = run;
+    struct drill_job *r = run;
     struct beside w = {
         .collection = name, .node = b->m.node, .at = restore_moment(b, r->begun), .fingerprint = true};
     return w.at ? find_beside(r, &w) : NULL;
 }
 
-static void drill_one(struct run *r, const struct backup *b, struct drill_report *out)
+static void drill_one(struct drill_job *r, const struct backup *b, struct drill_report *out)
 {
     switch (b->m.source.kind) {
     case KIND_COLLECTION: drill_run(r->drill, b, out); break;
@@ -219,48 +217,56 @@ static void add_note(struct drill_report *d, const char *note)
         (void)snprintf(d->note + n, sizeof d->note - n, "%s%s", n ? "; " : "", note);
 }
 
-/* True when a restore would have to take the next older one. */
-static bool prove(struct run *r, const struct backup *b, const char *passed_over)
+void drill_tell(struct drill_job *r, const struct backup *b, const struct set_source *of,
+                struct drill_report *d, const char *passed_over)
+{
+    char clock[200];
+    restore_clock_note(b, r->begun, clock, sizeof clock);
+    add_note(d, clock);
+    add_note(d, passed_over);
+    r->result.n++;
+    r->result.proven += d->verdict == DRILL_PROVEN;
+    r->result.partly += d->verdict == DRILL_PARTLY;
+    r->result.refused += d->verdict == DRILL_REFUSED;
+    note_tree(r, b);
+    if (*d->engine)
+        (void)snprintf(r->engine, sizeof r->engine, "%s", d->engine);
+    if (!*r->node)
+        (void)snprintf(r->node, sizeof r->node, "%s", *b->m.node ? b->m.node : b->m.source.peer);
+    report_json(r, b, of, d);
+    if (!r->o->json)
+        report_text(b, d);
+}
+
+bool drill_prove(struct drill_job *r, const struct backup *b, const char *passed_over)
 {
     struct drill_report d;
-    note_tree(r, b);
     r->bar = progress_new(backup_work(&b->m));
     progress_name(r->bar, b->m.source.stem);
     drill_one(r, b, &d);
     progress_end(r->bar);
     r->bar = NULL;
-    char clock[200];
-    restore_clock_note(b, r->begun, clock, sizeof clock);
-    add_note(&d, clock);
-    add_note(&d, passed_over);
-    r->result.n++;
-    r->result.proven += d.verdict == DRILL_PROVEN;
-    r->result.partly += d.verdict == DRILL_PARTLY;
-    r->result.refused += d.verdict == DRILL_REFUSED;
-    if (*d.engine)
-        (void)snprintf(r->engine, sizeof r->engine, "%s", d.engine);
-    if (!*r->node)
-        (void)snprintf(r->node, sizeof r->node, "%s", *b->m.node ? b->m.node : b->m.source.peer);
-    report_json(r, b, &d);
-    if (!r->o->json)
-        report_text(b, &d);
+    drill_tell(r, b, NULL, &d, passed_over);
     return d.verdict == DRILL_FAILED && d.defect;
 }
 
-static void sent(size_t n, void *run) { progress_bytes(n, ((struct run *)run)->bar); }
+static void sent(size_t n, void *run) { progress_bytes(n, ((struct drill_job *)run)->bar); }
 
-/* What there is of it cannot be proven. */
-static void nothing(struct run *r, const struct restore_selector *w, const char *why)
+void drill_nothing(struct drill_job *r, enum kind kind, const char *collection, const char *why)
 {
-    struct backup none = {.frequency = FREQUENCY_15MIN, .m.source.kind = w->kind};
-    const char *collection = w->collection;
+    struct backup none = {.frequency = FREQUENCY_15MIN, .m.source.kind = kind};
     struct drill_report d = {.verdict = DRILL_FAILED, .found = {.points = -1}};
     (void)snprintf(none.m.source.collection, sizeof none.m.source.collection, "%s", collection);
     (void)snprintf(d.why, sizeof d.why, "%s", why);
     r->result.n++;
-    report_json(r, &none, &d);
+    report_json(r, &none, NULL, &d);
     if (!r->o->json)
         cmd_complain("%s: %s", shown(&none), why);
+}
+
+static void nothing(struct drill_job *r, const struct restore_selector *w, const char *why)
+{
+    drill_nothing(r, w->kind, w->collection, why);
 }
 
 /* Nodes that live side by side are no reason to prove nothing: each backup is proven for itself, and the
@@ -283,7 +289,7 @@ static const char *node_of_newest(struct backup_list *list, const struct restore
 }
 
 /* Why there is nothing of `collection` to prove; NULL: of any. */
-static void explain(const struct run *r, const struct restore_selector *wish, const char *collection,
+static void explain(const struct drill_job *r, const struct restore_selector *wish, const char *collection,
                     struct err *e)
 {
     struct options o = *r->o;
@@ -295,13 +301,13 @@ static void explain(const struct run *r, const struct restore_selector *wish, co
 
 /* Those that are not whole are passed over: a manifest is no backup, and `ls` tells of it. One that fails for
  * what it is has failed, and the next older one, which a restore would take, is tried, too. */
-static void prove_chosen(struct run *r, struct restore_choice *c, size_t *tried, struct err *e)
+static void prove_chosen(struct drill_job *r, struct restore_choice *c, size_t *tried, struct err *e)
 {
     struct backup *b = NULL;
     char passed[600] = "", why[1200];
     while (!atomic_load(r->stop) && restore_choice_next(c, &b, e) == 0 && b) {
         bool whole = !restore_choice_refuses(c, b, why, sizeof why);
-        if (whole && (!prove(r, b, passed) || r->o->restore.strict)) {
+        if (whole && (!drill_prove(r, b, passed) || r->o->restore.strict)) {
             ++*tried;
             return;
         }
@@ -319,7 +325,7 @@ static void prove_chosen(struct run *r, struct restore_choice *c, size_t *tried,
     }
 }
 
-static void prove_newest(struct run *r, struct backup_list *list, const struct restore_selector *wish)
+static void prove_newest(struct drill_job *r, struct backup_list *list, const struct restore_selector *wish)
 {
     struct err e = {0};
     struct restore_selector one = *wish, *w = &one;
@@ -340,7 +346,7 @@ static void prove_newest(struct run *r, struct backup_list *list, const struct r
 
 /* All whole, and none of it ours: other nodes prove theirs. The newest are looked at first: one is mostly
  * ours. */
-static int is_others(const struct run *r, struct backup_list *list, const struct restore_selector *w,
+static int is_others(const struct drill_job *r, struct backup_list *list, const struct restore_selector *w,
                      bool *others, struct err *e)
 {
     enum { FIRST = 8 };
@@ -364,7 +370,7 @@ static int is_others(const struct run *r, struct backup_list *list, const struct
 
 /* One collection, or the storage, of what is in `gathered`, or where that is NULL of what there is of it on
  * EFS. `skip`: nothing is said of what has no backup of the wish's kind, or is another node's. */
-static void prove_name(struct run *r, struct backup_list *gathered, struct restore_selector *w,
+static void prove_name(struct drill_job *r, struct backup_list *gathered, struct restore_selector *w,
                        const char *name, bool skip)
 {
     cleanup_backup_list struct backup_list own = {0};
@@ -398,7 +404,7 @@ static int names_in(const struct backup_list *list, char ***names, size_t *n)
 }
 
 /* One of each collection that has any of the wish's kind. */
-static void prove_each(struct run *r, struct backup_list *gathered, struct restore_selector *w)
+static void prove_each(struct drill_job *r, struct backup_list *gathered, struct restore_selector *w)
 {
     char **names = NULL;
     size_t n = 0;
@@ -412,7 +418,7 @@ static void prove_each(struct run *r, struct backup_list *gathered, struct resto
     backup_folders_free(names, n);
 }
 
-static void prove_named(struct run *r, struct backup_list *gathered, struct restore_selector *w)
+static void prove_named(struct drill_job *r, struct backup_list *gathered, struct restore_selector *w)
 {
     for (size_t i = 0; i < r->o->n_collections && !atomic_load(r->stop); i++)
         prove_name(r, gathered, w, r->o->collections[i], false);
@@ -420,7 +426,7 @@ static void prove_named(struct run *r, struct backup_list *gathered, struct rest
 
 /* Without a choice all collections, and then the storage; of single shards only those that are asked for.
  * `gathered`: what has the name that --snapshot gives; NULL without one. */
-static void prove_all(struct run *r, struct backup_list *gathered)
+static void prove_all(struct drill_job *r, struct backup_list *gathered)
 {
     const struct options *o = r->o;
     const struct restore_options *by = &o->restore;
@@ -455,7 +461,7 @@ static void prove_all(struct run *r, struct backup_list *gathered)
     }
 }
 
-static bool finish_report(struct run *r)
+static bool finish_report(struct drill_job *r)
 {
     char begun[32];
     utc_text(r->begun, begun);
@@ -465,10 +471,11 @@ static bool finish_report(struct run *r)
            cJSON_AddNumberToObject(r->report, "proven", (double)r->result.proven) &&
            cJSON_AddNumberToObject(r->report, "partly_proven", (double)r->result.partly) &&
            cJSON_AddNumberToObject(r->report, "refused", (double)r->result.refused) &&
-           cJSON_AddNumberToObject(r->report, "of", (double)r->result.n);
+           cJSON_AddNumberToObject(r->report, "of", (double)r->result.n) &&
+           (!r->o->own || cJSON_AddNumberToObject(r->report, "left_to_others", (double)r->others));
 }
 
-static bool keep(struct run *r)
+static bool keep(struct drill_job *r)
 {
     struct err e = {0};
     char *text = cJSON_Print(r->report);
@@ -493,7 +500,7 @@ static void report_result(const struct drill_result *s)
     (void)putchar('\n');
 }
 
-static int report(struct run *r, bool clean)
+static int report(struct drill_job *r, bool clean)
 {
     r->result.stopped = atomic_load(r->stop);
     r->result.left = !clean || r->unread;
@@ -501,9 +508,12 @@ static int report(struct run *r, bool clean)
         return cmd_complain("no memory"), EXIT_DEFECT;
     if (r->o->keep_report && !keep(r))
         r->result.left = true;
-    bool ok = drill_result_good(&r->result);
+    bool none = r->others > 0 && r->result.n == 0 && !r->result.left && !r->result.stopped;
+    bool ok = none || drill_result_good(&r->result);
     if (!r->o->json) {
         report_result(&r->result);
+        if (r->others > 0)
+            (void)printf("%zu left to other nodes\n", r->others);
         return ok && fflush(stdout) == 0 ? 0 : EXIT_DEFECT;
     }
     cJSON *whole = r->report;
@@ -513,7 +523,7 @@ static int report(struct run *r, bool clean)
 }
 
 /* Another drill, no folder: nothing was tried. */
-static int cannot(struct run *r, const struct err *e)
+static int cannot(struct drill_job *r, const struct err *e)
 {
     (void)cJSON_AddStringToObject(r->report, "why", e->text); /* else only the line below says it */
     cmd_complain("%s", e->text);
@@ -526,7 +536,7 @@ static int cannot(struct run *r, const struct err *e)
     return EXIT_DEFECT;
 }
 
-static int drill(struct run *r, struct backup_list *gathered)
+static int drill(struct drill_job *r, struct backup_list *gathered)
 {
     struct err e = {0};
     struct drill_options o = {.program = r->program,
@@ -542,15 +552,36 @@ static int drill(struct run *r, struct backup_list *gathered)
         return cannot(r, &e);
     if (r->confine && confine_version() == 0 && !r->o->json)
         cmd_complain("this kernel has no Landlock: the second Qdrant may open what this user may");
-    prove_all(r, gathered);
+    if (r->o->set)
+        drill_sets(r);
+    else
+        prove_all(r, gathered);
     bool clean = drill_close(r->drill, &e) == 0;
     if (!clean)
         cmd_complain("%s", e.text);
     return report(r, clean);
 }
 
+static int check_set(const struct options *o)
+{
+    const struct restore_options *r = &o->restore;
+    const char *flag = r->snapshot  ? "--snapshot"
+                       : r->shard   ? "--shard"
+                       : r->storage ? "--storage-snapshot"
+                                    : NULL;
+    if (o->own && !(o->set && *o->settings.node))
+        return cmd_complain("--own is for --set, and needs NODE_NAME; see qdrant-efs drill --help"),
+               EXIT_SETTING;
+    if (!o->set || !flag)
+        return 0;
+    cmd_complain("--set is of the backups of all nodes: no %s; see qdrant-efs drill --help", flag);
+    return EXIT_SETTING;
+}
+
 static int check_use(const struct options *o)
 {
+    if (check_set(o) != 0)
+        return EXIT_SETTING;
     if (o->restore.shard && o->restore.storage)
         return cmd_complain("--shard or --storage-snapshot, not both; see qdrant-efs drill --help"),
                EXIT_SETTING;
@@ -560,7 +591,7 @@ static int check_use(const struct options *o)
     return EXIT_SETTING;
 }
 
-static struct run r; /* the bar's callback has no more than a pointer to it, and a signal none at all */
+static struct drill_job r; /* the bar's callback has no more than a pointer to it, and a signal none at all */
 static void abandon(void) { drill_abandon(r.place); }
 
 int cmd_drill(const struct options *o)
@@ -568,7 +599,7 @@ int cmd_drill(const struct options *o)
     cleanup_backup_list struct backup_list list = {0};
     struct err e = {0};
     struct options all = *o;
-    r = (struct run){.o = o, .begun = time(NULL)};
+    r = (struct drill_job){.o = o, .begun = time(NULL)};
     if (read_settings(&r, &e) != 0) {
         cmd_complain("%s; see qdrant-efs drill --help", e.text);
         return EXIT_SETTING;

@@ -8,10 +8,8 @@
 #include "common/json.h"
 #include "efs/cli/cmd_restore.h"
 #include "efs/cli/cmd_sets.h"
-#include "efs/restore/splice.h"
-#include "qdrant/cluster.h"
+#include "efs/restore/set_source.h"
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -37,84 +35,15 @@ struct one {
     struct set_world *w;
     size_t at; /* a set of the same tree and collection */
     const struct set *set;
-    struct splice_source *sources;
-    size_t n;
-    unsigned *shards; /* those of all sources, one after the other */
-    struct backup b;
+    struct set_source from; /* empty where the set is one backup by itself */
 };
-
-static void one_free(struct one *o)
-{
-    free(o->sources);
-    free(o->shards);
-    o->sources = NULL;
-    o->shards = NULL;
-    o->n = 0;
-}
-
-/* Each backup once, with all shards that are taken from it. */
-static bool find_sources(struct one *o)
-{
-    const struct set *s = o->set;
-    unsigned *next = o->shards = calloc(s->n_shards + 1, sizeof *o->shards);
-    o->sources = calloc(s->n + 1, sizeof *o->sources);
-    o->n = 0;
-    if (!o->shards || !o->sources)
-        return false;
-    for (size_t i = 0; i < s->n; i++) {
-        struct splice_source *to = &o->sources[o->n];
-        *to = (struct splice_source){.b = s->v[i].b, .shards = next};
-        for (size_t k = 0; k < s->n_shards; k++)
-            if (s->shards[k].from == &s->v[i]) {
-                *next++ = s->shards[k].id;
-                to->n++;
-            }
-        o->n += to->n > 0;
-    }
-    return o->n > 0 && o->sources[0].b;
-}
-
-/* What a manifest would say of it. Its time is that of its first snapshot: what was written from then on may
- * be missing. */
-static void describe(struct one *o, const struct backup *first)
-{
-    const struct set *s = o->set;
-    struct backup *b = &o->b;
-    char when[32] = "";
-    struct tm tm;
-    *b = (struct backup){.state = ENTRY_COMPLETE,
-                         .frequency = first->frequency,
-                         .dir = first->dir,
-                         .m = first->m,
-                         .has_manifest = true,
-                         .signature = first->signature,
-                         .written = first->written,
-                         .aliases_at = first->aliases_at};
-    for (size_t i = 0; i < o->n; i++)
-        if (!b->m.aliases.known && o->sources[i].b->m.aliases.known) {
-            b->m.aliases = o->sources[i].b->m.aliases;
-            b->aliases_at = o->sources[i].b->aliases_at;
-        }
-    if (gmtime_r(&s->slot, &tm))
-        (void)strftime(when, sizeof when, "%Y-%m-%d-%H-%M-%S", &tm);
-    (void)snprintf(b->m.source.stem, sizeof b->m.source.stem, "%.200s-set-%s", first->m.source.collection,
-                   when);
-    name_stored(b->m.source.stem, b->stem);
-    (void)snprintf(b->data, sizeof b->data, "%.240s.snapshot", b->stem);
-    b->m.node[0] = b->m.source.peer[0] = 0;
-    b->m.bases = (struct bases){0};
-    b->m.recipe = (struct recipe_place){0};
-    b->m.fingerprint = (struct fingerprint){0};
-    b->m.points_of_node = b->m.clustered = false;
-    b->m.points = s->points;
-    (void)snprintf(b->m.codec, sizeof b->m.codec, "none");
-}
 
 static void list_sources(const struct one *o)
 {
     cJSON *list = o->j->json ? cJSON_CreateArray() : NULL;
-    for (size_t i = 0; list && i < o->n; i++)
-        (void)json_append_text(list, o->sources[i].b->m.source.stem); /* without memory the list is shorter */
+    for (size_t i = 0; list && i < o->from.n; i++)
+        (void)json_append_text(list,
+                               o->from.sources[i].b->m.source.stem); /* without memory the list is shorter */
     cJSON_DeleteItemFromObjectCaseSensitive(o->j->json, "set");
     if (list && !cJSON_AddItemToObject(o->j->json, "set", list))
         cJSON_Delete(list);
@@ -128,71 +57,30 @@ static struct backup *entry_of(struct one *o, const struct backup *b)
 
 static void condemn(struct one *o, const struct backup *which, const char *why)
 {
-    struct backup *b = entry_of(o, which);
-    b->state = ENTRY_CORRUPT;
-    free(b->reason);
-    b->reason = strdup(why); /* without memory the state must do */
-    say_skipped(b, why, o->j);
+    say_skipped(set_world_condemn(o->w, which, why), why, o->j);
 }
 
 /* --- what came back, shard by shard */
 
-struct counting {
-    const struct set *set;
-    bool *found; /* of each shard of the set: it is there */
-    char why[200];
-};
-
-/* Both numbers are Qdrant's estimates, off where segments are merged. */
-static void count_one(unsigned id, int64_t points, void *arg)
-{
-    struct counting *c = arg;
-    for (size_t i = 0; i < c->set->n_shards; i++) {
-        const struct set_shard *s = &c->set->shards[i];
-        int64_t slack = s->points / 10 + 1;
-        if (s->id != id)
-            continue;
-        c->found[i] = true;
-        if (s->points > 0 && !*c->why && (points < s->points - slack || points > s->points + slack))
-            (void)snprintf(c->why, sizeof c->why,
-                           "%" PRId64 " points came back in shard %u, and it had about %" PRId64, points, id,
-                           s->points);
-    }
-}
-
 /* On each node of a cluster: every replica. */
-static int hear_all(struct one *o, struct counting *c, struct err *e)
-{
-    struct job *j = o->j;
-    struct cluster_hear hear = {count_one, c};
-    struct cluster_shards shards;
-    const char *target = *j->into ? j->into : j->target;
-    if (j->n_nodes == 0)
-        return cluster_shards_heard(j->qdrant, target, &hear, &shards, e);
-    int rc = 0;
-    for (size_t i = 0; i < j->n_nodes && rc == 0; i++)
-        rc = cluster_shards_heard(j->nodes[i].qdrant, target, &hear, &shards, e);
-    return rc;
-}
-
 static enum restore_outcome count_shards(struct one *o, struct err *e)
 {
-    size_t n = 0;
-    cleanup_free bool *found = calloc(o->set->n_shards + 1, sizeof *found);
-    struct counting c = {.set = o->set, .found = found};
-    if (!found)
-        return (void)err_set(e, ENOMEM, "cannot count the shards of", o->j->target, NULL), RESTORE_FAILED;
-    if (hear_all(o, &c, e) != 0)
-        return RESTORE_FAILED;
-    for (size_t i = 0; i < o->set->n_shards; i++)
-        n += found[i];
-    if (!*c.why && n < o->set->n_shards)
-        (void)snprintf(c.why, sizeof c.why, "%zu of %zu shards are there", n, o->set->n_shards);
-    if (!*c.why)
-        return RESTORE_DONE;
-    o->j->report.verdict = VERDICT_POINTS;
-    (void)snprintf(o->j->report.why, sizeof o->j->report.why, "%s", c.why);
-    (void)err_set(e, 0, "restored, and not what was there:", c.why,
+    struct job *j = o->j;
+    const char *target = *j->into ? j->into : j->target;
+    char why[SET_WHY];
+    size_t n = j->n_nodes > 0 ? j->n_nodes : 1;
+    cleanup_free struct qdrant **nodes = calloc(n, sizeof(struct qdrant *));
+    if (!nodes)
+        return (void)err_set(e, ENOMEM, "cannot count the shards of", target, NULL), RESTORE_FAILED;
+    nodes[0] = j->qdrant;
+    for (size_t i = 1; i < n; i++)
+        nodes[i] = j->nodes[i].qdrant;
+    int rc = set_source_count(o->set, nodes, n, target, why, e);
+    if (rc != 0)
+        return rc > 0 ? RESTORE_DONE : RESTORE_FAILED;
+    j->report.verdict = VERDICT_POINTS;
+    (void)snprintf(j->report.why, sizeof j->report.why, "%s", why);
+    (void)err_set(e, 0, "restored, and not what was there:", why,
                   "look at the collection before anybody uses it");
     return RESTORE_FAILED;
 }
@@ -227,29 +115,28 @@ static enum restore_outcome spliced(struct one *o, bool *again, struct err *e)
 {
     size_t bad = 0;
     cleanup_splice struct splice *splice = NULL;
-    bool found = find_sources(o);
-    struct splice_of of = {.v = o->sources, .n = o->n};
-    if (!found || !(splice = splice_new(&of, o->j->stop, e)))
+    bool made = set_source_make(o->set, &o->from) == 0;
+    struct splice_of of = {.v = o->from.sources, .n = o->from.n};
+    if (!made || !(splice = splice_new(&of, o->j->stop, e)))
         return (void)err_set(e, ENOMEM, "cannot put the set together", NULL, NULL), RESTORE_FAILED;
-    describe(o, o->sources[0].b);
     list_sources(o);
     enum restore_outcome outcome = check_target(o->j, e);
     uint64_t work = 0;
-    for (size_t i = 0; i < o->n; i++)
-        work += backup_work(&o->sources[i].b->m);
+    for (size_t i = 0; i < o->from.n; i++)
+        work += backup_work(&o->from.sources[i].b->m);
     struct progress *bar = outcome == RESTORE_DONE ? progress_new(work) : NULL;
     struct copy_watch watch = {progress_bytes, bar};
     if (outcome == RESTORE_DONE) {
-        progress_name(bar, o->b.m.source.stem);
-        outcome = splice_measure(splice, &watch, &o->b.m.content, &bad, e);
+        progress_name(bar, o->from.b.m.source.stem);
+        outcome = splice_measure(splice, &watch, &o->from.b.m.content, &bad, e);
         progress_end(bar);
         if (outcome == RESTORE_DEFECT && !o->j->o->restore.strict)
-            return condemn(o, o->sources[bad].b, e->text), *again = true, outcome;
+            return condemn(o, o->from.sources[bad].b, e->text), *again = true, outcome;
     }
     if (outcome != RESTORE_DONE)
         return outcome;
-    struct spread spread = {o->j->nodes, o->j->n_nodes, o->sources, o->n};
-    outcome = attempt_from(o, &o->b, &spread, splice_origin(splice), e);
+    struct spread spread = {o->j->nodes, o->j->n_nodes, o->from.sources, o->from.n};
+    outcome = attempt_from(o, &o->from.b, &spread, splice_origin(splice), e);
     if (outcome != RESTORE_DONE && o->j->report.at_start_alone) {
         size_t n = strlen(e->text);
         (void)snprintf(e->text + n, sizeof e->text - n, "; of the set: --set --as-storage --to FILE");
@@ -266,8 +153,8 @@ static enum restore_outcome attempt(struct one *o, bool *again, struct err *e)
         enum restore_outcome outcome = spliced(o, again, e);
         /* Qdrant refuses what is in it, and does not say which shard's it is: that set is passed over. */
         if (outcome == RESTORE_DEFECT && !*again && !o->j->o->restore.strict) {
-            for (size_t i = 0; i < o->n; i++)
-                condemn(o, o->sources[i].b, e->text);
+            for (size_t i = 0; i < o->from.n; i++)
+                condemn(o, o->from.sources[i].b, e->text);
             *again = true;
         }
         return outcome;
@@ -311,7 +198,7 @@ static enum restore_outcome take(struct one *o, struct err *e)
     bool several = false, again = false, said = false;
     enum restore_outcome outcome;
     do {
-        one_free(o);
+        set_source_free(&o->from);
         if (again && set_world_again(o->w) != 0)
             return (void)err_set(e, ENOMEM, "cannot tell which backups are sets", NULL, NULL), RESTORE_FAILED;
         o->set = sets_newest(&o->w->sets, &o->w->sets.v[o->at],
@@ -346,11 +233,14 @@ static bool restore_place(struct job *j, struct set_world *w, size_t at)
     j->file[0] = j->into[0] = 0;
     say_begin(j);
     enum restore_outcome outcome = take(&o, &e);
-    const struct backup *b = !o.set ? NULL : o.set->by_itself ? o.set->v[0].b : o.n > 0 ? &o.b : NULL;
+    const struct backup *b = !o.set             ? NULL
+                             : o.set->by_itself ? o.set->v[0].b
+                             : o.from.n > 0     ? &o.from.b
+                                                : NULL;
     bool good = say_end(j, b, outcome, &e, (double)(clock_ms() - begin) / 1000);
-    if (b == &o.b && j->json) /* no file has all of it */
+    if (b == &o.from.b && j->json) /* no file has all of it */
         (void)cJSON_ReplaceItemInObjectCaseSensitive(j->json, "path", cJSON_CreateString(""));
-    one_free(&o);
+    set_source_free(&o.from);
     j->wish.collection = "";
     return good;
 }

@@ -61,6 +61,15 @@ int set_world_again(struct set_world *w)
     return EXIT_DEFECT;
 }
 
+struct backup *set_world_condemn(struct set_world *w, const struct backup *which, const char *why)
+{
+    struct backup *b = &w->list.v[which - w->list.v];
+    b->state = ENTRY_CORRUPT;
+    free(b->reason);
+    b->reason = strdup(why); /* without memory the state must do */
+    return b;
+}
+
 int set_world_gather(const struct options *o, struct set_world *w)
 {
     struct err e = {0};

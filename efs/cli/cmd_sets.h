@@ -17,6 +17,9 @@ void set_world_free(struct set_world *w);
 int set_world_gather(const struct options *o, struct set_world *w);
 /* Once more, after the states of backups changed. An exit code. */
 int set_world_again(struct set_world *w);
+/* That backup is not what its manifest says, or Qdrant refuses it: what set_world_again then passes over. Its
+ * entry of the list. */
+struct backup *set_world_condemn(struct set_world *w, const struct backup *b, const char *why);
 /* What a peer is called: the NODE_NAME of its newest backup, else its id. `arg` is a world. */
 const char *set_peer_name(const char *peer, void *arg);
 enum { SET_REASONS = 2000 };

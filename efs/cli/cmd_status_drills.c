@@ -95,6 +95,15 @@ static bool is_of(const struct status_row *row, const char *node)
     return false;
 }
 
+/* Of a set: it is of each node that has a backup in it. */
+static bool is_drilled(const struct status_row *row, const cJSON *o)
+{
+    const cJSON *nodes = json_member(o, "nodes"), *node;
+    bool any = !cJSON_IsArray(nodes) && is_of(row, json_text(o, "node"));
+    cJSON_ArrayForEach(node, nodes) { any = any || (cJSON_IsString(node) && is_of(row, node->valuestring)); }
+    return any;
+}
+
 /* Of one record a failure counts, although the next older backup may have come back, too. */
 static void note(struct status_row *row, const cJSON *o, time_t when)
 {
@@ -136,7 +145,7 @@ static void note_one(struct reading *r, const cJSON *o, time_t when)
         return;
     for (size_t i = first_row(r, &source); i < r->rows && status_order(r->tree, &source, &r->row[i]) == 0;
          i++)
-        if (is_of(&r->row[i], json_text(o, "node")))
+        if (is_drilled(&r->row[i], o))
             note(&r->row[i], o, when);
 }
 

@@ -151,6 +151,7 @@ static struct restore into(const struct drill *d, const struct backup *b)
                             .timeout_ms = d->o.timeout_ms,
                             .green_ms = drill_green_ms(d),
                             .watch = d->o.watch,
+                            .origin = d->set ? d->set->origin : NULL,
                             .stop = d->o.stop};
 }
 
@@ -159,7 +160,8 @@ static enum restore_outcome at_start(struct drill *d, const struct backup *b, st
                                      struct restore_report *told, struct err *e)
 {
     char path[PATH_MAX];
-    const struct restore_reading how = {.watch = d->o.watch, .stop = d->o.stop};
+    const struct restore_reading how = {
+        .origin = d->set ? d->set->origin : NULL, .watch = d->o.watch, .stop = d->o.stop};
     scratch_qdrant_stop(d->second);
     d->second = NULL;
     d->once = true;
@@ -257,13 +259,25 @@ static bool restore_shard(struct drill *d, const struct backup *shard, struct dr
     return restore(d, shard, out);
 }
 
+static bool count_set(struct drill *d, const struct backup *b, struct drill_report *out)
+{
+    char why[200];
+    struct err e = {0};
+    int rc = d->set->count(scratch_qdrant_qdrant(d->second), b->m.source.collection, d->set->arg, why, &e);
+    if (rc > 0)
+        return true;
+    drill_fail(d, out, rc < 0 ? e.text : why);
+    return false;
+}
+
 static void run(struct drill *d, const struct backup *collection, const struct backup *shard,
                 struct drill_report *out)
 {
     int64_t begin = clock_ms();
     const struct backup *b = shard ? shard : collection;
     if (drill_room(d, collection, DISK_PERCENT, out) && drill_start(d, NULL, out) && drill_reads(d, b, out)) {
-        bool good = restore(d, collection, out) && (!shard || restore_shard(d, shard, out));
+        bool good = restore(d, collection, out) && (!shard || restore_shard(d, shard, out)) &&
+                    (!d->set || count_set(d, b, out));
         clear(d, b, good && !d->once);
         d->once = false;
     }
@@ -276,6 +290,14 @@ void drill_run(struct drill *d, const struct backup *b, struct drill_report *out
 {
     *out = untried;
     run(d, b, NULL, out);
+}
+
+void drill_set(struct drill *d, const struct backup *b, const struct drill_set *set, struct drill_report *out)
+{
+    *out = untried;
+    d->set = set;
+    run(d, b, NULL, out);
+    d->set = NULL;
 }
 
 void drill_shard(struct drill *d, const struct backup *b, const struct backup *collection,

@@ -40,6 +40,18 @@ struct drill_report {
 struct drill *drill_open(const struct drill_options *o, struct err *e);
 /* From the main thread alone. Of a collection. */
 void drill_run(struct drill *d, const struct backup *b, struct drill_report *out);
+/* Of a set of a cluster's backups: `origin` gives the bytes of what `b` describes. `count` holds what came
+ * back in the second Qdrant against the manifests, shard by shard: 1; 0 with `why`; -1 with `e`. A set has no
+ * fingerprint: that all shards come back with their points is all that can be proven. */
+struct restore_origin;
+struct qdrant;
+struct drill_set {
+    const struct restore_origin *origin;
+    int (*count)(struct qdrant *q, const char *collection, void *arg, char why[200], struct err *e);
+    void *arg;
+};
+void drill_set(struct drill *d, const struct backup *b, const struct drill_set *set,
+               struct drill_report *out);
 /* Of one shard, whose snapshot has no configuration: as a person would, into its collection, which is
  * restored from `collection` (NULL: there is none) first. That it restores is all that can be proven. */
 void drill_shard(struct drill *d, const struct backup *b, const struct backup *collection,

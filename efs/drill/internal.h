@@ -9,6 +9,7 @@ struct drill {
     struct drill_options o;
     struct scratch scratch;
     struct scratch_qdrant *second; /* NULL: none runs */
+    const struct drill_set *set;   /* that is drilled; NULL: one backup */
     bool once;                     /* it was started with what it holds, and takes no other backup */
 };
 /* A sentence to others, cut where it does not fit. */

@@ -8,6 +8,7 @@
 #include "replicator/core/subprocess.h"
 #include "replicator/core/disk.h"
 #include "replicator/status/state.h"
+#include "qdrant/cluster.h"
 #include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
@@ -200,6 +201,8 @@ static void report(struct drill_runner *d, const struct subprocess_result *r, co
         drills = NULL;
     } else if (*why)
         log_line(LOG_WARN, "drill_refused", "%s", why);
+    else if (cJSON_GetArraySize(drills) == 0 && json_number(whole, "left_to_others") > 0)
+        log_line(LOG_DEBUG, "drill_left", "all sets fall to other nodes this time");
     else if (cJSON_GetArraySize(drills) == 0)
         log_line(LOG_WARN, "drill_refused", "there is no backup of this node to restore yet");
     cJSON_ArrayForEach(one, drills) { report_one(d, one); }
@@ -230,12 +233,22 @@ static char **environment(const struct context *x, char *more[4])
     return more[0] && more[1] && more[2] ? subprocess_environment(without, more) : NULL;
 }
 
+/* Then a snapshot of this node has only some of the shards, and is no whole to be proven. Without a name of its
+ * own the nodes could not share the sets among them. */
+static bool is_cluster(const struct context *x)
+{
+    struct cluster_state state;
+    struct err ignored;
+    return x->settings.node[0] && cluster_state(x->qdrant, &state, &ignored) == 0 && state.members > 1;
+}
+
 static bool lacks_room(void *disk) { return disk_near_end(disk); }
 
 static void run(struct drill_runner *d)
 {
     struct context *x = d->context;
-    char *argv[] = {"qdrant-efs", "drill", "--json", NULL};
+    bool cluster = is_cluster(x);
+    char *argv[] = {"qdrant-efs", "drill", "--json", cluster ? "--set" : NULL, "--own", NULL};
     cleanup_strings char *more[4] = {NULL};
     cleanup_free char **env = environment(x, more);
     struct subprocess_options o = {.program = argv[0],
@@ -249,7 +262,7 @@ static void run(struct drill_runner *d)
     struct subprocess_result r = {0};
     struct err e = {0};
     time_t begun = time(NULL);
-    log_line(LOG_DEBUG, "drill_started", "qdrant-efs drill");
+    log_line(LOG_DEBUG, "drill_started", "qdrant-efs drill%s", cluster ? " --set --own" : "");
     if (!env)
         (void)err_set(&e, ENOMEM, "cannot start", argv[0], NULL);
     else

@@ -61,6 +61,9 @@ def test_cluster_of_come_back_in_one(factor, three, tree, tmp_path):
     back_up(tree, three, "docs")
     for s in three:
         s.kill()
+    drill = tree.efs_tool("drill", "--set", "--json", QDRANT_BIN=REAL, DRILL_DIR=str(tmp_path / "scratch"), MIN_FREE="0")
+    one, = json.loads(drill.stdout)["drills"]
+    assert (one["verdict"], one["points"], drill.returncode) == ("partly_proven", POINTS, 0)
     with Server("real", tmp_path / "alone", api_key=KEY) as alone:
         attach(tree, alone)
         one, = restored(tree, "--set")
