@@ -25,7 +25,7 @@ static int by_name(const void *a, const void *b) { return strcmp(*(char *const *
 /* The nodes that have a backup in the set take turns; one that tells no name is nobody's. */
 static bool falls_to(const struct set *s, const char *node)
 {
-    const char *names[64], *last = NULL;
+    const char *names[64] = {NULL}, *last = NULL;
     size_t n = 0, k = 0;
     for (size_t i = 0; i < s->n && n < sizeof names / sizeof *names; i++)
         if (s->v[i].b->m.node[0])

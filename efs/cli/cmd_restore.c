@@ -478,22 +478,20 @@ static int run(struct job *j)
 
 static int with_qdrant(struct job *j)
 {
-    struct qdrant_settings settings;
     struct err e = {0};
-    if (config_files_apply(&e) != 0 || qdrant_settings_read(&settings, &e) != 0 ||
-        qdrant_ca_check(&settings, &e) != 0)
+    if (config_files_apply(&e) != 0 || qdrant_settings_read(&j->settings, &e) != 0 ||
+        qdrant_ca_check(&j->settings, &e) != 0)
         return wrong(e.text);
-    if (qdrant_key_in_clear(&settings))
+    if (qdrant_key_in_clear(&j->settings))
         cmd_complain(
             "warning: %s is another machine, and is sent Qdrant's key as it is: whoever listens on the "
             "way has it; use https",
-            settings.url);
+            j->settings.url);
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
         return cmd_complain("cannot start libcurl"), EXIT_DEFECT;
-    struct key *key = key_new(&settings, j->stop);
-    j->settings = &settings;
+    struct key *key = key_new(&j->settings, j->stop);
     j->key = key;
-    j->qdrant = key ? qdrant_new(&settings, key, j->stop) : NULL;
+    j->qdrant = key ? qdrant_new(&j->settings, key, j->stop) : NULL;
     int rc = EXIT_DEFECT;
     if (j->qdrant)
         rc = run(j);
@@ -502,7 +500,7 @@ static int with_qdrant(struct job *j)
     restore_nodes_free(j);
     qdrant_free(j->qdrant);
     key_free(key);
-    explicit_bzero(&settings, sizeof settings);
+    explicit_bzero(&j->settings, sizeof j->settings);
     curl_global_cleanup();
     return rc;
 }

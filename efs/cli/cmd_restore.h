@@ -9,8 +9,8 @@
 
 struct job {
     const struct options *o;
-    struct qdrant *qdrant;                  /* NULL: only a file is written */
-    const struct qdrant_settings *settings; /* of it; NULL as that */
+    struct qdrant *qdrant;           /* NULL: only a file is written */
+    struct qdrant_settings settings; /* of it */
     struct key *key;
     struct spread_node *nodes; /* with --set: all nodes of the cluster, `qdrant` first */
     size_t n_nodes;            /* 0: it is one node */

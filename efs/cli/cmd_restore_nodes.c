@@ -62,10 +62,10 @@ static enum restore_outcome add_node(struct job *j, const char *url, char peer[2
     char what[900];
     struct qdrant_settings *settings = &j->node_settings[j->n_nodes];
     struct spread_node *node = &j->nodes[j->n_nodes];
-    *settings = *j->settings;
+    *settings = j->settings;
     if ((size_t)snprintf(settings->url, sizeof settings->url, "%s", url) >= sizeof settings->url)
         return refuse(e, "the address of a node is too long", ADVICE);
-    if (qdrant_key_in_clear(settings) && !qdrant_key_in_clear(j->settings))
+    if (qdrant_key_in_clear(settings) && !qdrant_key_in_clear(&j->settings))
         cmd_complain("warning: %s is another machine, and is sent Qdrant's key as it is: use https", url);
     *node = (struct spread_node){.qdrant = qdrant_new(settings, j->key, j->stop)};
     if (!node->qdrant)
@@ -121,7 +121,7 @@ static enum restore_outcome add_found_one(struct job *j, const struct cluster_pe
     char id[24] = "", url[512] = "", what[900];
     struct err why = {0};
     enum restore_outcome outcome = RESTORE_REFUSED;
-    if (same_port(j->settings->url, peer->uri, url, sizeof url))
+    if (same_port(j->settings.url, peer->uri, url, sizeof url))
         outcome = add_node(j, url, id, &why);
     if (outcome == RESTORE_DONE && strcmp(id, peer->id) == 0)
         return RESTORE_DONE;
@@ -176,7 +176,7 @@ enum restore_outcome restore_nodes_find(struct job *j, struct err *e)
     if (!j->nodes || !j->node_settings)
         return (void)err_set(e, ENOMEM, "cannot ask the nodes", NULL, NULL), RESTORE_FAILED;
     j->nodes[j->n_nodes++] = (struct spread_node){.qdrant = j->qdrant};
-    (void)snprintf(j->nodes[0].name, sizeof j->nodes[0].name, "%.299s", j->settings->url);
+    (void)snprintf(j->nodes[0].name, sizeof j->nodes[0].name, "%.299s", j->settings.url);
     struct cluster_peer *own = peer_of(&peers, state.peer_id);
     if (own)
         own->id[0] = 0;

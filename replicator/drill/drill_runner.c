@@ -233,8 +233,8 @@ static char **environment(const struct context *x, char *more[4])
     return more[0] && more[1] && more[2] ? subprocess_environment(without, more) : NULL;
 }
 
-/* Then a snapshot of this node has only some of the shards, and is no whole to be proven. Without a name of its
- * own the nodes could not share the sets among them. */
+/* Then a snapshot of this node has only some of the shards, and is no whole to be proven. Without a name of
+ * its own the nodes could not share the sets among them. */
 static bool is_cluster(const struct context *x)
 {
     struct cluster_state state;
