@@ -85,7 +85,6 @@ static void spreading_free(struct spreading *w)
     free(w->parts);
     free(w->all);
 }
-#define cleanup_spreading __attribute__((cleanup(spreading_free)))
 
 static enum restore_outcome no_memory(struct err *e)
 {
@@ -312,32 +311,38 @@ static enum restore_outcome look_again(struct spreading *w, struct err *e)
     return restore_target_check(&g, w->says, &keys, e);
 }
 
+static enum restore_outcome spread_all(struct spreading *w, struct inside **inside,
+                                       struct restore_passed *passed, struct err *e)
+{
+    struct restore quiet = *w->r; /* the bar is of what is sent */
+    quiet.watch = (struct copy_watch){0};
+    enum restore_outcome outcome = restore_survey(&quiet, w->b, inside, e);
+    if (outcome != RESTORE_DONE)
+        return outcome;
+    w->says = inside_end(*inside);
+    outcome = have_collection(w, &passed->keys, e);
+    if (outcome == RESTORE_DONE)
+        outcome = settle(w, e);
+    if (outcome == RESTORE_DONE && !join_places(w))
+        outcome = no_memory(e);
+    if (outcome == RESTORE_DONE)
+        outcome = same_shards(w, e);
+    if (outcome == RESTORE_DONE)
+        outcome = measure_all(w, e);
+    if (outcome == RESTORE_DONE)
+        outcome = look_again(w, e);
+    if (outcome == RESTORE_DONE)
+        outcome = send_each(w, &passed->all, e);
+    return outcome == RESTORE_DONE ? settle(w, e) : outcome;
+}
+
 enum restore_outcome restore_spread(const struct restore *r, const struct backup *b, struct inside **inside,
                                     struct restore_passed *passed, struct restore_report *out, struct err *e)
 {
-    cleanup_spreading struct spreading w = {.r = r, .s = r->spread, .b = b, .out = out};
+    struct spreading w = {.r = r, .s = r->spread, .b = b, .out = out};
     *passed = (struct restore_passed){.keys = KEYS_THERE};
     w.parts = calloc(r->spread->n + 1, sizeof *w.parts);
-    if (!w.parts)
-        return no_memory(e);
-    struct restore quiet = *r; /* the bar is of what is sent */
-    quiet.watch = (struct copy_watch){0};
-    enum restore_outcome outcome = restore_survey(&quiet, b, inside, e);
-    if (outcome != RESTORE_DONE)
-        return outcome;
-    w.says = inside_end(*inside);
-    outcome = have_collection(&w, &passed->keys, e);
-    if (outcome == RESTORE_DONE)
-        outcome = settle(&w, e);
-    if (outcome == RESTORE_DONE && !join_places(&w))
-        outcome = no_memory(e);
-    if (outcome == RESTORE_DONE)
-        outcome = same_shards(&w, e);
-    if (outcome == RESTORE_DONE)
-        outcome = measure_all(&w, e);
-    if (outcome == RESTORE_DONE)
-        outcome = look_again(&w, e);
-    if (outcome == RESTORE_DONE)
-        outcome = send_each(&w, &passed->all, e);
-    return outcome == RESTORE_DONE ? settle(&w, e) : outcome;
+    enum restore_outcome outcome = w.parts ? spread_all(&w, inside, passed, e) : no_memory(e);
+    spreading_free(&w);
+    return outcome;
 }
