@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import xml.etree.ElementTree as ET
 
@@ -26,6 +27,7 @@ PARTS = {"runbook.hands": 3, "schedule.bad_input": 2}  # as many jobs for a file
 FAST = ("product/status", "product/replica", "product/contract/test_life.py", "product/system/test_settings.py",
         "product/system/test_efs_facts.py")  # what FAST=1 runs, beside the unit tests
 SPLIT = ("schedule", "system", "boot", "drill", "offsite", "runbook", "restore", "entrypoint", "contract", "e2e", "templates", "deploy", "packages")  # a job for each file
+SUITE_SECONDS = 3600 if os.environ.get("LONG") or os.environ.get("QDRANT_BIN") else 1500  # a suite may take; then it is killed, and has failed
 total = {"passed": 0, "failed": 0, "skipped": 0}
 # Each suite has a folder of its own for what its tests write: pytest's default lies in one that the suites would share,
 # and a pytest that begins there deletes what it takes for an old one's.
@@ -57,7 +59,10 @@ def suite(name, args, part=""):
         run = subprocess.Popen([sys.executable, "-m", "pytest", "-c", here / "pytest.ini", f"--junitxml={report}",
                                 f"--basetemp={written / name}", *args],
                                stdout=out, stderr=subprocess.STDOUT, env={**os.environ, "PART": part})
+        late = threading.Timer(SUITE_SECONDS, run.kill)  # nothing that hangs holds up the rest for ever
+        late.start()
         _, status, used = os.wait4(run.pid, 0)
+        late.cancel()
         run.returncode = os.waitstatus_to_exitcode(status)
         out.seek(0)
         text = out.read()
@@ -73,7 +78,7 @@ def suite(name, args, part=""):
             counts["skipped"] += skipped
     if run.returncode not in (0, 5) and counts["failed"] == 0:  # 5: no test was chosen
         counts["failed"] = 1
-        failures.append(f"{name}: pytest ended with {run.returncode}")
+        failures.append(f"{name}: pytest ended with {run.returncode}" + (f", killed after {SUITE_SECONDS} s" if run.returncode == -9 else ""))
     took = f"{time.monotonic() - begin:.0f} s, processor {used.ru_utime + used.ru_stime:.0f} s"  # without what ran in containers
     return f"{name} ({took})", text, counts
 

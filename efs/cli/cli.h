@@ -6,8 +6,9 @@
 #include "efs/repo/readers.h"
 enum { EXIT_DEFECT = 1 };
 struct restore_options {
-    const char *node, *snapshot, *shard, *rename, *to, *location, *checksum; /* NULL when not given */
-    time_t at;                                                               /* 0: the newest */
+    const char *node, *snapshot, *shard, *rename, *to, *location, *checksum, *points,
+        *filter; /* NULL when not given */
+    time_t at;   /* 0: the newest */
     time_t wait; /* seconds, for the collection to be green */
     bool strict, force, to_stdout, storage, from_s3, recreate, swap, as_storage;
     const char **peers; /* --peer-url: as many as were given */

@@ -49,6 +49,29 @@ static int read_settings(struct drill_job *r, struct err *e)
                : config_wrong(e, "DRILL_DIR", "", "a folder on a local disk");
 }
 
+static struct drill_options options_of(const struct drill_job *r)
+{
+    return (struct drill_options){.program = r->program,
+                                  .place = r->place,
+                                  .beside = r->o->settings.snapshots_dir,
+                                  .unconfined = !r->confine,
+                                  .min_free = r->min_free,
+                                  .timeout_ms = (long)r->timeout_ms,
+                                  .stop = r->stop};
+}
+
+static struct drill_job apart; /* its paths outlive the drill */
+struct drill *drill_settings_open(const struct options *o, const struct copy_watch *watch,
+                                  const atomic_bool *stop, struct err *e)
+{
+    apart = (struct drill_job){.o = o, .stop = stop};
+    if (read_settings(&apart, e) != 0)
+        return NULL;
+    struct drill_options d = options_of(&apart);
+    d.watch = *watch;
+    return drill_open(&d, e);
+}
+
 /* --- the report */
 
 static bool add_print(cJSON *o, const struct backup *b, const struct drill_report *d)
@@ -539,14 +562,8 @@ static int cannot(struct drill_job *r, const struct err *e)
 static int drill(struct drill_job *r, struct backup_list *gathered)
 {
     struct err e = {0};
-    struct drill_options o = {.program = r->program,
-                              .place = r->place,
-                              .beside = r->o->settings.snapshots_dir,
-                              .unconfined = !r->confine,
-                              .min_free = r->min_free,
-                              .timeout_ms = (long)r->timeout_ms,
-                              .watch = {sent, r},
-                              .stop = r->stop};
+    struct drill_options o = options_of(r);
+    o.watch = (struct copy_watch){sent, r};
     r->drill = drill_open(&o, &e);
     if (!r->drill)
         return cannot(r, &e);

@@ -30,6 +30,9 @@ void drill_nothing(struct drill_job *r, enum kind kind, const char *collection, 
 /* One backup, told. True when a restore would have to take the next older one. */
 bool drill_prove(struct drill_job *r, const struct backup *b, const char *passed_over);
 
+/* A second Qdrant by the settings of drills, beside what the options say. drill_close ends it. */
+struct drill *drill_settings_open(const struct options *o, const struct copy_watch *watch,
+                                  const atomic_bool *stop, struct err *e);
 /* Of each collection the newest complete set of a cluster's backups; with --own of those alone that fall to
  * this node: each set to one of the nodes that have a backup in it, by its collection's name. */
 void drill_sets(struct drill_job *r);

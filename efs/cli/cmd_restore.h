@@ -7,6 +7,12 @@
 #include "efs/restore/s3.h"
 #include "efs/restore/spread.h"
 
+/* Of --points and --filter. */
+struct points_told {
+    uint64_t found, written, replaced; /* replaced: of those written, that were there */
+    uint64_t kept;                     /* are there, and were left as they are */
+    uint64_t missing;                  /* asked for, and not in the backup */
+};
 struct job {
     const struct options *o;
     struct qdrant *qdrant;           /* NULL: only a file is written */
@@ -34,6 +40,7 @@ struct job {
     char file[PATH_MAX];      /* with --to */
     char into[256];           /* with --swap: the collection that it was restored into */
     struct restore_report report;
+    struct points_told points;
     struct cJSON *json; /* its member of `array` */
 };
 /* Is it --from-s3, or --location s3://bucket/key? */
@@ -75,6 +82,13 @@ int restore_sets(struct job *j);
  * one cannot be reached, or is another one, or consensus does not work. */
 enum restore_outcome restore_nodes_find(struct job *j, struct err *e);
 void restore_nodes_free(struct job *j);
+/* Put back those that --points or --filter name. */
+enum restore_outcome restore_points(struct job *j, const struct backup *b, const struct copy_watch *watch,
+                                    struct err *e);
+/* How they may be used: 0, or EXIT_SETTING after a word about it. */
+int restore_points_check(const struct options *o);
+/* Pure. "1,2,uuid": an array of ids to be freed; NULL: one is none. */
+struct cJSON *points_ids(const char *list);
 /* How --set may be used: 0, or EXIT_SETTING after a word about it. */
 int restore_sets_check(const struct options *o);
 

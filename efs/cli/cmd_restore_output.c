@@ -141,6 +141,13 @@ static void end_json(struct job *j, const struct backup *b, enum restore_outcome
         (void)cmd_json_text(o, "verdict", verdict_row(j->report.verdict)->token);
         (void)cmd_json_text(o, "why", j->report.why);
     }
+    if (j->o->restore.points || j->o->restore.filter) {
+        (void)cJSON_AddNumberToObject(o, "points_found", (double)j->points.found);
+        (void)cJSON_AddNumberToObject(o, "points_written", (double)j->points.written);
+        (void)cJSON_AddNumberToObject(o, "points_replaced", (double)j->points.replaced);
+        (void)cJSON_AddNumberToObject(o, "points_kept", (double)j->points.kept);
+        (void)cJSON_AddNumberToObject(o, "points_missing", (double)j->points.missing);
+    }
     (void)cmd_json_text(o, "note", j->report.note);
     (void)cmd_json_text(o, "error", outcome == RESTORE_DONE ? "" : e->text);
     (void)cJSON_AddNumberToObject(o, "seconds", seconds);
@@ -157,8 +164,27 @@ static void present(const struct job *j, char *out, size_t size)
                        j->report.points_before > 0 ? " that would be lost" : "");
 }
 
+static void points_text(const struct job *j, double seconds, char *out, size_t size)
+{
+    const struct points_told *p = &j->points;
+    int n = snprintf(out, size, ": %" PRIu64 " point%s %sput back into %s", p->written,
+                     p->written == 1 ? "" : "s", j->o->dry_run ? "would be " : "", j->target);
+    if (p->replaced > 0 && n > 0 && (size_t)n < size)
+        n += snprintf(out + n, size - (size_t)n, ", %" PRIu64 " of them in place of what was there",
+                      p->replaced);
+    if (p->kept > 0 && n > 0 && (size_t)n < size)
+        n += snprintf(out + n, size - (size_t)n,
+                      "; %" PRIu64 " are there and were left as they are (--force replaces them)", p->kept);
+    if (n > 0 && (size_t)n < size)
+        (void)snprintf(out + n, size - (size_t)n, ", %.1f s", seconds);
+}
+
 static void done_text(const struct job *j, double seconds, char *out, size_t size)
 {
+    if (j->o->restore.points || j->o->restore.filter) {
+        points_text(j, seconds, out, size);
+        return;
+    }
     if (j->file[0])
         (void)snprintf(out, size, " to %s", j->file);
     else if (!j->qdrant)

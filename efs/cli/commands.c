@@ -185,6 +185,12 @@ const struct flag flags[] = {
     {"--keep-report", NULL, "on EFS, too, in {TIER}-{CPU_ARCH}/drills", FLAG_ON, DRILL, AT(keep_report)},
     {"--rename", "NEW", "beside the original, as collection NEW; with --swap NEW is what is replaced",
      FLAG_TEXT, RESTORE, AT(restore.rename)},
+    {"--points", "IDS",
+     "only these points, such as 1,2,3, into the collection that is there; a second Qdrant (QDRANT_BIN) "
+     "reads the backup",
+     FLAG_TEXT, RESTORE, AT(restore.points)},
+    {"--filter", "JSON", "only the points of the backup that pass this filter of Qdrant's, as with --points",
+     FLAG_TEXT, RESTORE, AT(restore.filter)},
     {"--force", NULL, "replace a collection that has points, or a file", FLAG_ON, RESTORE, AT(restore.force)},
     {"--recreate", NULL, "delete the collection that is there, once the backup is proven, and make it anew",
      FLAG_ON, RESTORE, AT(restore.recreate)},

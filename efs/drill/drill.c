@@ -300,6 +300,18 @@ void drill_set(struct drill *d, const struct backup *b, const struct drill_set *
     d->set = NULL;
 }
 
+struct qdrant *drill_hold(struct drill *d, const struct backup *b, const struct restore_origin *origin,
+                          struct drill_report *out)
+{
+    const struct drill_set from = {.origin = origin};
+    *out = untried;
+    d->set = &from;
+    bool good = drill_room(d, b, DISK_PERCENT, out) && drill_start(d, NULL, out) && drill_reads(d, b, out) &&
+                restore(d, b, out);
+    d->set = NULL;
+    return good ? scratch_qdrant_qdrant(d->second) : NULL;
+}
+
 void drill_shard(struct drill *d, const struct backup *b, const struct backup *collection,
                  struct drill_report *out)
 {

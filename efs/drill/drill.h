@@ -63,6 +63,10 @@ void drill_shard(struct drill *d, const struct backup *b, const struct backup *c
 typedef const struct backup *drill_own(const struct backup *b, const char *name, void *arg);
 void drill_storage(struct drill *d, const struct backup *b, drill_own *own, void *arg,
                    struct drill_report *out);
+/* Have it in the second Qdrant, for questions; the next call, or drill_close, ends that. `origin` as in
+ * struct restore. NULL with why in `out`. */
+struct qdrant *drill_hold(struct drill *d, const struct backup *b, const struct restore_origin *origin,
+                          struct drill_report *out);
 /* For who hangs and is about to end, from any thread: all that drill_close does and that needs no EFS. */
 void drill_abandon(const char *place);
 /* Ends the second Qdrant and removes all that it wrote; -1 when something is left. */

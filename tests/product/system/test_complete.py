@@ -1,11 +1,13 @@
 """What a shell offers for the next word, and that the programs' own tables are what it offers from."""
+import pathlib
 import re
 import shutil
+import signal
 import subprocess
 
 import pytest
 from frozen import Frozen, usable
-from harness import BUILD, ROOT, tar_of
+from harness import BUILD, ROOT, tar_of, wait_for
 
 SHELLS = ROOT / "efs/cli/completion"
 DOCS = [f"docs-1-2026-11-24-{h}-00-00" for h in ("08", "09")]
@@ -63,13 +65,21 @@ def test_root_is_obeyed_and_nothing_is_offered_where_there_is_none(full, tmp_pat
 
 @pytest.mark.skipif(not usable(), reason="needs root and /dev/fuse for a mount that hangs")
 def test_an_efs_that_hangs_holds_up_no_shell(full, tmp_path):
+    """Nothing ends who hangs in this mount, as SIGALRM does on EFS: it is thawed when that has come."""
     frozen = Frozen(tmp_path / "hangs")
+    run = subprocess.Popen([BUILD / "qdrant-efs", "complete", "show", ""], env=full.env | {"EFS_ROOT": str(tmp_path / "hangs")},
+                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     try:
-        run = subprocess.run([BUILD / "qdrant-efs", "complete", "show", ""], env=full.env | {"EFS_ROOT": str(tmp_path / "hangs")},
-                             capture_output=True, text=True, timeout=20)
+        wait_for(lambda: [pid for _, pid in frozen.asked if pid == run.pid], 60)
+        wait_for(lambda: dying(run.pid), 60)
     finally:
         frozen.thaw()
-    assert run.returncode == -14  # SIGALRM
+    assert run.communicate(timeout=60) == (b"", None) and run.returncode == -signal.SIGALRM
+
+
+def dying(pid):
+    """A signal that ends it has come."""
+    return any(int(line.split()[1], 16) for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines() if re.match("(SigPnd|ShdPnd):", line))
 
 
 def in_bash(tree, *words):
