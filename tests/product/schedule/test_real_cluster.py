@@ -6,7 +6,7 @@ import time
 import pytest
 from harness import wait_for
 from scheduling import attach, from_now, made
-from server import REAL, free_port, cluster_of
+from server import REAL, cluster_of, free_port
 
 pytestmark = [pytest.mark.real, pytest.mark.skipif(not REAL, reason="needs the real Qdrant server: set QDRANT_BIN to its binary")]
 

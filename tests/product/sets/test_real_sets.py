@@ -1,4 +1,7 @@
-"""Three real nodes backed up, and the set restored into one: every point, every shard, every shard key."""
+"""Three real nodes backed up, and the set restored, into one and into clusters of other sizes: every point, every shard, every shard key."""
+import json
+import math
+
 import pytest
 from harness import wait_for
 from restoring import KEY, attach, cluster_of_one, count, restored
@@ -16,9 +19,10 @@ def three(tmp_path):
 
 
 def point(i):
-    x = (i * 37 % 101) / 101
-    return {"id": i, "vector": {"a": [x, 1 - x, 0.1, 0.2, 0.3, x * x, 0.4, 0.5], "b": [x, 0.5, 1 - x, i / POINTS],
-                                "s": {"indices": [i % 50, 50 + i % 7], "values": [x + 0.1, 0.5]}}, "payload": {"n": i, "city": f"c{i % 9}"}}
+    """No two are alike, so that no two searches differ by ties."""
+    wave = [math.sin(i * (k + 1) + k) for k in range(12)]
+    return {"id": i, "vector": {"a": wave[:8], "b": wave[8:], "s": {"indices": [i % 50, 50 + i % 7], "values": [i / POINTS + 0.1, 0.5]}},
+            "payload": {"n": i, "city": f"c{i % 9}"}}
 
 
 def scroll(server, name, **more):
@@ -50,7 +54,7 @@ def back_up(tree, servers, *collections):
 
 
 @pytest.mark.parametrize("factor", [1, 2])
-def test_cluster_of_come_back_in_one(factor, three, tree, tmp_path):
+def test_three_nodes_come_back_in_one(factor, three, tree, tmp_path):
     first = three[0]
     first.result("PUT", "/collections/docs?timeout=30", {**CONFIG, "shard_number": 6, "replication_factor": factor})
     first.result("PUT", "/collections/docs/index?wait=true", {"field_name": "city", "field_schema": "keyword"})
