@@ -132,7 +132,9 @@ void drill_fail(struct drill *d, struct drill_report *out, const char *why)
 /* As Qdrant (1.18.2) says it of a snapshot that lacks some of the collection's shards. */
 static const char
     PARTIAL[] = "in local mode with missing data at shard",
-    SOME[] = "it holds only the shards of one node of a cluster, which a Qdrant alone does not restore";
+    SOME[] =
+        "it holds only the shards of one node of a cluster, which a Qdrant alone does not restore; drill "
+        "--set proves those of all nodes together";
 
 static bool refuse(struct drill_report *out, const char *why)
 {
