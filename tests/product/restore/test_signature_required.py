@@ -15,7 +15,8 @@ WAYS = [(), ONE, ONE + ("--rename", "beside"), ONE + ("--force",), ONE + ("--rec
         ONE + ("--strict", "--force"), ONE + ("--at", "{now}", "--force"), ONE + ("--snapshot", "{newest}", "--force"),
         ONE + ("--snapshot", "{newest}", "--rename", "beside"), ONE + ("--frequency", "monthly", "--force"), ONE + ("--node", "{peer}", "--force"),
         ONE + ("--to", "{out}"), ONE + ("--to", "{out}", "--as-storage"), ONE + ("--to", "{out}", "--snapshot", "{newest}"), ONE + ("--stdout",),
-        ONE + ("--set", "--to", "{out}"), ONE + ("--set", "--force"), SHARD + ("--force",), SHARD + ("--to", "{out}"), ("--storage-snapshot", "--to", "{out}"), ("--storage-snapshot", "--stdout"),
+        ONE + ("--set", "--to", "{out}"), ONE + ("--set", "--force"),
+        ONE + ("--set", "--force", "--peer-url", "http://127.0.0.1:1"), ONE + ("--points", "1", "--force"), ONE + ("--filter", "{{}}", "--force"), SHARD + ("--force",), SHARD + ("--to", "{out}"), ("--storage-snapshot", "--to", "{out}"), ("--storage-snapshot", "--stdout"),
         ONE + ("--location", "file://{data}"), ONE + ("--location", "http://127.0.0.1:1/x", "--checksum", "0" * 64)]
 # These choose no backup, or are of S3: tests/product/offsite/test_s3_signature.py
 OTHERS = {"--from-s3", "--url", "--wait", "--json", "--root", "--newer", "--older", "--tier", "--cpu-arch", "--storage-snapshot"}
@@ -72,6 +73,8 @@ def test_a_drill_restores_nothing_unsigned_and_says_it(tree, unsigned, tmp_path)
     drills = json.loads(run.stdout)["drills"]
     assert run.returncode == 1 and {d["verdict"] for d in drills} == {"failed"}
     assert all(re.search("not signed|signature", d["why"]) for d in drills), drills
+    run = tree.efs_tool("drill", "--set", "--json", **env)
+    assert run.returncode == 1 and {d["verdict"] for d in json.loads(run.stdout)["drills"]} == {"failed"}
     run = tree.efs_tool("drill", "--json", "--snapshot", unsigned.newest, **env)
     assert run.returncode == 1 and "signature" in json.loads(run.stdout)["drills"][0]["why"]
 
