@@ -1,8 +1,10 @@
 """The real `aws` command without its seconds of start: a process that has loaded it forks for each call.
 
-`Cli(folder)` puts an `aws` into the folder. Run as a program, this is that process: it gets each caller's arguments, environment, folder and
+`aws_into(folder)` puts an `aws` into the folder. Run as a program, this is that process: it gets each caller's arguments, environment, folder and
 the three files of its standard streams, and answers with the exit code.
 """
+import atexit
+import functools
 import json
 import os
 import pathlib
@@ -25,23 +27,29 @@ os._exit(int(s.recv(9) or 255))
 """
 
 
-class Cli:
-    def __init__(self, folder):
-        self.short = pathlib.Path(tempfile.mkdtemp(prefix="aws-"))  # a socket's path is 108 characters at most
-        address = str(self.short / "socket")
-        listening = socket.socket(socket.AF_UNIX)
-        listening.bind(address)
-        listening.listen(8)
-        self.process = subprocess.Popen([sys.executable, __file__, str(listening.fileno())], pass_fds=[listening.fileno()])
-        listening.close()
-        aws = folder / "aws"
-        aws.write_text(CLIENT.format(python=os.path.realpath(sys.executable), address=address))
-        aws.chmod(0o755)
+@functools.cache
+def start():
+    """The process's address, for as long as this one lives."""
+    short = pathlib.Path(tempfile.mkdtemp(prefix="aws-"))  # a socket's path is 108 characters at most
+    address = str(short / "socket")
+    listening = socket.socket(socket.AF_UNIX)
+    listening.bind(address)
+    listening.listen(8)
+    process = subprocess.Popen([sys.executable, __file__, str(listening.fileno())], pass_fds=[listening.fileno()])
+    listening.close()
 
-    def close(self):
-        self.process.kill()
-        self.process.wait()
-        shutil.rmtree(self.short)
+    def end():
+        process.kill()
+        process.wait()
+        shutil.rmtree(short)
+    atexit.register(end)
+    return address
+
+
+def aws_into(folder):
+    aws = folder / "aws"
+    aws.write_text(CLIENT.format(python=os.path.realpath(sys.executable), address=start()))
+    aws.chmod(0o755)
 
 
 def answer(connection):
@@ -62,9 +70,22 @@ def answer(connection):
     connection.sendall(str(code).encode())
 
 
-def serve(listening):
+def warm():
+    """What each would load, and read, and check of what it has loaded."""
     import awscli.clidriver
-    import awscli.handlers  # noqa: F401 - what each would load
+    import awscli.handlers  # noqa: F401
+    from awscli.botocore import hooks, loaders
+    loaders.JSONFileLoader.load_file = functools.cache(loaders.JSONFileLoader.load_file)
+    loaders.JSONFileLoader.__hash__, loaders.JSONFileLoader.__eq__ = lambda self: 0, lambda self, other: True
+    hooks.BaseEventHooks._verify_accept_kwargs = lambda self, func: None
+    os.environ["AWS_CONFIG_FILE"] = os.environ["AWS_SHARED_CREDENTIALS_FILE"] = os.devnull
+    for service in ("cloudformation", "cloudwatch", "ecs", "efs", "logs", "secretsmanager", "s3"):
+        awscli.clidriver.create_clidriver().session.create_client(
+            service, region_name="eu-central-1", aws_access_key_id="none", aws_secret_access_key="none")
+
+
+def serve(listening):
+    warm()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them
     while True:
         connection, _ = listening.accept()

@@ -37,6 +37,7 @@ class Bare:
 
     def __init__(self, *a):
         super().__init__(*a)
+        (self.bin / "aws").unlink()  # it has its own
         self.mounted, self.took = {}, []
 
     def read_only(self, folder, at):

@@ -22,6 +22,7 @@ from harness import BUILD, tar_of, wait_for
 from restoring import SIXTH
 from replicating import Replicating
 from runbook_aws import Account
+from runbook_cli import aws_into
 from server import REAL, STANDIN, Server, free_port
 
 ROOT = pathlib.Path(__file__).parents[3]
@@ -76,6 +77,7 @@ class Scene:
         self.bin.mkdir()
         (self.bin / "sleep").write_text(SLEEP)
         (self.bin / "sleep").chmod(0o755)
+        aws_into(self.bin)
         self.aws = Account(moto)
         self.replica = tmp / "replica"
         self.replica.mkdir()

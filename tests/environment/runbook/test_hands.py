@@ -10,7 +10,7 @@ import types
 import pytest
 from harness import takes_minutes
 from runbook_aws import Account
-from runbook_cli import Cli
+from runbook_cli import aws_into
 from runbook_page import blocks
 from runbook_scenes import BACK, FIRST, NETWORK, SECOND, SLEEP, STACK, WHERE, NoTask, Scene
 
@@ -24,7 +24,7 @@ class Hands:
             (tmp / name).write_text(text)
             (tmp / name).chmod(0o755)
         (tmp / "config").write_text("[default]\noutput = table\n")
-        self.cli = Cli(tmp)
+        aws_into(tmp)
 
     def deploy(self, as_json=False, count="1"):
         arn = {r: Scene.arn(r) for r in (FIRST, SECOND)}
@@ -64,7 +64,6 @@ class Hands:
 def hands(tmp_path):
     made = Hands(tmp_path)
     yield made
-    made.cli.close()
     made.aws.close()
 
 
