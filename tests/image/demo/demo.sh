@@ -185,6 +185,7 @@ for s in sockets:
     s.bind(("127.0.0.1", 0))
 print(*(s.getsockname()[1] for s in sockets))')
 unset RETENTION COMPRESSION LOCAL_KEEP SNAPSHOTS_DIR
+export SNAPSHOT_INTERVAL=0 # no schedule: each snapshot is one that is seen being made
 unset QDRANT_API_KEY QDRANT_API_KEY_FILE QDRANT__SERVICE__API_KEY
 export QDRANT_BIN=$qdrant QDRANT__TELEMETRY_DISABLED=true QDRANT_INIT_FILE_PATH=$work/storage/.initialized
 export QDRANT__SERVICE__HOST=127.0.0.1 QDRANT__SERVICE__HTTP_PORT=$http QDRANT__SERVICE__GRPC_PORT=$grpc

@@ -51,7 +51,7 @@ def good(tree, qdrant):
 def beat(tree, age):
     """A running replicator's heartbeat, so old."""
     tree.start()
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while not list(tree.base.glob("heartbeat/*/*.json")) and time.monotonic() < deadline:
         time.sleep(0.1)
     tree.stop()
