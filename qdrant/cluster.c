@@ -121,7 +121,8 @@ int cluster_place(struct qdrant *q, const char *collection, struct cluster_place
             return odd("GET /collections/{collection}/cluster", e);
         }
         out->shards[out->n++] = (unsigned)id;
-        out->settled = out->settled && strcmp(json_text(s, "state"), "Active") == 0;
+        const char *state = json_text(s, "state");
+        out->settled = out->settled && (strcmp(state, "Active") == 0 || strcmp(state, "Listener") == 0);
     }
     qsort(out->shards, out->n, sizeof *out->shards, by_number);
     return 0;

@@ -24,7 +24,7 @@ int cluster_shards_heard(struct qdrant *q, const char *collection, const struct 
 struct cluster_place {
     unsigned *shards; /* to be freed */
     size_t n;
-    bool settled; /* all of these are Active, and no shard moves */
+    bool settled; /* all of these are Active, or a Listener's, and no shard moves */
 };
 int cluster_place(struct qdrant *q, const char *collection, struct cluster_place *out, struct err *e);
 /* Points of one shard on this node, -1 when it does not tell. */

@@ -77,6 +77,7 @@ static enum restore_outcome add_node(struct job *j, const char *url, char peer[2
         return refuse(e, what, ADVICE);
     }
     (void)snprintf(peer, 24, "%s", state.peer_id);
+    (void)snprintf(node->peer, sizeof node->peer, "%s", state.peer_id);
     return RESTORE_DONE;
 }
 
@@ -154,6 +155,23 @@ static enum restore_outcome check_cluster(const struct cluster_state *state, str
     return refuse(e, what, "start or remove that node first, as the runbook has it");
 }
 
+/* A load balancer's address is another node each time that it is asked. */
+static enum restore_outcome is_of_one(struct job *j, const char *peer, struct err *e)
+{
+    enum { TIMES = 4 };
+    struct cluster_state state;
+    char what[700];
+    for (int i = 0; i < TIMES; i++) {
+        if (cluster_state(j->qdrant, &state, e) != 0)
+            return RESTORE_FAILED;
+        if (strcmp(state.peer_id, peer) == 0)
+            continue;
+        (void)snprintf(what, sizeof what, "several nodes answer at %.500s", j->settings.url);
+        return refuse(e, what, "name one of them with --url: each is sent what is its own");
+    }
+    return RESTORE_DONE;
+}
+
 enum restore_outcome restore_nodes_find(struct job *j, struct err *e)
 {
     struct cluster_state state;
@@ -165,7 +183,9 @@ enum restore_outcome restore_nodes_find(struct job *j, struct err *e)
         return j->o->restore.n_peers == 0
                    ? RESTORE_DONE
                    : refuse(e, "the Qdrant at --url is no cluster of several nodes", "leave --peer-url out");
-    enum restore_outcome outcome = check_cluster(&state, e);
+    enum restore_outcome outcome = is_of_one(j, state.peer_id, e);
+    if (outcome == RESTORE_DONE)
+        outcome = check_cluster(&state, e);
     if (outcome != RESTORE_DONE)
         return outcome;
     if (cluster_peers(j->qdrant, &peers, e) != 0)
@@ -177,6 +197,7 @@ enum restore_outcome restore_nodes_find(struct job *j, struct err *e)
         return (void)err_set(e, ENOMEM, "cannot ask the nodes", NULL, NULL), RESTORE_FAILED;
     j->nodes[j->n_nodes++] = (struct spread_node){.qdrant = j->qdrant};
     (void)snprintf(j->nodes[0].name, sizeof j->nodes[0].name, "%.299s", j->settings.url);
+    (void)snprintf(j->nodes[0].peer, sizeof j->nodes[0].peer, "%s", state.peer_id);
     struct cluster_peer *own = peer_of(&peers, state.peer_id);
     if (own)
         own->id[0] = 0;

@@ -245,8 +245,24 @@ static void say_how_far(const struct spreading *w, size_t done, size_t i, struct
         restore_add(e->text, sizeof e->text, more);
 }
 
+/* An address that several nodes share, or that another one has now, would get the shards of this one. */
+static enum restore_outcome is_still(const struct spread_node *node, struct err *e)
+{
+    struct cluster_state state;
+    char what[500];
+    if (cluster_state(node->qdrant, &state, e) != 0)
+        return RESTORE_FAILED;
+    if (strcmp(state.peer_id, node->peer) == 0)
+        return RESTORE_DONE;
+    (void)snprintf(what, sizeof what, "at %.300s the peer %.20s answers, and it was %.20s", node->name,
+                   *state.peer_id ? state.peer_id : "of no cluster", node->peer);
+    return restore_fail(e, what, "give an address that is one node's alone (--url, --peer-url)");
+}
+
 static enum restore_outcome send_one(struct spreading *w, size_t i, bool *all, struct err *e)
 {
+    if (is_still(&w->s->v[i], e) != RESTORE_DONE)
+        return RESTORE_FAILED;
     struct part *p = &w->parts[i];
     struct restore r = *w->r;
     struct restore_passed passed = {0};

@@ -13,6 +13,7 @@
 struct spread_node {
     struct qdrant *qdrant; /* its REST API */
     char name[300];        /* for messages: where that is */
+    char peer[24];         /* who answers there */
 };
 struct spread {
     const struct spread_node *v; /* all nodes of the cluster; the first one is that of struct restore */

@@ -4,6 +4,7 @@ node does not have would appear there, which is what exact placement is to avoid
 other replicas away: both are kept in `wrong`."""
 import http.server
 import io
+import itertools
 import json
 import re
 import tarfile
@@ -51,7 +52,9 @@ class Cluster:
     def __init__(self, n, place, points):
         self.lock, self.place, self.points = threading.RLock(), place, points
         self.there, self.asked, self.wrong, self.had = {}, [], [], {}  # {collection: {(node, shard): points}}
+        self.balanced, self.turn = False, itertools.count()
         self.unsettled, self.refuses, self.on_settled = 0, None, lambda: None
+        self.on_upload = lambda: None
         self.failures, self.host = {}, "10.0.0.{}".format  # where the peers reach each other
         self.nodes = [Node(self, i) for i in range(n)]
 
@@ -71,6 +74,8 @@ class Cluster:
         return sum({shard: points for (_, shard), points in self.there[name]["points"].items()}.values())
 
     def answer(self, node, method, path, body):
+        if self.balanced and node.number == 0:  # a load balancer's address: another node each time
+            node = self.nodes[next(self.turn) % len(self.nodes)]
         path, _, query = path.partition("?")
         self.asked.append(f"{node.number} {method} {path}")
         if path == "/":
@@ -143,4 +148,5 @@ class Cluster:
             if (node.number, shard) not in c["points"]:
                 self.wrong.append(f"node {node.number} got shard {shard}")
             c["points"][node.number, shard] = self.points[shard]
+        self.on_upload()
         return 200, True

@@ -132,6 +132,21 @@ def test_a_cluster_with_a_dead_node_is_refused(cluster, points, tree):
     assert "the cluster does not work" in one["error"] and "102" in one["error"] and c.there == {}
 
 
+def test_the_address_of_a_load_balancer_is_refused(cluster, points, tree):
+    c = cluster(3, EACH)
+    c.balanced = True
+    one = restore(tree, c, returncode=1)
+    assert f"several nodes answer at {c.nodes[0].url}" in one["error"] and "--url" in one["error"] and c.there == {}
+
+
+def test_an_address_that_becomes_another_nodes_gets_nothing(cluster, points, tree):
+    """As when tasks are replaced meanwhile: the last thing before a node is sent its shards is to ask who it is."""
+    c = cluster(3, EACH)
+    c.on_upload = lambda: setattr(c.nodes[1], "number", 2)
+    one = restore(tree, c, returncode=1)
+    assert "the peer 102 answers, and it was 101" in one["error"] and c.nodes[1].sent == [] and c.wrong == []
+
+
 def test_a_dry_run_changes_nothing(cluster, points, tree):
     c = cluster(3, EACH)
     assert restore(tree, c, "--dry-run")["result"] == "would_restore"
