@@ -93,12 +93,6 @@ int cluster_shards_heard(struct qdrant *q, const char *collection, const struct 
     return 0;
 }
 
-static int by_number(const void *a, const void *b)
-{
-    unsigned x = *(const unsigned *)a, y = *(const unsigned *)b;
-    return (x > y) - (x < y);
-}
-
 int cluster_place(struct qdrant *q, const char *collection, struct cluster_place *out, struct err *e)
 {
     uint64_t id;
@@ -124,7 +118,6 @@ int cluster_place(struct qdrant *q, const char *collection, struct cluster_place
         const char *state = json_text(s, "state");
         out->settled = out->settled && (strcmp(state, "Active") == 0 || strcmp(state, "Listener") == 0);
     }
-    qsort(out->shards, out->n, sizeof *out->shards, by_number);
     return 0;
 }
 

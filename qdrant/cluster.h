@@ -20,7 +20,7 @@ struct cluster_hear {
 };
 int cluster_shards_heard(struct qdrant *q, const char *collection, const struct cluster_hear *hear,
                          struct cluster_shards *out, struct err *e);
-/* Which shards of the collection this node has, in ascending order. */
+/* Which shards of the collection this node has. */
 struct cluster_place {
     unsigned *shards; /* to be freed */
     size_t n;

@@ -42,6 +42,12 @@ static int from_qdrants(char *out, size_t size, struct err *e)
     return 0;
 }
 
+bool qdrant_url_allowed(const char *url)
+{
+    return (strncmp(url, "http://", 7) == 0 || strncmp(url, "https://", 8) == 0) &&
+           !strpbrk(url, " \t\r\n?#@");
+}
+
 static int address(struct qdrant_settings *s, struct err *e)
 {
     char from_fqdn[300], own[300];
@@ -53,7 +59,7 @@ static int address(struct qdrant_settings *s, struct err *e)
     if (!*url && from_qdrants(own, sizeof own, e) != 0)
         return -1;
     url = *url ? url : own;
-    if ((strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0) || strpbrk(url, " \t\r\n?#@"))
+    if (!qdrant_url_allowed(url))
         return config_wrong(e, "QDRANT_URL", strchr(url, '@') ? "(not shown)" : url,
                             "an http:// or https:// address without user, query or fragment");
     s->shared = url == from_fqdn;

@@ -15,6 +15,8 @@ struct qdrant_settings {
 };
 extern const struct config_row qdrant_rows[];
 extern const size_t qdrant_row_count;
+/* Is it http:// or https://, without user, query or fragment? */
+bool qdrant_url_allowed(const char *url);
 int qdrant_settings_read(struct qdrant_settings *s, struct err *e);
 /* Does the key go over a network as it is: is the address http://, and not of this machine? */
 bool qdrant_key_in_clear(const struct qdrant_settings *s);

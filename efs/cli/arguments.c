@@ -47,10 +47,7 @@ static bool state(const char *text, int *out)
     return false;
 }
 
-static bool is_url(const char *v)
-{
-    return (strncmp(v, "http://", 7) == 0 && v[7]) || (strncmp(v, "https://", 8) == 0 && v[8]);
-}
+static bool is_url(const char *v) { return qdrant_url_allowed(v) && strstr(v, "://")[3]; }
 
 /* -3. */
 static int bad_time(const char *name, const char *v)

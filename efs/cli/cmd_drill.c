@@ -60,18 +60,6 @@ static struct drill_options options_of(const struct drill_job *r)
                                   .stop = r->stop};
 }
 
-static struct drill_job apart; /* its paths outlive the drill */
-struct drill *drill_settings_open(const struct options *o, const struct copy_watch *watch,
-                                  const atomic_bool *stop, struct err *e)
-{
-    apart = (struct drill_job){.o = o, .stop = stop};
-    if (read_settings(&apart, e) != 0)
-        return NULL;
-    struct drill_options d = options_of(&apart);
-    d.watch = *watch;
-    return drill_open(&d, e);
-}
-
 /* --- the report */
 
 static bool add_print(cJSON *o, const struct backup *b, const struct drill_report *d)
@@ -610,6 +598,17 @@ static int check_use(const struct options *o)
 
 static struct drill_job r; /* the bar's callback has no more than a pointer to it, and a signal none at all */
 static void abandon(void) { drill_abandon(r.place); }
+
+struct drill *drill_settings_open(const struct options *o, const struct copy_watch *watch,
+                                  const atomic_bool *stop, struct err *e)
+{
+    r = (struct drill_job){.o = o, .stop = stop};
+    if (read_settings(&r, e) != 0)
+        return NULL;
+    struct drill_options d = options_of(&r);
+    d.watch = *watch;
+    return drill_open(&d, e);
+}
 
 int cmd_drill(const struct options *o)
 {

@@ -1,8 +1,6 @@
 /* drill --set: the newest complete set of a cluster's backups, spliced on its way into a second Qdrant that
  * has no cluster. All nodes could prove all sets; by a schedule each is proven by one of them, which nobody
  * has to appoint. */
-#include "common/base/cleanup.h"
-#include "common/base/string_list.h"
 #include "common/base/utc.h"
 #include "efs/cli/cmd_drill.h"
 #include "efs/cli/cmd_sets.h"

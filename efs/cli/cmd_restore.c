@@ -70,7 +70,7 @@ static int check_use(const struct options *o)
     const struct restore_options *r = &o->restore;
     if (r->location && check_location(o) != 0)
         return EXIT_SETTING;
-    if ((r->points || r->filter) && restore_points_check(o) != 0)
+    if (restores_points(o) && restore_points_check(o) != 0)
         return EXIT_SETTING;
     if (check_ways(o) != 0 || (o->set && restore_sets_check(o) != 0))
         return EXIT_SETTING;
@@ -217,10 +217,10 @@ enum restore_outcome restore_attempt_one(struct backup *b, void *arg, struct err
         outcome = RESTORE_FAILED;
     leaving_aliases(j->leaving, j->number, b);
     if (outcome == RESTORE_DONE)
-        outcome = j->o->restore.points || j->o->restore.filter ? restore_points(j, b, &watch, e)
-                  : j->o->restore.to_stdout                    ? to_stdout(j, b, &watch, e)
-                  : j->o->restore.to                           ? to_file(j, b, &watch, e)
-                                                               : to_qdrant(j, b, &watch, e);
+        outcome = restores_points(j->o)     ? restore_points(j, b, &watch, e)
+                  : j->o->restore.to_stdout ? to_stdout(j, b, &watch, e)
+                  : j->o->restore.to        ? to_file(j, b, &watch, e)
+                                            : to_qdrant(j, b, &watch, e);
     progress_end(bar);
     if (outcome == RESTORE_DONE)
         note_backup(j, b);

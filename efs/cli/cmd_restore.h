@@ -82,6 +82,7 @@ int restore_sets(struct job *j);
  * one cannot be reached, or is another one, or consensus does not work. */
 enum restore_outcome restore_nodes_find(struct job *j, struct err *e);
 void restore_nodes_free(struct job *j);
+static inline bool restores_points(const struct options *o) { return o->restore.points || o->restore.filter; }
 /* Put back those that --points or --filter name. */
 enum restore_outcome restore_points(struct job *j, const struct backup *b, const struct copy_watch *watch,
                                     struct err *e);

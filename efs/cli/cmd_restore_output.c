@@ -141,7 +141,7 @@ static void end_json(struct job *j, const struct backup *b, enum restore_outcome
         (void)cmd_json_text(o, "verdict", verdict_row(j->report.verdict)->token);
         (void)cmd_json_text(o, "why", j->report.why);
     }
-    if (j->o->restore.points || j->o->restore.filter) {
+    if (restores_points(j->o)) {
         (void)cJSON_AddNumberToObject(o, "points_found", (double)j->points.found);
         (void)cJSON_AddNumberToObject(o, "points_written", (double)j->points.written);
         (void)cJSON_AddNumberToObject(o, "points_replaced", (double)j->points.replaced);
@@ -181,7 +181,7 @@ static void points_text(const struct job *j, double seconds, char *out, size_t s
 
 static void done_text(const struct job *j, double seconds, char *out, size_t size)
 {
-    if (j->o->restore.points || j->o->restore.filter) {
+    if (restores_points(j->o)) {
         points_text(j, seconds, out, size);
         return;
     }

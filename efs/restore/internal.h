@@ -37,9 +37,9 @@ enum restore_outcome restore_pass(const struct restore_target_check *g, struct i
 /* The same to nowhere: it proves them. */
 enum restore_outcome restore_survey(const struct restore *r, const struct backup *b, struct inside **inside,
                                     struct err *e);
-/* All of it to the nodes of r->spread, each of which gets its own shards; the collection is made first, where
- * it is not there. `passed->all`: to one of them at least. */
-enum restore_outcome restore_spread(const struct restore *r, const struct backup *b, struct inside **inside,
+/* All of it to the nodes of g->r->spread, each of which gets its own shards; the collection is made first,
+ * where it is not there. `passed->all`: to one of them at least. */
+enum restore_outcome restore_spread(struct restore_target_check *g, struct inside **inside,
                                     struct restore_passed *passed, struct restore_report *out, struct err *e);
 
 enum restore_outcome restore_wait_green(const struct restore *r, struct restore_report *out, struct err *e);

@@ -294,9 +294,7 @@ static enum restore_outcome send_all(const struct restore *r, const struct backu
 {
     struct restore_target_check g = {.r = r, .b = b, .seen = out};
     struct restore_passed passed = {0};
-    enum restore_outcome outcome =
-        r->spread ? restore_spread(r, b, inside, &passed, out, e) : into_one(&g, inside, &passed, out, e);
-    g.made = g.made || (r->spread && passed.keys == KEYS_MAKE);
+    enum restore_outcome outcome = (r->spread ? restore_spread : into_one)(&g, inside, &passed, out, e);
     const struct inside_says *says = *inside ? inside_end(*inside) : NULL;
     out->at_start_alone = passed.keys == KEYS_IMPOSSIBLE;
     out->some_shards = says && says->config && says->local < says->shards;

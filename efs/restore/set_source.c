@@ -51,12 +51,10 @@ static void describe(const struct set *s, struct set_source *out)
     name_stored(b->m.source.stem, b->stem);
     (void)snprintf(b->data, sizeof b->data, "%.240s.snapshot", b->stem);
     b->m.node[0] = b->m.source.peer[0] = 0;
-    b->m.bases = (struct bases){0};
-    b->m.recipe = (struct recipe_place){0};
     b->m.fingerprint = (struct fingerprint){0};
     b->m.points_of_node = b->m.clustered = false;
     b->m.points = s->points;
-    (void)snprintf(b->m.codec, sizeof b->m.codec, "none");
+    splice_form(&b->m);
 }
 
 int set_source_make(const struct set *s, struct set_source *out)

@@ -313,6 +313,13 @@ static int measure(void *arg, const void *data, size_t n)
     return hasher_add(m->hash, data, n) && hasher_wait(m->hash) ? 0 : -1;
 }
 
+void splice_form(struct manifest *m)
+{
+    m->bases = (struct bases){0};
+    m->recipe = (struct recipe_place){0};
+    (void)snprintf(m->codec, sizeof m->codec, "none");
+}
+
 enum restore_outcome splice_measure(struct splice *s, const struct copy_watch *watch, struct copy_result *out,
                                     size_t *bad, struct err *e)
 {

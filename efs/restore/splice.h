@@ -30,6 +30,8 @@ struct splice *splice_new(const struct splice_of *of, const atomic_bool *stop, s
 void splice_free(struct splice *s); /* NULL is fine */
 static inline void splice_freep(struct splice **s) { splice_free(*s); }
 #define cleanup_splice __attribute__((cleanup(splice_freep)))
+/* What a manifest says of how bytes are stored, as they are in a splice: plain, and made of nothing else. */
+void splice_form(struct manifest *m);
 /* Read all of it once: how long it is, and its SHA-256, as a manifest would say. RESTORE_DEFECT: the source
  * number *bad is not what its manifest says, is no snapshot, lacks a shard, or was made with another
  * configuration than the first. */

@@ -58,13 +58,14 @@ struct part { /* of a node */
     struct backup b; /* what a manifest would say of its splice */
 };
 struct spreading {
+    struct restore_target_check *g;
     const struct restore *r;
     const struct spread *s;
     const struct backup *b;
     const struct inside_says *says;
     struct restore_report *out;
     struct part *parts; /* one of each node */
-    unsigned *all;      /* shards of the collection, ascending */
+    unsigned *all;      /* shards of the collection, each once */
     size_t n_all;
 };
 
@@ -138,26 +139,17 @@ static enum restore_outcome settle(struct spreading *w, struct err *e)
     }
 }
 
-static int by_number(const void *a, const void *b)
-{
-    unsigned x = *(const unsigned *)a, y = *(const unsigned *)b;
-    return (x > y) - (x < y);
-}
-
+/* Each shard once. */
 static bool join_places(struct spreading *w)
 {
-    size_t n = 0, k = 0;
+    size_t n = 0;
     for (size_t i = 0; i < w->s->n; i++)
         n += w->parts[i].place.n;
     w->all = calloc(n + 1, sizeof *w->all);
-    for (size_t i = 0; w->all && i < w->s->n; i++)
-        for (size_t j = 0; j < w->parts[i].place.n; j++)
-            w->all[k++] = w->parts[i].place.shards[j];
-    if (w->all)
-        qsort(w->all, n, sizeof *w->all, by_number);
-    for (size_t i = 0; w->all && i < n; i++)
-        if (w->n_all == 0 || w->all[w->n_all - 1] != w->all[i])
-            w->all[w->n_all++] = w->all[i];
+    for (size_t i = 0; w->all && i < w->s->n; i++) {
+        const struct cluster_place *place = &w->parts[i].place;
+        w->n_all += spread_rest(place->shards, place->n, w->all, w->n_all, w->all + w->n_all);
+    }
     return w->all != NULL;
 }
 
@@ -221,9 +213,7 @@ static enum restore_outcome measure(struct spreading *w, struct part *p, struct 
     if (!p->splice)
         return RESTORE_FAILED;
     p->b = *w->b;
-    p->b.m.bases = (struct bases){0};
-    p->b.m.recipe = (struct recipe_place){0};
-    (void)snprintf(p->b.m.codec, sizeof p->b.m.codec, "none");
+    splice_form(&p->b.m);
     return splice_measure(p->splice, NULL, &p->b.m.content, &bad, e);
 }
 
@@ -297,16 +287,14 @@ static enum restore_outcome send_each(struct spreading *w, bool *all, struct err
 /* --- all of it */
 
 /* Made where it is not there; then it is looked at as one that is. */
-static enum restore_outcome have_collection(struct spreading *w, enum restore_keys *keys, struct err *e)
+static enum restore_outcome have_collection(struct spreading *w, struct restore_passed *passed, struct err *e)
 {
     cleanup_names struct qdrant_names names = {0};
-    struct restore_target_check g = {.r = w->r, .b = w->b, .seen = w->out};
-    enum restore_outcome outcome = restore_target_check(&g, w->says, keys, e);
+    enum restore_outcome outcome = restore_target_check(w->g, w->says, &passed->keys, e);
     if (outcome != RESTORE_DONE)
         return outcome;
     if (qdrant_collections(w->r->qdrant, &names, e) != 0)
         return RESTORE_FAILED;
-    *keys = KEYS_THERE;
     if (qdrant_names_have(&names, w->r->target))
         return RESTORE_DONE;
     if (!w->says->config) {
@@ -316,15 +304,8 @@ static enum restore_outcome have_collection(struct spreading *w, enum restore_ke
     }
     if (shard_keys_make(w->r->qdrant, w->r->target, w->says, e) != 0)
         return RESTORE_FAILED;
-    *keys = KEYS_MAKE;
+    w->g->made = true;
     return RESTORE_DONE;
-}
-
-static enum restore_outcome look_again(struct spreading *w, struct err *e)
-{
-    enum restore_keys keys;
-    struct restore_target_check g = {.r = w->r, .b = w->b, .seen = w->out};
-    return restore_target_check(&g, w->says, &keys, e);
 }
 
 static enum restore_outcome spread_all(struct spreading *w, struct inside **inside,
@@ -336,7 +317,7 @@ static enum restore_outcome spread_all(struct spreading *w, struct inside **insi
     if (outcome != RESTORE_DONE)
         return outcome;
     w->says = inside_end(*inside);
-    outcome = have_collection(w, &passed->keys, e);
+    outcome = have_collection(w, passed, e);
     if (outcome == RESTORE_DONE)
         outcome = settle(w, e);
     if (outcome == RESTORE_DONE && !join_places(w))
@@ -346,18 +327,18 @@ static enum restore_outcome spread_all(struct spreading *w, struct inside **insi
     if (outcome == RESTORE_DONE)
         outcome = measure_all(w, e);
     if (outcome == RESTORE_DONE)
-        outcome = look_again(w, e);
+        outcome = restore_target_check(w->g, w->says, &passed->keys, e);
     if (outcome == RESTORE_DONE)
         outcome = send_each(w, &passed->all, e);
     return outcome == RESTORE_DONE ? settle(w, e) : outcome;
 }
 
-enum restore_outcome restore_spread(const struct restore *r, const struct backup *b, struct inside **inside,
+enum restore_outcome restore_spread(struct restore_target_check *g, struct inside **inside,
                                     struct restore_passed *passed, struct restore_report *out, struct err *e)
 {
-    struct spreading w = {.r = r, .s = r->spread, .b = b, .out = out};
-    *passed = (struct restore_passed){.keys = KEYS_THERE};
-    w.parts = calloc(r->spread->n + 1, sizeof *w.parts);
+    const struct spread *s = g->r->spread;
+    struct spreading w = {.g = g, .r = g->r, .s = s, .b = g->b, .out = out};
+    w.parts = calloc(s->n + 1, sizeof *w.parts);
     enum restore_outcome outcome = w.parts ? spread_all(&w, inside, passed, e) : no_memory(e);
     spreading_free(&w);
     return outcome;

@@ -22,11 +22,11 @@ struct spread {
     const struct splice_source *sources;
     size_t n_sources;
 };
-/* Pure. Into out[], what a node that has these shards (ascending) gets: of each source those that it is to
+/* Pure. Into out[], what a node that has these shards gets: of each source those that it is to
  * give. `ids` has room for `n_place`, and `out` for all sources. Returns how many sources give any. */
 size_t spread_choose(const struct spread *s, const unsigned *place, size_t n_place, struct splice_source *out,
                      unsigned *ids);
-/* Pure. The ids of `all` (ascending) that `some` does not have, into `out`, which has room for all. Returns
+/* Pure. The ids of `all` that `some` does not have, into `out`, which has room for all. Returns
  * how many. */
 size_t spread_rest(const unsigned *all, size_t n_all, const unsigned *some, size_t n_some, unsigned *out);
 #endif

@@ -23,6 +23,8 @@ import pytest
 from harness import patience, wait_for
 
 STANDIN = pathlib.Path(__file__).resolve().parents[1] / "standin/qdrant"
+# Of the stand-in's python3, and of itself: both may be read by one that is confined.
+STANDIN_PATH = f"{pathlib.Path(sys.executable).parent}:{STANDIN.parent}:{os.environ['PATH']}"
 REAL = os.environ.get("QDRANT_BIN")
 START_SECONDS, STOP_SECONDS = 60, 60
 
@@ -64,9 +66,7 @@ class Server:
 
     def _environment(self, more):
         env = {k: v for k, v in os.environ.items() if not k.startswith("QDRANT")}
-        interpreter = pathlib.Path(sys.executable).parent  # the stand-in's python3
-        env |= {"PATH": f"{interpreter}:{STANDIN.parent}:{os.environ['PATH']}",  # both may be read by one that is confined
-                "RUN_MODE": "production", "QDRANT__TELEMETRY_DISABLED": "true",
+        env |= {"PATH": STANDIN_PATH, "RUN_MODE": "production", "QDRANT__TELEMETRY_DISABLED": "true",
                 "QDRANT__SERVICE__HOST": "127.0.0.1", "QDRANT__SERVICE__HTTP_PORT": str(self.port),
                 "QDRANT__SERVICE__GRPC_PORT": str(free_port()),
                 "QDRANT__STORAGE__STORAGE_PATH": str(self.storage),

@@ -1,11 +1,9 @@
 """`restore --points` and `--filter`: a few points out of a backup, into the collection that goes on."""
 import json
-import pathlib
-import sys
 
 import pytest
 from restoring import attach, count, fill, publish, restore, restored, scroll, snapshot, upsert
-from server import SERVERS, STANDIN, Server
+from server import SERVERS, STANDIN_PATH, Server
 
 UUID = "5c56c793-69f3-4fbf-87e6-c4bf54c28c26"
 
@@ -15,8 +13,7 @@ def server(request, tree, tmp_path):
     """Five cities and one under a UUID are backed up."""
     with Server(request.param, tmp_path / "server", api_key="k3y-that-nobody-may-see") as s:
         attach(tree, s)
-        path = f"{pathlib.Path(sys.executable).parent}:{STANDIN.parent}:{tree.env['PATH']}"  # what a confined stand-in may read
-        tree.env |= {"QDRANT_BIN": s.program, "DRILL_DIR": str(tmp_path / "scratch"), "PATH": path}
+        tree.env |= {"QDRANT_BIN": s.program, "DRILL_DIR": str(tmp_path / "scratch"), "PATH": STANDIN_PATH}
         fill(s, "docs")
         upsert(s, "docs", [{"id": UUID, "vector": [1, 2, 3, 4], "payload": {"city": "Rome", "deep": {"n": [1, 2.5, None]}}}])
         snapshot(s, "docs")

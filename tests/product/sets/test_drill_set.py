@@ -1,14 +1,12 @@
 """`drill --set`: a set of a cluster's backups, put together on its way into a Qdrant of its own."""
 import json
-import pathlib
 import subprocess
-import sys
 
 import pytest
 from harness import BUILD
 from nodes import HELD, PEERS
 from restoring import data_of, flip
-from server import REAL, SERVERS, STANDIN
+from server import REAL, SERVERS, STANDIN, STANDIN_PATH
 
 
 @pytest.fixture(params=SERVERS)
@@ -21,8 +19,7 @@ def drill(tree, tmp_path, program):
     place = tmp_path / "scratch"
 
     def run(*args, code=None, **env):
-        path = f"{pathlib.Path(sys.executable).parent}:{STANDIN.parent}:{tree.env['PATH']}"  # what a confined stand-in may read
-        env = tree.env | {"PATH": path, "QDRANT_BIN": program, "DRILL_DIR": str(place), "MIN_FREE": "0"} | env
+        env = tree.env | {"PATH": STANDIN_PATH, "QDRANT_BIN": program, "DRILL_DIR": str(place), "MIN_FREE": "0"} | env
         done = subprocess.run([BUILD / "qdrant-efs", "drill", "--set", "--json", *args], env=env, capture_output=True, text=True, timeout=300)
         assert code is None or done.returncode == code, done.stdout + done.stderr
         return json.loads(done.stdout) if done.stdout else done.stderr

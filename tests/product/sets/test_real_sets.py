@@ -53,14 +53,19 @@ def back_up(tree, servers, *collections):
         assert run.returncode == 0, run.stderr
 
 
-@pytest.mark.parametrize("factor", [1, 2])
-def test_three_nodes_come_back_in_one(factor, three, tree, tmp_path):
+def fill_three(three, factor):
+    """A collection of six shards with an index and an alias: all its points, and what some searches find."""
     first = three[0]
     first.result("PUT", "/collections/docs?timeout=30", {**CONFIG, "shard_number": 6, "replication_factor": factor})
     first.result("PUT", "/collections/docs/index?wait=true", {"field_name": "city", "field_schema": "keyword"})
     first.result("PUT", "/collections/docs/points?wait=true", {"points": [point(i) for i in range(POINTS)]})
     first.result("POST", "/collections/aliases", {"actions": [{"create_alias": {"collection_name": "docs", "alias_name": "live"}}]})
-    before, found = scroll(first, "docs"), searches(first, "docs")
+    return scroll(first, "docs"), searches(first, "docs")
+
+
+@pytest.mark.parametrize("factor", [1, 2])
+def test_three_nodes_come_back_in_one(factor, three, tree, tmp_path):
+    before, found = fill_three(three, factor)
     assert len(before) == POINTS
     back_up(tree, three, "docs")
     for s in three:
@@ -133,12 +138,7 @@ def into(servers):
 @pytest.mark.parametrize("factor", [1, 2])
 @pytest.mark.parametrize("nodes_then", [3, 5, 2])
 def test_three_nodes_come_back_in_a_cluster_of_any_size(nodes_then, factor, three, tree, tmp_path):
-    first = three[0]
-    first.result("PUT", "/collections/docs?timeout=30", {**CONFIG, "shard_number": 6, "replication_factor": factor})
-    first.result("PUT", "/collections/docs/index?wait=true", {"field_name": "city", "field_schema": "keyword"})
-    first.result("PUT", "/collections/docs/points?wait=true", {"points": [point(i) for i in range(POINTS)]})
-    first.result("POST", "/collections/aliases", {"actions": [{"create_alias": {"collection_name": "docs", "alias_name": "live"}}]})
-    before, found = scroll(first, "docs"), searches(first, "docs")
+    before, found = fill_three(three, factor)
     back_up(tree, three, "docs")
     for s in three:
         s.kill()

@@ -1,13 +1,11 @@
 """docs/compare.md: what it says that our programs do, they do."""
-import pathlib
 import re
 import subprocess
-import sys
 
 import pytest
 from harness import BUILD, ROOT
 from restoring import attach, fill, publish, snapshot, upsert
-from server import SERVERS, STANDIN, Server
+from server import SERVERS, STANDIN_PATH, Server
 
 ROWS = re.findall(r"^\| (\d+) \| (.+?) \| `(qdrant-.+?)` \| (.+?) \|", (ROOT / "docs/compare.md").read_text(), re.M)
 
@@ -20,8 +18,7 @@ def place(request, tmp_path_factory):
     tree = Tree(root / "t")
     with Server(request.param, root / "server", api_key="k3y-that-nobody-may-see") as server:
         attach(tree, server)
-        path = f"{pathlib.Path(sys.executable).parent}:{STANDIN.parent}:{tree.env['PATH']}"
-        tree.env |= {"QDRANT_BIN": server.program, "DRILL_DIR": str(root / "scratch"), "PATH": path, "DRILL_SCHEDULE": "never"}
+        tree.env |= {"QDRANT_BIN": server.program, "DRILL_DIR": str(root / "scratch"), "PATH": STANDIN_PATH, "DRILL_SCHEDULE": "never"}
         fill(server, "docs")
         names = []
         for i in range(2):
