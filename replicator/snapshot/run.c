@@ -212,21 +212,22 @@ static bool runner_ends(const struct runner *m)
     return stopped(m) || (m->o.ending && atomic_load(m->o.ending));
 }
 
-/* With the mutex held. */
+/* Each that the run began with is counted: what Qdrant is still at for this run has no snapshot in it either,
+ * whatever comes of it. With the mutex held. */
 static void give_up_rest_locked(struct runner *m)
 {
     char names[800] = "";
-    struct targets_left left = targets_left(&m->targets);
     unsigned said = 0;
     for (size_t i = 0; i <= m->targets.n; i++) {
         struct target *it = i < m->targets.n ? m->targets.v[i] : &m->targets.storage;
+        bool counts = it->state == TARGET_PENDING || (it->state == TARGET_MAKING && it->run == m->run_number);
         if (it->state != TARGET_OUT && said++ < NAMES_SAID)
             add_name(names, sizeof names, it);
+        m->report.failed += counts && it->tries > 0;
+        m->report.skipped += counts && it->tries == 0;
         if (it->state == TARGET_PENDING)
             it->state = TARGET_OUT;
     }
-    m->report.failed += left.tried;
-    m->report.skipped += left.pending - left.tried;
     if (said > 0 && !runner_ends(m))
         log_line(LOG_WARN, "slot_overrun",
                  "the slot is over, and %u collections have no snapshot in it: %s%s; they come first in the "

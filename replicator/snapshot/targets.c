@@ -114,7 +114,6 @@ struct targets_left targets_left(const struct targets *r)
     for (size_t i = 0; i <= r->n; i++) {
         const struct target *it = i < r->n ? r->v[i] : &r->storage;
         left.pending += it->state == TARGET_PENDING;
-        left.tried += it->state == TARGET_PENDING && it->tries > 0;
         left.making += it->state == TARGET_MAKING;
     }
     return left;

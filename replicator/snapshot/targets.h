@@ -45,7 +45,7 @@ void targets_free(struct targets *r);
  * oldest. NULL: none; then *wait is when the next one is due, -1: never. */
 struct target *targets_next(struct targets *r, int64_t now, int64_t *wait);
 struct targets_left {
-    unsigned pending, tried, making;
+    unsigned pending, making;
 };
 struct targets_left targets_left(const struct targets *r);
 /* What all that are being made take of the disk. */

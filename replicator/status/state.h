@@ -59,6 +59,8 @@ int status_wanted(struct status *l, const char *collection);
 /* The schedule's runs. */
 struct status_run {
     time_t slot, begun, ended; /* `ended` 0 while it runs */
+    /* Of a run that is over, made + failed + skipped = collections. Failed: each try was refused. Skipped: it
+     * had no turn, or Qdrant is still at its first when the slot ends. */
     unsigned collections, made, failed, skipped;
     uint64_t bytes; /* of the snapshots made */
 };

