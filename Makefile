@@ -45,7 +45,7 @@ EFS_OBJ  = $(call objects,$(CMD_SRC))
 REP_OBJ  = $(call objects,$(call in,replicator))
 EP_OBJ   = $(call objects,$(call in,entrypoint) common/base/storage_state.c common/base/listens.c common/base/fds.c common/base/confine.c)
 # What unit tests may link: everything but the three mains.
-TEST_OBJ = $(filter-out %/main.o,$(LIB_OBJ) $(EFS_OBJ) $(REP_OBJ)) $(addprefix $(BUILD)/entrypoint/,supervise_policy.o health_policy.o address.o http_probe.o)
+TEST_OBJ = $(filter-out %/main.o,$(LIB_OBJ) $(EFS_OBJ) $(REP_OBJ)) $(addprefix $(BUILD)/entrypoint/,supervise_policy.o health_policy.o address.o http_probe.o place.o)
 UNIT     = $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(sort $(shell find tests/unit -name 'test_*.c')))
 PROGS    = $(BUILD)/qdrant-entrypoint $(BUILD)/qdrant-replicator $(BUILD)/qdrant-efs
 MAN      = $(wildcard */*.8 */*/*.8)

@@ -28,6 +28,8 @@ static const struct row {
     {"SNAPSHOT_ON_STOP", "at a stop, first snapshot what was written last: on, off, or auto for on ECS alone",
      "auto", NULL},
     {"RESTORE_ON_EMPTY", "hold Qdrant back until the replicator has restored an empty disk", "never", NULL},
+    {"QDRANT_CLUSTER_DNS", "names or addresses of a cluster's nodes: join it, or found it by a claim on EFS",
+     "", "Qdrant is started as its own settings have it"},
     {"QDRANT_ALLOW_RECOVERY_MODE", "true: a Qdrant killed at its start is started once more in recovery mode",
      "false", NULL},
     {"QDRANT_INIT_FILE_PATH", "Qdrant's mark of a finished start", ".qdrant-initialized", NULL},
@@ -114,20 +116,41 @@ static const char *file_or_env(const char *name, const char *standard)
     return v && *v ? v : standard;
 }
 
+/* The value of one of Qdrant's flags, "" where it has none; NULL: it is not among the arguments. */
+static const char *flag_of(char **argv, const char *flag)
+{
+    size_t n = strlen(flag);
+    for (char **arg = argv + 1; *arg; arg++)
+        if (strncmp(*arg, flag, n) == 0 && (!(*arg)[n] || (*arg)[n] == '='))
+            return (*arg)[n] ? *arg + n + 1 : arg[1] ? arg[1] : "";
+    return NULL;
+}
+
 /* Qdrant (1.18.2, src/main.rs) takes --bootstrap and --uri, and their variables, only with its cluster
  * enabled; they say all the same what the node is meant for. */
 static bool read_clustered(char **argv)
 {
     static char no[] = "";
-    static const char *const flags[] = {"--bootstrap", "--uri"};
-    for (char **arg = argv + 1; *arg; arg++)
-        for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) {
-            size_t n = strlen(flags[i]);
-            if (strncmp(*arg, flags[i], n) == 0 && (!(*arg)[n] || (*arg)[n] == '='))
-                return true;
-        }
+    if (flag_of(argv, "--bootstrap") || flag_of(argv, "--uri"))
+        return true;
     return listens_true(file_or_env("QDRANT__CLUSTER__ENABLED", no)) || env("QDRANT_BOOTSTRAP", NULL) ||
            env("QDRANT_URI", NULL);
+}
+
+/* Who names a peer to join has found the cluster himself. */
+static void read_cluster(struct settings *s)
+{
+    const char *peer = flag_of(s->qdrant_argv, "--bootstrap");
+    s->uri = flag_of(s->qdrant_argv, "--uri");
+    s->finds_cluster = env("QDRANT_CLUSTER_DNS", NULL) != NULL;
+    if (s->finds_cluster && (peer || env("QDRANT_BOOTSTRAP", NULL))) {
+        say(SAY_WARN, "wrong_setting",
+            "QDRANT_CLUSTER_DNS does not count, since Qdrant is given a peer to join (%s); leave one of the "
+            "two out",
+            peer ? "--bootstrap" : "QDRANT_BOOTSTRAP");
+        s->finds_cluster = false;
+    }
+    s->clustered = s->clustered || s->finds_cluster;
 }
 
 /* What only Qdrant's files say: where its storage is, and whether it is one of a cluster. */
@@ -155,6 +178,7 @@ void settings_read(struct settings *s, int argc, char **argv)
     s->backups_wanted = env("EFS_ROOT", NULL) != NULL;
     s->restore_wanted = strcmp(env("RESTORE_ON_EMPTY", standard("RESTORE_ON_EMPTY")), "never") != 0;
     s->clustered = read_clustered(s->qdrant_argv);
+    read_cluster(s);
     s->storage = file_or_env("QDRANT__STORAGE__STORAGE_PATH", storage);
     s->recovery_allowed =
         strcmp(env("QDRANT_ALLOW_RECOVERY_MODE", standard("QDRANT_ALLOW_RECOVERY_MODE")), "true") == 0;

@@ -12,7 +12,9 @@ struct settings {
     bool backups_wanted;       /* EFS_ROOT is set. Its value is never looked at: that is the replicator's */
     bool restore_wanted;       /* RESTORE_ON_EMPTY */
     bool clustered;            /* by Qdrant's variables, arguments or files */
-    const char *storage;       /* Qdrant's storage folder */
+    bool finds_cluster;  /* QDRANT_CLUSTER_DNS: its place in the cluster is looked for before it starts */
+    const char *uri;     /* --uri of Qdrant's arguments; NULL: none */
+    const char *storage; /* Qdrant's storage folder */
     bool recovery_allowed;
     const char *init_file; /* Qdrant's mark of a finished start */
     unsigned grace_seconds;

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,7 +39,7 @@ static _Noreturn void become(char **argv, int runs)
 
 _Noreturn void spawn_become(char **argv) { become(argv, -1); }
 
-pid_t spawn_qdrant(char **argv, bool recovery, bool confine, int runs)
+pid_t spawn_qdrant(char **argv, bool recovery, bool confine, const struct place *place, int runs)
 {
     pid_t pid = fork();
     if (pid != 0)
@@ -46,6 +47,8 @@ pid_t spawn_qdrant(char **argv, bool recovery, bool confine, int runs)
     say_in_child();
     if (recovery && setenv("QDRANT__STORAGE__RECOVERY_MODE", recovery_message, 1) != 0)
         say(SAY_ERROR, "failed", "cannot set QDRANT__STORAGE__RECOVERY_MODE: %s", strerror(errno));
+    if (place && !place_tell(place))
+        say(SAY_ERROR, "failed", "cannot tell Qdrant its place in the cluster: %s", strerror(errno));
     if (confine)
         out_of_reach();
     become(argv, runs);
@@ -123,6 +126,24 @@ static void tell_stop(const struct spawn_words *words)
     warn_if(setenv("STOP_GRACE_SECONDS", seconds, 1) != 0, "STOP_GRACE_SECONDS");
     warn_if(setenv("QDRANT_STOP_WORD", fd, 1) != 0, "QDRANT_STOP_WORD");
     warn_if(words->publishes >= 0 && fcntl(words->publishes, F_SETFD, 0) != 0, "the descriptor for the stop");
+}
+
+pid_t spawn_finder(char *path, const char *uri, int out)
+{
+    pid_t parent = getpid(), pid = fork();
+    if (pid != 0)
+        return pid;
+    char word[] = "cluster-start", *argv[] = {path, word, NULL};
+    say_in_child();
+    warn_if(prctl(PR_SET_PDEATHSIG, SIGKILL) != 0, "PR_SET_PDEATHSIG");
+    if (getppid() != parent)
+        _exit(EXIT_CANNOT_RUN);
+    warn_if(uri && setenv("QDRANT_URI", uri, 1) != 0, "QDRANT_URI");
+    warn_if(dup2(out, STDOUT_FILENO) < 0, "the pipe for its word");
+    warn_if(no_stdin() != 0, "/dev/null for stdin");
+    warn_if(fds_keep_std() != 0, "close_range");
+    qdrant_files_tell();
+    become(argv, -1);
 }
 
 pid_t spawn_replicator(char *path, const struct spawn_words *words, int runs)

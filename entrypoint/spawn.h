@@ -2,6 +2,7 @@
  * through, and a program on a hung mount would hold the supervisor with it. */
 #ifndef ENTRYPOINT_SPAWN_H
 #define ENTRYPOINT_SPAWN_H
+#include "entrypoint/place.h"
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -15,8 +16,11 @@ _Noreturn void spawn_become(char **argv);
  * and has one when it cannot be run. Not waited for, since a program on a hung mount never gets there. */
 /* `runs` (-1: none) is the pipe's end to write to. Qdrant, with everything as the entrypoint was given it:
  * environment, descriptors, folder, process group (so that it stays in the foreground of a terminal). With
- * `recovery`, in recovery mode; with `confine`, without a way to EFS. Its pid, or -1. */
-pid_t spawn_qdrant(char **argv, bool recovery, bool confine, int runs);
+ * `recovery`, in recovery mode; with `confine`, without a way to EFS; with `place` (NULL: none), at
+ * that place in a cluster. Its pid, or -1. */
+pid_t spawn_qdrant(char **argv, bool recovery, bool confine, const struct place *place, int runs);
+/* Whoever finds that place: the replicator's program, which writes it to `out`. Its pid, or -1. */
+pid_t spawn_finder(char *path, const char *uri, int out);
 /* What the replicator is given to speak to us, and is told in its environment. */
 struct spawn_words {
     int gate;        /* to say that Qdrant may start, QDRANT_RESTORE_GATE; -1: Qdrant runs */

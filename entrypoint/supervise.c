@@ -218,6 +218,50 @@ static void replicator_ended(struct supervisor *sv, int status)
     sv->replicator_due = now + wait;
 }
 
+/* --- the place in a cluster */
+
+static void start_finder(struct supervisor *sv)
+{
+    int theirs = -1;
+    sv->finder_due = 0;
+    sv->finder_since = now_ms();
+    pid_t pid = open_words(&sv->finder_word, &theirs) == 0
+                    ? spawn_finder(sv->settings->replicator, sv->settings->uri, theirs)
+                    : -1;
+    int why = errno;
+    close_end(&theirs);
+    if (pid > 0) {
+        sv->finder = pid;
+        return;
+    }
+    close_end(&sv->finder_word);
+    say(SAY_ERROR, "failed", "cannot look for the cluster: %s; trying again", strerror(why));
+    sv->finder_due = now_ms() + backoff_wait(&sv->finder_backoff, 0, chance());
+}
+
+/* After its word it stays for a while, and nobody waits for it. */
+static void finder_ended(struct supervisor *sv, int status)
+{
+    char text[64];
+    sv->finder = 0;
+    close_end(&sv->finder_word);
+    if (!sv->unplaced || sv->stop.phase != STOP_NONE)
+        return;
+    if (code_of(status) == EXIT_SETTING) {
+        say(SAY_ERROR, "cluster_refused",
+            "a setting of the cluster is wrong (the replicator's own line says which): Qdrant is not "
+            "started");
+        sv->exit_code = EXIT_SETTING;
+        sv->leave = true;
+        return;
+    }
+    int64_t now = now_ms(), wait = backoff_wait(&sv->finder_backoff, now - sv->finder_since, chance());
+    say(SAY_ERROR, "cluster_start_failed",
+        "whoever looks for the cluster ended %s; that is begun again in %lld.%lld s",
+        how(status, text, sizeof text), (long long)wait / 1000, (long long)wait % 1000 / 100);
+    sv->finder_due = now + wait;
+}
+
 /* Qdrant's mark of a finished start, looked at as the official entrypoint does, `[ -f FILE ]`. The one file
  * that is looked at here. It is in Qdrant's own folder, and Qdrant would hang there first. */
 static bool initialized(const char *file)
@@ -229,7 +273,8 @@ static bool initialized(const char *file)
 static pid_t fork_qdrant(struct supervisor *sv, bool recovery)
 {
     int runs = open_runs(&sv->qdrant_runs);
-    pid_t pid = spawn_qdrant(sv->settings->qdrant_argv, recovery, sv->settings->confine, runs);
+    pid_t pid = spawn_qdrant(sv->settings->qdrant_argv, recovery, sv->settings->confine,
+                             sv->settings->finds_cluster ? &sv->place : NULL, runs);
     int why = errno;
     close_end(&runs);
     if (pid < 0)
@@ -289,6 +334,8 @@ static void reap(struct supervisor *sv)
             qdrant_ended(sv, status);
         else if (who.si_pid == sv->replicator)
             replicator_ended(sv, status);
+        else if (who.si_pid == sv->finder)
+            finder_ended(sv, status);
         else
             say(SAY_DEBUG, "reaped", "reaped an orphan, pid %d", (int)who.si_pid);
     }
@@ -322,7 +369,9 @@ static void on_signal(struct supervisor *sv, const struct signalfd_siginfo *info
     if (first_stop && sv->qdrant > 0 && sv->replicator == 0 && hold_of(sv) > 0)
         sv->stop.owed = true, say_lost(sv, "the replicator does not run");
     carry_out(sv, todo);
-    if (first_stop && sv->held) { /* there is no Qdrant to wait for */
+    if (first_stop && sv->finder > 0)
+        send(sv->finder, SIGTERM, "whoever looks for the cluster");
+    if (first_stop && (sv->held || sv->unplaced)) { /* there is no Qdrant to wait for */
         sv->exit_code = EXIT_STOPPED;
         carry_out(sv, stop_on_qdrant_end(&sv->stop, sv->replicator > 0, now_ms()));
     }
@@ -351,12 +400,17 @@ static void take_time(struct supervisor *sv)
     carry_out(sv, todo);
     if (sv->stop.phase == STOP_NONE && sv->replicator_due > 0 && now >= sv->replicator_due)
         start_replicator(sv);
+    if (sv->stop.phase == STOP_NONE && sv->finder_due > 0 && now >= sv->finder_due)
+        start_finder(sv);
 }
 
-/* The one timer: the next step of the stop, else the replicator's next start, else off. */
+/* The one timer: the next step of the stop, else the next start of a child that is to start again, else off.
+ */
 static void arm(const struct supervisor *sv)
 {
     int64_t at = sv->stop.phase != STOP_NONE ? sv->stop.at : sv->replicator_due;
+    if (sv->stop.phase == STOP_NONE && sv->finder_due > 0 && (at == 0 || sv->finder_due < at))
+        at = sv->finder_due;
     struct itimerspec when = {.it_value = {at / 1000, at % 1000 * 1000000}};
     if (timerfd_settime(sv->timer, TFD_TIMER_ABSTIME, &when, NULL) != 0)
         say(SAY_ERROR, "failed", "cannot set the timer: %s", strerror(errno));
@@ -376,7 +430,7 @@ static int wait_blindly(struct supervisor *sv)
 int supervisor_open(struct supervisor *sv, struct settings *settings)
 {
     sv->settings = settings;
-    sv->gate = sv->word = sv->qdrant_runs = sv->replicator_runs = -1;
+    sv->gate = sv->word = sv->qdrant_runs = sv->replicator_runs = sv->finder_word = -1;
     sv->stop.grace_ms = (int64_t)settings->grace_seconds * 1000;
     sv->timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
     sv->signals = signals_take();
@@ -423,6 +477,15 @@ static void take_starts(struct supervisor *sv, bool qdrant, bool replicator)
             (int)sv->replicator);
 }
 
+static void start_waiting_qdrant(struct supervisor *sv)
+{
+    if (start_qdrant(sv) == 0)
+        return;
+    say(SAY_ERROR, "failed", "cannot start Qdrant: %s", strerror(errno));
+    sv->exit_code = EXIT_CANNOT_RUN;
+    sv->leave = true;
+}
+
 /* The replicator writes one line when all is restored. Its end without one is seen by reap. */
 static void take_gate(struct supervisor *sv)
 {
@@ -436,11 +499,29 @@ static void take_gate(struct supervisor *sv)
     sv->held = false;
     if (sv->replicator > 0)
         spawn_step_behind(sv->replicator);
-    if (start_qdrant(sv) == 0)
+    start_waiting_qdrant(sv);
+}
+
+/* The finder's one line comes as a whole. Its end without one is seen by reap. */
+static void take_place(struct supervisor *sv)
+{
+    char line[PLACE_LINE];
+    ssize_t n = read(sv->finder_word, line, sizeof line - 1);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
-    say(SAY_ERROR, "failed", "cannot start Qdrant: %s", strerror(errno));
-    sv->exit_code = EXIT_CANNOT_RUN;
-    sv->leave = true;
+    close_end(&sv->finder_word);
+    if (n <= 0 || sv->stop.phase != STOP_NONE)
+        return;
+    line[n] = 0;
+    line[strcspn(line, "\n")] = 0;
+    if (!place_parse(line, &sv->place)) {
+        say(SAY_ERROR, "cluster_start_failed",
+            "%s cluster-start says \"%.100s\", which is not understood: are the programs of one version?",
+            sv->settings->replicator, line);
+        return;
+    }
+    sv->unplaced = false;
+    start_waiting_qdrant(sv);
 }
 
 static void on_word(struct supervisor *sv, const char *word)
@@ -529,7 +610,10 @@ int supervisor_start(struct supervisor *sv)
         sv->leave = true;
         return 0;
     }
-    if (!sv->held && start_qdrant(sv) != 0)
+    sv->unplaced = !sv->held && sv->settings->finds_cluster;
+    if (sv->unplaced)
+        start_finder(sv);
+    else if (!sv->held && start_qdrant(sv) != 0)
         return -1;
     if (sv->settings->snapshot_on_stop && hold_of(sv) == 0)
         say(SAY_WARN, "stop_too_short",
@@ -553,6 +637,7 @@ int supervisor_run(struct supervisor *sv)
                            {.events = POLLIN},
                            {.events = POLLIN},
                            {.events = POLLIN},
+                           {.events = POLLIN},
                            {.events = POLLIN}};
     while (!sv->leave) {
         arm(sv);
@@ -560,11 +645,14 @@ int supervisor_run(struct supervisor *sv)
         fds[3].fd = sv->word;
         fds[4].fd = sv->qdrant_runs;
         fds[5].fd = sv->replicator_runs;
+        fds[6].fd = sv->finder_word;
         if (poll(fds, sizeof fds / sizeof *fds, -1) < 0 && errno != EINTR)
             return wait_blindly(sv);
         take_starts(sv, fds[4].revents, fds[5].revents); /* before a child's end, and before a stop */
         if (fds[2].revents && sv->gate >= 0)
             take_gate(sv); /* before a child's end is looked at: its last word was said before it */
+        if (fds[6].revents && sv->finder_word >= 0 && !sv->leave)
+            take_place(sv); /* likewise */
         if (fds[0].revents && !sv->leave)
             take_signals(sv);
         if (fds[3].revents && sv->word >= 0 && !sv->leave)

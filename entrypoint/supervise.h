@@ -4,6 +4,7 @@
 #define ENTRYPOINT_SUPERVISE_H
 #include "entrypoint/supervise_policy.h"
 #include "entrypoint/settings.h"
+#include "entrypoint/place.h"
 #include <sys/types.h>
 
 struct supervisor {
@@ -19,6 +20,13 @@ struct supervisor {
     bool held;                        /* Qdrant is held back until the replicator has restored its disk ... */
     int gate;                         /* ... and says so here; -1: no replicator that could */
     int qdrant_runs, replicator_runs; /* end once the program runs (spawn.h); -1: that is known */
+    /* QDRANT_CLUSTER_DNS: where Qdrant's place is, and who finds it before it starts. */
+    bool unplaced; /* nobody has found it yet */
+    struct place place;
+    pid_t finder;                     /* 0: does not run */
+    int finder_word;                  /* its line comes here; -1: it has said it, or does not run */
+    int64_t finder_since, finder_due; /* as the replicator's */
+    struct backoff finder_backoff;
     int word; /* here it says at a stop that it has snapshots to publish; -1: it cannot */
 };
 

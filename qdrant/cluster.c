@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 enum { FAILURES_MIN = 5 };
 
@@ -210,4 +211,58 @@ int cluster_state(struct qdrant *q, struct cluster_state *out, struct err *e)
                        *json_text(thread, "err") ? ": " : "", json_text(thread, "err"));
     add_failures(out, result);
     return 0;
+}
+
+bool cluster_same_uri(const char *a, const char *b)
+{
+    size_t n = strlen(a), m = strlen(b);
+    while (n > 0 && a[n - 1] == '/')
+        n--;
+    while (m > 0 && b[m - 1] == '/')
+        m--;
+    return n == m && strncasecmp(a, b, n) == 0;
+}
+
+/* Replicas that the peer has. */
+static int count_shards(struct qdrant *q, const char *peer, unsigned *out, struct err *e)
+{
+    cleanup_names struct qdrant_names names = {0};
+    if (qdrant_collections(q, &names, e) != 0)
+        return -1;
+    for (size_t i = 0; i < names.n; i++) {
+        cleanup_json cJSON *whole = ask(q, names.v[i], e);
+        const cJSON *s;
+        char id[32];
+        if (!whole && e->code != QDRANT_MISSING)
+            return -1;
+        cJSON_ArrayForEach(s, json_member(json_member(whole, "result"), "remote_shards"))
+        {
+            (void)snprintf(id, sizeof id, "%.0f", cJSON_GetNumberValue(json_member(s, "peer_id")));
+            *out += strcmp(id, peer) == 0;
+        }
+    }
+    return 0;
+}
+
+int cluster_meet(struct qdrant *q, const char *own, struct cluster_meeting *out, struct err *e)
+{
+    struct qdrant_ask what = {.method = "GET", .path = "/cluster"};
+    *out = (struct cluster_meeting){0};
+    cleanup_json cJSON *whole = qdrant_ask(q, &what, e);
+    const cJSON *result = json_member(whole, "result"), *id = json_member(result, "peer_id"), *p;
+    if (!whole)
+        return -1;
+    out->enabled = json_says(result, "status", "enabled");
+    out->leader = out->enabled && cJSON_IsNumber(json_member(json_member(result, "raft_info"), "leader"));
+    if (cJSON_IsNumber(id))
+        (void)snprintf(out->id, sizeof out->id, "%.0f", id->valuedouble);
+    cJSON_ArrayForEach(p, json_member(result, "peers"))
+    {
+        const char *uri = json_text(p, "uri");
+        if (strcmp(p->string, out->id) == 0)
+            (void)snprintf(out->uri, sizeof out->uri, "%s", uri);
+        else if (cluster_same_uri(uri, own))
+            (void)snprintf(out->taken, sizeof out->taken, "%s", p->string);
+    }
+    return out->leader && out->taken[0] ? count_shards(q, out->taken, &out->shards, e) : 0;
 }

@@ -44,6 +44,20 @@ struct cluster_state {
 };
 int cluster_state(struct qdrant *q, struct cluster_state *out, struct err *e);
 
+/* A node as another one meets it that would join its cluster. */
+struct cluster_meeting {
+    char id[24];
+    bool enabled;    /* it is of a cluster ... */
+    bool leader;     /* ... that has a leader, so that it takes members */
+    char uri[300];   /* where its peers reach it */
+    char taken[24];  /* the peer that has the address `own` already; empty: none */
+    unsigned shards; /* how many replicas of shards that peer has */
+};
+/* `own`: where others are to reach whoever asks. */
+int cluster_meet(struct qdrant *q, const char *own, struct cluster_meeting *out, struct err *e);
+/* Are these the same address of a peer? Qdrant gives it a slash at its end. */
+bool cluster_same_uri(const char *a, const char *b);
+
 struct cluster_peer {
     char id[24];
     char uri[300]; /* where the other peers reach it, which is not its REST API */

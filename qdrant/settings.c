@@ -1,6 +1,7 @@
 #include "qdrant/settings.h"
 #include "aws/secret.h"
 #include "common/base/listens.h"
+#include <curl/curl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -74,6 +75,25 @@ static int address(struct qdrant_settings *s, struct err *e)
 static int authorities(struct qdrant_settings *s, struct err *e)
 {
     return config_path(s->ca_file, sizeof s->ca_file, "QDRANT_CA_FILE", config_env("QDRANT_CA_FILE", ""), e);
+}
+
+bool qdrant_url_at(const char *url, const char *uri, char *out, size_t size)
+{
+    char *host = NULL, *whole = NULL;
+    CURLU *ours = curl_url(), *theirs = curl_url();
+    bool good = ours && theirs && curl_url_set(ours, CURLUPART_URL, url, 0) == CURLUE_OK &&
+                curl_url_set(theirs, CURLUPART_URL, uri, 0) == CURLUE_OK &&
+                curl_url_get(theirs, CURLUPART_HOST, &host, 0) == CURLUE_OK &&
+                curl_url_set(ours, CURLUPART_HOST, host, 0) == CURLUE_OK &&
+                curl_url_get(ours, CURLUPART_URL, &whole, 0) == CURLUE_OK &&
+                (size_t)snprintf(out, size, "%s", whole) < size;
+    curl_free(host);
+    curl_free(whole);
+    curl_url_cleanup(ours);
+    curl_url_cleanup(theirs);
+    for (size_t n = good ? strlen(out) : 0; n > 0 && out[n - 1] == '/'; n--)
+        out[n - 1] = 0;
+    return good;
 }
 
 bool qdrant_key_in_clear(const struct qdrant_settings *s)

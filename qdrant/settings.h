@@ -17,6 +17,9 @@ extern const struct config_row qdrant_rows[];
 extern const size_t qdrant_row_count;
 /* Is it http:// or https://, without user, query or fragment? */
 bool qdrant_url_allowed(const char *url);
+/* The address `url`, at the host of the address `uri`: where a node's peer has its REST API. False: one of
+ * them is no address, or it does not fit. */
+bool qdrant_url_at(const char *url, const char *uri, char *out, size_t size);
 int qdrant_settings_read(struct qdrant_settings *s, struct err *e);
 /* Does the key go over a network as it is: is the address http://, and not of this machine? */
 bool qdrant_key_in_clear(const struct qdrant_settings *s);

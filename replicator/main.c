@@ -4,6 +4,7 @@
 #include "common/log.h"
 #include "common/base/version.h"
 #include "qdrant/config_files.h"
+#include "replicator/cluster/start_command.h"
 #include "replicator/snapshot/snapshot_command.h"
 #include "replicator/daemon.h"
 #include "efs/drill/scratch.h"
@@ -35,7 +36,7 @@ static int usage(FILE *to)
         to,
         "Usage: qdrant-replicator [--once] [SETTINGS]\n"
         "       qdrant-replicator snapshot [--no-wait | --pin] [--note TEXT] [SETTINGS] [COLLECTION...]\n"
-        "       qdrant-replicator qdrant-settings | --help | --version\n"
+        "       qdrant-replicator qdrant-settings | cluster-start | --help | --version\n"
         "Has Qdrant make snapshots on schedule, and puts every finished one on EFS, checked and compressed.\n"
         "  --once     publish what is there, prune, and exit; 0 only if all of it is safely on EFS, and in\n"
         "             the bucket, if there is one\n"
@@ -45,7 +46,10 @@ static int usage(FILE *to)
         "made).\n"
         "             --pin: RETENTION never lets them go. --note: and why, which qdrant-efs ls tells\n"
         "  qdrant-settings   print what Qdrant's configuration files say beyond its variables, but for "
-        "keys\n");
+        "keys\n"
+        "  cluster-start     wait until this node of a cluster may start, and print how: what the entrypoint "
+        "asks\n"
+        "             where QDRANT_CLUSTER_DNS is set\n");
     settings_help(to);
     config_help(qdrant_rows, qdrant_row_count, to);
     config_help(option_rows, option_row_count, to);
@@ -102,6 +106,8 @@ static int arguments(struct arguments *a, int argc, char **argv)
             return puts("qdrant-replicator " VERSION) < 0;
         if (i == 1 && strcmp(argv[i], "qdrant-settings") == 0)
             return config_files_print(stdout);
+        if (i == 1 && strcmp(argv[i], "cluster-start") == 0)
+            return start_command_run();
         if (i == 1 && strcmp(argv[i], "snapshot") == 0)
             a->what = SNAPSHOT;
         else if (a->what == SNAPSHOT && strcmp(argv[i], "--no-wait") == 0)

@@ -4,7 +4,6 @@
 #include "common/base/cleanup.h"
 #include "efs/cli/cmd_restore.h"
 #include "qdrant/cluster.h"
-#include <curl/curl.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,26 +31,6 @@ static enum restore_outcome refuse(struct err *e, const char *what, const char *
 {
     (void)err_set(e, 0, what, NULL, advice);
     return RESTORE_REFUSED;
-}
-
-/* The address of `url` with the host of `uri`. */
-static bool same_port(const char *url, const char *uri, char *out, size_t size)
-{
-    char *host = NULL, *whole = NULL;
-    CURLU *ours = curl_url(), *theirs = curl_url();
-    bool good = ours && theirs && curl_url_set(ours, CURLUPART_URL, url, 0) == CURLUE_OK &&
-                curl_url_set(theirs, CURLUPART_URL, uri, 0) == CURLUE_OK &&
-                curl_url_get(theirs, CURLUPART_HOST, &host, 0) == CURLUE_OK &&
-                curl_url_set(ours, CURLUPART_HOST, host, 0) == CURLUE_OK &&
-                curl_url_get(ours, CURLUPART_URL, &whole, 0) == CURLUE_OK &&
-                (size_t)snprintf(out, size, "%s", whole) < size;
-    curl_free(host);
-    curl_free(whole);
-    curl_url_cleanup(ours);
-    curl_url_cleanup(theirs);
-    for (size_t n = good ? strlen(out) : 0; n > 0 && out[n - 1] == '/'; n--)
-        out[n - 1] = 0;
-    return good;
 }
 
 /* Ask whoever answers there. */
@@ -122,7 +101,7 @@ static enum restore_outcome add_found_one(struct job *j, const struct cluster_pe
     char id[24] = "", url[512] = "", what[900];
     struct err why = {0};
     enum restore_outcome outcome = RESTORE_REFUSED;
-    if (same_port(j->settings.url, peer->uri, url, sizeof url))
+    if (qdrant_url_at(j->settings.url, peer->uri, url, sizeof url))
         outcome = add_node(j, url, id, &why);
     if (outcome == RESTORE_DONE && strcmp(id, peer->id) == 0)
         return RESTORE_DONE;

@@ -75,6 +75,9 @@ const struct config_row alone_rows[] = {
     {"CONFINE", "off: the Qdrant of a drill or a restore may open what its user may", "second", NULL, false},
     {"DRILL_DIR", "scratch folder, on a local disk", "", "qdrant-drill beside SNAPSHOTS_DIR, else in TMPDIR",
      false},
+    {"QDRANT_CLUSTER_DNS", "for cluster-start: names or addresses of the cluster's nodes", "", NULL, false},
+    {"QDRANT_CLUSTER_FOUND", "for cluster-start: an operator's word to found a cluster anew, obeyed once", "",
+     NULL, false},
     {"DRILL_TIMEOUT", "how long a drill of one backup may take", "1h", NULL, false},
 };
 const size_t alone_row_count = sizeof alone_rows / sizeof *alone_rows;
@@ -244,14 +247,18 @@ static int qdrants_path(char out[PATH_MAX], const char *name, const char *standa
                       strncmp(path, "./", 2) == 0 ? path + 2 : path, e);
 }
 
+int options_storage(char out[PATH_MAX], struct err *e)
+{
+    return qdrants_path(out, "QDRANT__STORAGE__STORAGE_PATH", STORAGE_STANDARD, e);
+}
+
 /* What Qdrant does not understand it says itself. */
 static int storage(struct options *o, struct err *e)
 {
     const char *wal = config_env("QDRANT__STORAGE__WAL__WAL_CAPACITY_MB", WAL_MIB);
     o->wal_mib = strtoull(*wal >= '0' && *wal <= '9' ? wal : WAL_MIB, NULL, 10);
-    return qdrants_path(o->storage, "QDRANT__STORAGE__STORAGE_PATH", STORAGE_STANDARD, e) != 0
-               ? -1
-               : qdrants_path(o->temp, "QDRANT__STORAGE__TEMP_PATH", "", e);
+    return options_storage(o->storage, e) != 0 ? -1
+                                               : qdrants_path(o->temp, "QDRANT__STORAGE__TEMP_PATH", "", e);
 }
 
 static int at_boot(struct options *o, struct err *e)

@@ -55,6 +55,8 @@ extern const size_t option_row_count;
 extern const struct config_row alone_rows[];
 extern const size_t alone_row_count;
 int options_read(struct options *o, struct err *e);
+/* Qdrant's storage folder alone. */
+int options_storage(char out[PATH_MAX], struct err *e);
 
 /* Does a list of patterns such as "docs*,!docs_tmp" mean `collection`? As fnmatch(3), separated by commas;
  * "!" in front excludes, and that wins. Nothing but exclusions means all others. */

@@ -25,8 +25,9 @@ ALLOWED = {
     "replicator/publish": "common aws/s3 efs/repo efs/restore efs/verify qdrant replicator/core replicator/status",
     "replicator/snapshot": "common efs/repo efs/restore qdrant replicator/core replicator/status replicator/publish",
     "replicator/restore": "common efs/repo efs/restore efs/drill qdrant replicator/core replicator/status",
+    "replicator/cluster": "common efs/repo qdrant replicator/core",
     "replicator/drill": "common efs/repo efs/drill qdrant replicator/core replicator/status",
-    "replicator": "common efs/drill qdrant replicator/core replicator/status replicator/publish replicator/snapshot replicator/restore replicator/drill",
+    "replicator": "common efs/drill qdrant replicator/core replicator/status replicator/publish replicator/snapshot replicator/restore replicator/drill replicator/cluster",
     "entrypoint": "",
 }
 C_LIBRARY = re.compile(r"(sys|linux|netinet|arpa)/\w+\.h|(assert|ctype|dirent|errno|fcntl|ftw|grp|inttypes|limits|math|netdb|poll|pthread|pwd|sched|"

@@ -1,0 +1,234 @@
+"""How a node of a cluster starts: with its disk, into the cluster that is there, or by founding one; and never two clusters."""
+import time
+
+import pytest
+from cluster_peers import HOSTS, age, raft_state
+from faulty_mount import faulty
+from harness import tar_of, wait_for
+
+A, B, C = HOSTS[:3]
+
+
+# Joining
+
+def test_a_node_joins_the_cluster_that_has_a_leader(net):
+    net.peer(B, 5, leader=5)
+    node = net.start(A)
+    assert node.said() == f"join {net.uri(A)} {net.uri(B)}/"
+    assert net.claims() == {}
+
+
+def test_it_joins_whichever_peer_has_a_leader(net):
+    net.peer(B, 5, leader=None)
+    net.peer(C, 6, leader=6)
+    assert net.start(A).said() == f"join {net.uri(A)} {net.uri(C)}/"
+
+
+@pytest.mark.parametrize("peer, said", [({"leader": None}, "has no leader yet"), ({"status": "disabled"}, "is a Qdrant without a cluster"),
+                                        ({"code": 401}, "401"), ({"code": 500}, "500")], ids=["no leader", "no cluster", "refused", "broken"])
+def test_beside_a_peer_that_cannot_take_it_a_node_waits_and_founds_nothing(net, peer, said):
+    bad = net.peer(B, 5, **peer)
+    node = net.start(A)
+    wait_for(lambda: node.logged("cluster_waits"))
+    assert said in node.logged("cluster_waits")[0] and B in node.logged("cluster_waits")[0]
+    time.sleep(6)  # longer than silence has to last
+    assert node.is_silent() and net.claims() == {}
+    bad.code, bad.status, bad.leader = 200, "enabled", 5
+    assert node.said() == f"join {net.uri(A)} {net.uri(B)}/"
+
+
+def test_an_address_that_a_lost_node_has_shards_at_is_not_joined_until_it_has_none(net):
+    peer = net.peer(B, 5, leader=5, peers={"5": net.uri(B), "9": net.uri(A)}, shards={"docs": {0: [9], 1: [6]}, "more": {0: [9, 6]}})
+    node = net.start(A)
+    wait_for(lambda: node.logged("cluster_waits"))
+    said, = node.logged("cluster_waits")
+    assert "peer 9" in said and "2 shards" in said and "A node of a cluster is lost" in said
+    assert node.is_silent()
+    peer.shards = {"docs": {0: [6], 1: [6]}}
+    assert node.said() == f"join {net.uri(A)} {net.uri(B)}/"  # Qdrant puts it in the other's place
+
+
+def test_without_efs_a_node_joins_and_does_not_found(net):
+    node = net.start(A, EFS_ROOT="")
+    wait_for(lambda: node.logged("cluster_waits"))
+    assert "EFS_ROOT is not set" in node.logged("cluster_waits")[0]
+    time.sleep(5)
+    assert node.is_silent()
+    net.peer(C, 6, leader=6)
+    assert node.said() == f"join {net.uri(A)} {net.uri(C)}/"
+
+
+def test_an_efs_that_hangs_keeps_nobody_from_joining(net):
+    mark = net.tree.root / "hangs"
+    node = net.start(A, **faulty(HANG=str(net.tree.efs), MARK=mark))
+    wait_for(mark.exists)
+    wait_for(lambda: node.logged("cluster_waits"))
+    assert "not answered" in node.logged("cluster_waits")[0]
+    net.peer(C, 6, leader=6)
+    assert node.said() == f"join {net.uri(A)} {net.uri(C)}/"
+
+
+def test_an_efs_that_is_not_mounted_says_nothing_of_who_may_found(net):
+    node = net.start(A, EFS_ALLOW_LOCAL="0")
+    wait_for(lambda: node.logged("cluster_waits"))
+    assert "EFS is not mounted" in node.logged("cluster_waits")[0]
+    time.sleep(5)
+    assert node.is_silent() and not net.tree.base.exists()
+
+
+# Founding
+
+def test_the_first_node_founds_by_a_claim_and_the_record_is_complete_once_there_is_a_leader(net):
+    node = net.start(A)
+    assert node.said() == f"found {net.uri(A)}"
+    assert len(node.logged("cluster_claimed")) == 1 and "founds a cluster" in node.logged("cluster_founds")[0]
+    claim = net.claims()["first-1.json"]
+    assert claim["node"] == "node-2" and claim["uri"] == net.uri(A) and list(net.claims()) == ["first-1.json"]
+    net.peer(A, 8, leader=8)  # its Qdrant
+    wait_for(lambda: "first-1.founded.json" in net.claims())
+    assert net.claims()["first-1.founded.json"]["peer_id"] == "8"
+    assert node.process.wait(20) == 0
+
+
+def test_of_nodes_that_start_together_one_founds_and_the_others_join_it(net):
+    nodes = {host: net.start(host) for host in HOSTS[:3]}
+    wait_for(lambda: not all(n.is_silent() for n in nodes.values()))
+    founder, = (h for h in nodes if not nodes[h].lines.empty())
+    assert nodes[founder].said() == f"found {net.uri(founder)}"
+    others = [h for h in nodes if h != founder]
+    wait_for(lambda: all(nodes[h].logged("cluster_waits") for h in others))
+    assert all(f"node-{founder[-1]} founds the cluster" in nodes[h].logged("cluster_waits")[-1] for h in others)
+    time.sleep(3)
+    assert all(nodes[h].is_silent() for h in others)
+    net.peer(founder, 8, leader=8)
+    assert {nodes[h].said() for h in others} == {f"join {net.uri(h)} {net.uri(founder)}/" for h in others}
+    assert [n for n in net.claims() if "founded" not in n] == ["first-1.json"]
+
+
+def test_a_founder_that_restarts_with_its_disk_goes_on(net):
+    first = net.start(A)
+    assert first.said() == f"found {net.uri(A)}"
+    first.process.kill()
+    assert net.start(A).said() == f"found {net.uri(A)}"
+    assert list(net.claims()) == ["first-1.json"]
+
+
+def test_a_founder_that_comes_back_empty_founds_no_second_cluster(net):
+    first = net.start(A)
+    assert first.said() == f"found {net.uri(A)}"
+    net.peer(A, 8, leader=8)
+    assert first.process.wait(20) == 0
+    net.peers.pop().close()
+    (net.storage(A) / ".cluster-token").unlink()  # a new disk
+    again = net.start(A)
+    wait_for(lambda: again.logged("cluster_waits"))
+    assert "earlier cluster" in again.logged("cluster_waits")[0] and "QDRANT_CLUSTER_FOUND" in again.logged("cluster_waits")[0]
+    time.sleep(5)
+    assert again.is_silent()
+
+
+def test_a_claim_that_its_holder_left_is_taken_over_once_it_is_old(net):
+    first = net.start(A)
+    assert first.said() == f"found {net.uri(A)}"
+    first.process.kill()  # and with it its disk: no cluster came of it
+    (net.storage(A) / ".cluster-token").unlink()
+    nodes = [net.start(host) for host in (B, C)]
+    time.sleep(4)
+    assert all(n.is_silent() for n in nodes)
+    age(net.tree.base / "cluster/first-1.json", 200)
+    wait_for(lambda: not all(n.is_silent() for n in nodes), 60)
+    time.sleep(3)
+    assert sum(not n.lines.empty() for n in nodes) == 1
+    assert sorted(net.claims()) == ["first-1.json", "first-2.json"]
+
+
+def test_beside_backups_founding_takes_a_word_and_a_word_founds_once(net):
+    net.tree.snapshot("docs", "docs-1-2026-11-24-08-00-03", tar_of("x"))
+    assert net.tree.once().returncode == 0
+    node = net.start(A)
+    wait_for(lambda: node.logged("cluster_waits"))
+    assert "backups of an earlier" in node.logged("cluster_waits")[0]
+    time.sleep(4)
+    assert node.is_silent()
+    node.process.kill()
+    begin = time.monotonic()
+    node = net.start(A, QDRANT_CLUSTER_FOUND="lost-2026-11-30")
+    assert node.said(90) == f"found {net.uri(A)}" and time.monotonic() - begin >= 30  # a word is obeyed after a longer silence
+    net.peer(A, 8, leader=8)
+    assert node.process.wait(20) == 0 and "lost-2026-11-30-1.founded.json" in net.claims()
+    net.peers.pop().close()
+    (net.storage(A) / ".cluster-token").unlink()
+    again = net.start(A, QDRANT_CLUSTER_FOUND="lost-2026-11-30")
+    wait_for(lambda: again.logged("cluster_waits"))
+    assert again.is_silent() and "not used before" in again.logged("cluster_waits")[0]
+
+
+# Its disk
+
+def test_a_disk_with_its_part_in_a_cluster_waits_for_nobody(net):
+    raft_state(net.storage(A), term=3, voters=[77, 5], uri=f"{net.uri(A)}/")
+    node = net.start(A, EFS_ROOT="")
+    assert node.said(10) == f"run {net.uri(A)}"
+    node = net.start(A, EFS_ROOT="", QDRANT_URI="", QDRANT_CLUSTER_DNS="no-such-name.invalid")
+    assert node.said(10).startswith("run")
+
+
+def test_an_address_that_is_no_more_of_this_machine_is_replaced(net):
+    raft_state(net.storage(A), term=3, voters=[77, 5], uri="http://192.0.2.7:6335/")
+    assert net.start(A).said() == f"run {net.uri(A)}"
+
+
+def test_what_a_start_without_success_left_on_the_disk_holds_up_none(net):
+    raft_state(net.storage(A), voters=[77])  # it was to found, and never had a term
+    net.peer(B, 5, leader=5)
+    assert net.start(A).said() == f"join {net.uri(A)} {net.uri(B)}/"
+    assert not (net.storage(A) / "raft_state.json").exists()
+    raft_state(net.storage(C))  # it was to join, and never did: Qdrant goes on by itself
+    assert net.start(C).said() == f"join {net.uri(C)} {net.uri(B)}/"
+    assert (net.storage(C) / "raft_state.json").exists()
+
+
+def test_a_disk_with_collections_of_a_qdrant_alone_joins_no_cluster(net):
+    raft_state(net.storage(A), voters=[77])
+    collection = net.storage(A) / "collections/docs"
+    collection.mkdir(parents=True)
+    (collection / "config.json").write_text("{}")
+    peer = net.peer(B, 5, leader=5)
+    node = net.start(A)
+    wait_for(lambda: node.logged("cluster_waits"))
+    assert "collections of a Qdrant without a cluster" in node.logged("cluster_waits")[0] and node.is_silent()
+    assert (net.storage(A) / "raft_state.json").exists()
+    peer.close()
+    net.peers.remove(peer)
+    assert node.said() == f"found {net.uri(A)}"  # it becomes the first node of one
+    assert (net.storage(A) / "raft_state.json").exists()
+
+
+def test_a_state_that_cannot_be_made_out_ends_the_start(net):
+    net.storage(A).mkdir()
+    (net.storage(A) / "raft_state.json").write_text("{}")
+    node = net.start(A)
+    assert node.process.wait(20) == 1 and "raft_state.json" in node.logged("cluster_start_failed")[0]
+
+
+# Settings
+
+@pytest.mark.parametrize("env, said", [
+    ({"QDRANT_CLUSTER_DNS": "a,,b"}, "QDRANT_CLUSTER_DNS"), ({"QDRANT_CLUSTER_DNS": "a:b"}, "QDRANT_CLUSTER_DNS"),
+    ({"QDRANT_CLUSTER_DNS": "http://a"}, "QDRANT_CLUSTER_DNS"), ({"QDRANT_CLUSTER_DNS": ""}, "QDRANT_CLUSTER_DNS"),
+    ({"QDRANT_CLUSTER_FOUND": "a/b"}, "QDRANT_CLUSTER_FOUND"), ({"QDRANT_CLUSTER_FOUND": "first"}, "QDRANT_CLUSTER_FOUND"),
+    ({"QDRANT_CLUSTER_FOUND": "x" * 65}, "QDRANT_CLUSTER_FOUND"), ({"QDRANT_URI": "a b"}, "QDRANT_URI"), ({"TIER": "a/b"}, "TIER")])
+def test_a_wrong_setting_is_named(net, env, said):
+    node = net.start(A, **env)
+    assert node.process.wait(20) == 64 and said in node.logged("wrong_setting")[0] and node.lines.empty()
+
+
+def test_a_name_that_nobody_knows_yet_is_said(net):
+    node = net.start(A, QDRANT_URI="", QDRANT_CLUSTER_DNS="no-such-name.invalid", EFS_ROOT="")
+    wait_for(lambda: node.logged("cluster_waits"))
+    assert "no-such-name.invalid" in node.logged("cluster_waits")[0] or "no address" in node.logged("cluster_waits")[0]
+
+
+def test_a_node_finds_its_own_name_among_several(net):
+    node = net.start(A, QDRANT_URI="", QDRANT_CLUSTER_DNS=f"localhost,{B}")
+    assert node.said() == f"found http://127.0.0.1:{net.p2p}"
