@@ -21,6 +21,7 @@ struct qdrant {
     const struct qdrant_settings *settings;
     struct key *key;
     const atomic_bool *stop;
+    long patience_ms;
 };
 
 struct question {
@@ -39,11 +40,13 @@ struct qdrant *qdrant_new(const struct qdrant_settings *s, struct key *key, cons
 {
     struct qdrant *q = calloc(1, sizeof *q);
     if (q)
-        *q = (struct qdrant){s, key, stop};
+        *q = (struct qdrant){s, key, stop, PROBE_MS};
     return q;
 }
 
 void qdrant_free(struct qdrant *q) { free(q); }
+
+void qdrant_patience(struct qdrant *q, long ms) { q->patience_ms = ms; }
 
 static int fail(struct err *e, int code, const char *what, const char *advice)
 {
@@ -76,7 +79,7 @@ static int send_once(struct qdrant *q, const struct question *ask, const char *k
                              .body_size = ask->json ? strlen(ask->json) : 0,
                              .upload = ask->upload,
                              .ca_file = q->settings->ca_file[0] ? q->settings->ca_file : NULL,
-                             .total_ms = ask->total_ms ? ask->total_ms : PROBE_MS,
+                             .total_ms = ask->total_ms ? ask->total_ms : q->patience_ms,
                              .reply_max = LIST_MAX,
                              .stop = q->stop};
     int rc = http_do(h, &r, reply, e);

@@ -14,6 +14,9 @@ struct http;
 /* `key` may be shared. `stop`: set, gives up with ECANCELED. NULL without memory. */
 struct qdrant *qdrant_new(const struct qdrant_settings *s, struct key *key, const atomic_bool *stop);
 void qdrant_free(struct qdrant *q);
+/* How long each question may take that has no time of its own, in milliseconds; 5 s without. For a Qdrant
+ * that we alone ask, and wait for: that the machine is busy is no finding. Before it is shared. */
+void qdrant_patience(struct qdrant *q, long ms);
 
 /* Codes of `struct err` that callers may want to tell apart, beside those of common/http.h. */
 enum {

@@ -18,7 +18,8 @@
 #include <sys/wait.h>
 
 enum {
-    TRIES = 3, /* another program may take a port before Qdrant does */
+    TRIES = 3,           /* another program may take a port before Qdrant does */
+    PATIENCE_MS = 30000, /* of one question */
     FIRST_LOOK_MS = 10,
     LOOK_MS = 250,
     LOOK_SHARE = 16, /* of the time that it has taken: it is found ready at most so much too late */
@@ -522,7 +523,11 @@ static int start_once(struct scratch_qdrant *s, const struct scratch_qdrant_opti
     if (!tell_all(&t, s->settings.key, ports) || !make_environment(&t) || !make_arguments(&t) ||
         !make_clients(s, ports[0]))
         return err_set(e, ENOMEM, "cannot prepare a second Qdrant", NULL, NULL);
-    return spawn(s, &t, e) == 0 ? wait_ready(s, o, e) : -1;
+    if (spawn(s, &t, e) != 0 || wait_ready(s, o, e) != 0)
+        return -1;
+    qdrant_patience(s->qdrant, PATIENCE_MS);
+    qdrant_patience(s->stranger, PATIENCE_MS);
+    return 0;
 }
 
 struct scratch_qdrant *scratch_qdrant_start(const struct scratch_qdrant_options *o, struct err *e)

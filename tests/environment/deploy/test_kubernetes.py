@@ -7,7 +7,7 @@ from manifests import KUBERNETES, containers, documents, environment, kustomized
 from programs import settings
 
 VERSIONS = ("1.29", "1.33", "1.37")
-VARIANTS = ("base", "emptydir")
+VARIANTS = ("base", "emptydir", "cluster")
 VOLUMES = sorted((KUBERNETES / "volumes").glob("*.yaml"))
 PAGE = (KUBERNETES / "README.md").read_text()
 SECRET = set(re.findall(r"--from-literal=([\w-]+)=", PAGE))
@@ -62,17 +62,33 @@ def test_no_file_is_left_out():
 def test_every_variable_is_a_setting_or_qdrants_own(container):
     names = set(environment(container))
     assert {"EFS_ROOT", "RESTORE_ON_EMPTY", "NODE_NAME"} <= names
-    assert {n for n in names if n not in settings() and not n.startswith("QDRANT__")} == set()
+    assert {n for n in names if n not in settings() | {"QDRANT_URI"} and not n.startswith("QDRANT__")} == set()
 
 
-def test_the_node_is_one_and_has_a_name_that_outlives_its_pod(stateful, container):
-    assert stateful["spec"]["replicas"] == 1
+def is_cluster(stateful):
+    return stateful["spec"]["replicas"] > 1
+
+
+def test_the_node_is_one_unless_it_is_a_cluster_and_has_a_name_that_outlives_its_pod(stateful, container):
+    assert is_cluster(stateful) == ("QDRANT_CLUSTER_DNS" in environment(container))
     assert environment(container)["NODE_NAME"] == {"fieldRef": {"fieldPath": "metadata.name"}}
 
 
-def test_probes_and_services_name_ports_that_are_there(objects, container):
+def test_the_nodes_of_a_cluster_find_each_other_before_they_are_ready_and_start_together():
+    objects = kustomized(KUBERNETES / "cluster")
+    stateful, = of_kind(objects, "StatefulSet")
+    env = environment(stateful["spec"]["template"]["spec"]["containers"][0])
+    headless, = (s for s in of_kind(objects, "Service") if s["metadata"]["name"] == env["QDRANT_CLUSTER_DNS"])
+    assert headless["spec"]["clusterIP"] == "None" and headless["spec"]["publishNotReadyAddresses"] is True
+    assert stateful["spec"]["serviceName"] == headless["metadata"]["name"] and stateful["spec"]["podManagementPolicy"] == "Parallel"
+    assert env["QDRANT_URI"] == f"http://$(NODE_NAME).{headless['metadata']['name']}:6335"
+    assert list(env).index("NODE_NAME") < list(env).index("QDRANT_URI")  # else Kubernetes leaves it as it is written
+    assert env["RESTORE_ON_EMPTY"] == "never" and "QDRANT_CLUSTER_FOUND" not in env
+
+
+def test_probes_and_services_name_ports_that_are_there(objects, stateful, container):
     ports = {p["name"]: p["containerPort"] for p in container["ports"]}
-    assert ports == {"rest": 6333, "grpc": 6334, "status": 6336}
+    assert ports == {"rest": 6333, "grpc": 6334, "status": 6336} | ({"p2p": 6335} if is_cluster(stateful) else {})
     for probe in ("startupProbe", "readinessProbe"):
         assert container[probe]["httpGet"]["port"] in ports
     for service in of_kind(objects, "Service"):
@@ -81,8 +97,9 @@ def test_probes_and_services_name_ports_that_are_there(objects, container):
     assert environment(container)["STATUS_LISTEN"] == "0.0.0.0:6336"
 
 
-def test_readiness_asks_whether_all_is_restored_and_liveness_is_in_no_hurry(container):
-    assert container["readinessProbe"]["httpGet"] == {"path": "/restored", "port": "status"}
+def test_readiness_asks_whether_all_is_restored_and_liveness_is_in_no_hurry(stateful, container):
+    ready = {"path": "/readyz", "port": "rest"} if is_cluster(stateful) else {"path": "/restored", "port": "status"}
+    assert container["readinessProbe"]["httpGet"] == ready
     live = container["livenessProbe"]
     assert live["exec"]["command"] == ["qdrant-entrypoint", "health"]
     assert live["periodSeconds"] * live["failureThreshold"] >= 600 and live["timeoutSeconds"] > 10  # HEALTH_TIMEOUT_SECONDS
@@ -120,7 +137,7 @@ def test_keys_come_from_the_secret_that_the_page_makes_and_are_in_no_manifest(ob
 
 
 def test_without_a_disk_of_its_own_a_stop_makes_snapshots_first():
-    kept, lost = (environment(containers(of_kind(kustomized(KUBERNETES / v), "StatefulSet")[0])[0]) for v in VARIANTS)
+    kept, lost = (environment(containers(of_kind(kustomized(KUBERNETES / v), "StatefulSet")[0])[0]) for v in ("base", "emptydir"))
     assert "SNAPSHOT_ON_STOP" not in kept and lost["SNAPSHOT_ON_STOP"] == "on"
     assert kept["RESTORE_ON_EMPTY"] == lost["RESTORE_ON_EMPTY"] == "latest"
 
@@ -139,7 +156,7 @@ def test_a_volume_and_its_claim_fit_each_other_and_the_pod(path):
 
 
 def test_the_page_names_files_and_objects_that_are_there():
-    for path in re.findall(r"(?:-f|-k) (deploy/\S+)", PAGE):
+    for path in re.findall(r"(?:-f|-k) (deploy/[^\s`]+)", PAGE):
         assert (KUBERNETES.parents[1] / path).exists(), path
     monitor = yaml.safe_load(re.search(r"```yaml\n(.*?)```", PAGE, re.S)[1])
     headless = next(s for s in of_kind(kustomized(KUBERNETES / "base"), "Service") if s["metadata"]["name"] == "qdrant-nodes")

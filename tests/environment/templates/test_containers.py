@@ -120,10 +120,9 @@ def test_the_nodes_of_the_cluster_know_each_other_and_share_one_efs(project):
     mounts = {name: {source_of(v) for v in s["volumes"]} - {None} for name, s in services.items()}
     assert set.intersection(*mounts.values()) == {"efs"} and len(set.union(*mounts.values())) == 7
     assert len({s["environment"]["SNAPSHOT_OFFSET"] for s in services.values()}) == 3
-    for name, s in services.items():
-        assert s["command"][:2] == ["--uri", f"http://{name}:6335"]
-        # The first one's is put on by its start: tests/environment/templates/test_founding.py.
-        assert s["command"][2:] == ([] if name == "qdrant-0" else ["--bootstrap", "http://qdrant-0:6335"])
+    for s in services.values():  # none of them is the first one, whatever becomes of its disk
+        assert s["environment"]["QDRANT_CLUSTER_DNS"] == ",".join(services) and not s.get("command") and not s.get("depends_on")
+        assert s["environment"]["QDRANT_CLUSTER_FOUND"] == ""
 
 
 @needs_compose
@@ -174,7 +173,7 @@ def test_each_node_of_the_cluster_backs_up_its_own_shards_and_all_three_restored
         wait_for(node.ready, 60)
         wait_for(lambda: len(node.result("GET", "/cluster")["peers"]) == 3, 60)
 
-    up("1")
+    up("")
     shape = {"vectors": {"size": 4, "distance": "Dot"}, "shard_number": 3, "replication_factor": 1}
     node.result("PUT", "/collections/c", shape)
     points = [{"id": n, "vector": [0.1, 0.2, 0.3, n / 1000]} for n in range(300)]
@@ -190,6 +189,8 @@ def test_each_node_of_the_cluster_backs_up_its_own_shards_and_all_three_restored
     had = sorted(node.points("c")["points"], key=lambda p: p["id"])
     project("--profile", "cluster", "rm", "-s", "-f", "-v")
     docker("volume", "rm", *(f"{project.name}_{v}-{n}" for v in ("storage", "snapshots") for n in range(3)))
+    project("--profile", "cluster", "up", "-d", "--no-build")  # they have no disk, and found nothing by themselves
+    wait_for(lambda: "cluster_waits" in project("logs", "qdrant-0").stdout, 60)
     up("again")
     for name in names:  # the first makes the collection, which the others then have
         project("exec", "-T", name, "qdrant-efs", "restore", "--collection", "c", "--node", name, "--force")

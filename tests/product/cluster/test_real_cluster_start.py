@@ -1,0 +1,239 @@
+"""Three real nodes under the entrypoint, each at an address of its own: one cluster, whatever is lost, killed and started when."""
+import http.client
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+
+import pytest
+from cluster_peers import HOSTS
+from harness import BUILD, events, wait_for
+from server import REAL, free_port
+
+pytestmark = [pytest.mark.real, pytest.mark.skipif(not REAL, reason="needs the real Qdrant server: set QDRANT_BIN to its binary")]
+ROUNDS = int(os.environ.get("ROUNDS", "50" if os.environ.get("LONG") else "8"))
+
+
+class Node:
+    """A container with the entrypoint: a disk, an address, a name."""
+
+    def __init__(self, cluster, n):
+        self.cluster, self.n, self.name, self.host = cluster, n, f"node-{n}", HOSTS[n]
+        self.root = cluster.tree.root / self.name
+        self.process = None
+        self.logs = 0
+
+    def start(self, **env):
+        (self.root / "snapshots").mkdir(parents=True, exist_ok=True)
+        self.logs += 1
+        c = self.cluster
+        own = {"NODE_NAME": self.name, "QDRANT_URI": f"http://{self.host}:{c.p2p}", "QDRANT_CLUSTER_DNS": ",".join(HOSTS),
+               "QDRANT__SERVICE__HOST": self.host, "QDRANT__SERVICE__HTTP_PORT": str(c.rest), "QDRANT__SERVICE__GRPC_PORT": str(c.grpc),
+               "QDRANT__CLUSTER__P2P__PORT": str(c.p2p), "QDRANT__STORAGE__STORAGE_PATH": str(self.root / "storage"),
+               "QDRANT__STORAGE__SNAPSHOTS_PATH": str(self.root / "snapshots"), "SNAPSHOTS_DIR": str(self.root / "snapshots"),
+               "QDRANT_INIT_FILE_PATH": str(self.root / "initialized"), "QDRANT_BIN": REAL, "EFS_ALLOW_LOCAL": "1",
+               "QDRANT__TELEMETRY_DISABLED": "true", "QDRANT__SERVICE__ENABLE_STATIC_CONTENT": "false", "STOP_GRACE_SECONDS": "15",
+               "SNAPSHOT_ON_STOP": "off"}
+        base = {k: v for k, v in c.tree.env.items() if k != "QDRANT_URL"}
+        self.process = subprocess.Popen([BUILD / "qdrant-entrypoint"], env=base | own | env, cwd=self.root, start_new_session=True,
+                                        stdout=subprocess.DEVNULL, stderr=open(self.root / f"log{self.logs}", "w"))
+
+    def log(self, event):
+        text = (self.root / f"log{self.logs}").read_text()
+        return events("\n".join(line for line in text.splitlines() if line.startswith('{"') and f'"{event}"' in line and line.endswith("}")))
+
+    def kill(self):
+        if self.process:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+            for p in self._own():
+                os.kill(p, signal.SIGKILL)
+            wait_for(lambda: not self._own())
+        self.process = None
+
+    def _own(self):
+        """The replicator has a process group of its own."""
+        mark = f"NODE_NAME={self.name}".encode()
+        found = []
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                with open(f"/proc/{pid}/environ", "rb") as f:
+                    words = f.read().split(b"\0")
+                with open(f"/proc/{pid}/stat") as f:
+                    state = f.read().rsplit(")", 1)[1].split()[0]
+                if mark in words and f"EFS_ROOT={self.cluster.tree.efs}".encode() in words and state not in "ZX":
+                    found.append(int(pid))
+            except OSError:
+                pass
+        return found
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(60)
+        self.process = None
+
+    def lose_disk(self):
+        shutil.rmtree(self.root / "storage", ignore_errors=True)
+        shutil.rmtree(self.root / "snapshots", ignore_errors=True)
+
+    def ask(self, method, path, body=None):
+        c = http.client.HTTPConnection(self.host, self.cluster.rest, timeout=20)
+        c.request(method, path, json.dumps(body) if body is not None else None, {"content-type": "application/json"})
+        r = c.getresponse()
+        text = r.read()
+        assert r.status == 200, (path, r.status, text)
+        return json.loads(text)["result"]
+
+    def state(self):
+        """(peer id, leader, peers) or None."""
+        try:
+            s = self.ask("GET", "/cluster")
+        except (OSError, AssertionError, http.client.HTTPException):
+            return None
+        return s["peer_id"], s["raft_info"]["leader"], frozenset(s["peers"])
+
+
+class Cluster:
+    def __init__(self, tree):
+        self.tree, self.rest, self.grpc, self.p2p = tree, free_port(), free_port(), free_port()
+        self.nodes = [Node(self, n) for n in range(3)]
+
+    def running(self):
+        return [n for n in self.nodes if n.process]
+
+    def is_one(self, members):
+        """Do all that run agree on the leader and on so many members, and are these all that run?"""
+        states = [n.state() for n in self.running()]
+        return (all(states) and len({s[1] for s in states}) == 1 and states[0][1] is not None and len({s[2] for s in states}) == 1 and
+                len(states[0][2]) == members and {str(s[0]) for s in states} <= set(states[0][2]))
+
+    def await_one(self, members, seconds=90):
+        wait_for(lambda: self.is_one(members), seconds)
+
+    def end(self):
+        for n in self.nodes:
+            n.kill()
+
+
+@pytest.fixture
+def cluster(tree):
+    c = Cluster(tree)
+    yield c
+    c.end()
+
+
+def remove(asked, dead):
+    """A peer that is gone and has no shards, as the runbook has it."""
+    asked.ask("DELETE", f"/cluster/peer/{dead}")
+
+
+def test_nodes_that_start_together_are_one_cluster_and_stay_it(cluster):
+    for n in cluster.nodes:
+        n.start()
+    cluster.await_one(3)
+    founders = [n for n in cluster.nodes if n.log("cluster_founds")]
+    assert len(founders) == 1
+    wait_for(lambda: list(cluster.tree.base.glob("cluster/first-1.founded.json")))
+    # All at once again, with their disks.
+    for n in cluster.nodes:
+        n.kill()
+    for n in cluster.nodes:
+        n.start()
+    cluster.await_one(3)
+    assert all(n.log("cluster_starts") and not n.log("cluster_waits") for n in cluster.nodes)
+
+
+def test_a_founder_that_lost_its_disk_joins_and_founds_nothing(cluster):
+    cluster.nodes[0].start()
+    cluster.await_one(1)
+    for n in cluster.nodes[1:]:
+        n.start()
+    cluster.await_one(3)
+    first = cluster.nodes[0]
+    cluster.nodes[1].ask("PUT", "/collections/c?timeout=30", {"vectors": {"size": 4, "distance": "Dot"}, "shard_number": 3, "replication_factor": 2})
+    cluster.nodes[1].ask("PUT", "/collections/c/points?wait=true", {"points": [{"id": i, "vector": [1, 2, 3, i]} for i in range(90)]})
+    lost = first.state()[0]
+    first.kill()
+    first.lose_disk()
+    first.start()
+    wait_for(lambda: first.log("cluster_waits"), 60)  # its shards are still assigned to its address
+    assert f"peer {lost}" in first.log("cluster_waits")[-1]["message"] and first.state() is None
+    wait_for(lambda: cluster.nodes[1].state()[1] is not None)
+    shards = cluster.nodes[1].ask("GET", "/collections/c/cluster")
+    mine = shards["peer_id"]
+    everywhere = [(s["shard_id"], mine) for s in shards["local_shards"]] + [(s["shard_id"], s["peer_id"]) for s in shards["remote_shards"]]
+    for shard, peer in everywhere:
+        if peer == lost:
+            cluster.nodes[1].ask("POST", "/collections/c/cluster?timeout=30", {"drop_replica": {"shard_id": shard, "peer_id": peer}})
+    wait_for(lambda: first.log("cluster_joins"), 60)
+    cluster.await_one(3)
+    assert first.ask("POST", "/collections/c/points/count", {"exact": True})["count"] == 90
+
+
+def test_with_all_disks_lost_nobody_founds_until_there_is_a_word(cluster):
+    for n in cluster.nodes:
+        n.start()
+    cluster.await_one(3)
+    wait_for(lambda: list(cluster.tree.base.glob("cluster/first-1.founded.json")))
+    for n in cluster.nodes:
+        n.kill()
+        n.lose_disk()
+        n.start()
+    wait_for(lambda: all(n.log("cluster_waits") for n in cluster.nodes), 60)
+    assert all(n.state() is None for n in cluster.nodes)
+    for n in cluster.nodes:
+        n.stop()
+        n.start(QDRANT_CLUSTER_FOUND="lost")
+    cluster.await_one(3, 150)
+    assert sum(bool(n.log("cluster_founds")) for n in cluster.nodes) == 1
+
+
+def test_rounds_of_kills_losses_and_new_addresses_leave_one_cluster(cluster):
+    """What is lost has no shards here: healing is a person's."""
+    rng = random.Random(os.environ.get("SEED") or random.randrange(1 << 30))
+    spare = list(HOSTS[3:])
+    for n in cluster.nodes:
+        n.start()
+    cluster.await_one(3)
+    for number in range(ROUNDS):
+        what = rng.choice(("kill one", "kill all", "lose one", "new address", "roll", "stop one while another starts"))
+        victim = rng.choice(cluster.nodes)
+        others = [n for n in cluster.nodes if n is not victim]
+        said = f"round {number}, {what}, {victim.name}"
+        if what == "kill one":
+            victim.kill()
+            victim.start()
+        elif what == "kill all":
+            for n in cluster.nodes:
+                n.kill()
+            for n in rng.sample(cluster.nodes, 3):
+                n.start()
+        elif what in ("lose one", "new address"):
+            dead = victim.state()[0]
+            victim.kill()
+            victim.lose_disk()
+            if what == "new address":
+                spare.append(victim.host)
+                victim.host = spare.pop(0)
+            wait_for(lambda: all(n.state() and n.state()[1] not in (None, dead) for n in others), 60)
+            victim.start()
+            wait_for(lambda: victim.state() and victim.state()[1], 90)
+            if str(dead) in others[0].state()[2]:
+                remove(others[0], dead)
+        elif what == "roll":
+            for n in cluster.nodes:
+                n.stop()
+                n.start()
+                cluster.await_one(3)
+        else:
+            others[0].stop()
+            victim.kill()
+            others[0].start()
+            victim.start()
+        try:
+            cluster.await_one(3, 120)
+        except AssertionError:
+            raise AssertionError(said + ": " + str([(n.name, n.state()) for n in cluster.nodes])) from None
+    assert [p.name for p in cluster.tree.base.glob("cluster/*-*.json") if "founded" not in p.name] == ["first-1.json"]
