@@ -144,7 +144,7 @@ static void read_cluster(struct settings *s)
     s->uri = flag_of(s->qdrant_argv, "--uri");
     s->finds_cluster = env("QDRANT_CLUSTER_DNS", NULL) != NULL;
     if (s->finds_cluster && (peer || env("QDRANT_BOOTSTRAP", NULL))) {
-        say(SAY_WARN, "wrong_setting",
+        say(SAY_ERROR, "wrong_setting",
             "QDRANT_CLUSTER_DNS does not count, since Qdrant is given a peer to join (%s); leave one of the "
             "two out",
             peer ? "--bootstrap" : "QDRANT_BOOTSTRAP");

@@ -20,7 +20,7 @@ import xml.etree.ElementTree as ET
 build = pathlib.Path(os.environ["BUILD_DIR"])
 here = pathlib.Path(__file__).resolve().parent
 # They begin first, so that none of them is what all wait for at the end; those that compute between those that wait.
-LONGEST = ("packages.packages", "boot.boot", "nfs", "docker", "schedule.schedule", "system.resources", "arm64", "schedule.day", "runbook.hands.1", "restore",
+LONGEST = ("packages.packages", "boot.boot", "nfs", "docker", "schedule.schedule", "system.resources", "arm64", "cluster", "schedule.day", "runbook.hands.1", "restore",
            "entrypoint", "runbook.runbook", "schedule.bad_input", "aws", "runbook.hands.2", "schedule", "e2e", "system.watch",
            "runbook.hands.3", "drill", "runbook.bad_day", "offsite", "templates", "system", "boot", "contract")
 PARTS = {"runbook.hands": 3, "schedule.bad_input": 2}  # as many jobs for a file

@@ -62,7 +62,7 @@ def test_every_setting_is_in_the_readme():
 
 def test_no_variable_is_read_without_being_a_setting_of_the_tables():
     read = set(re.findall(r'\bconfig_\w+\(\s*"([A-Z][A-Z0-9_]+)"', source("[ceqar]*/**/*.c")))
-    foreign = {n for n in read if re.match("AWS_|ECS_|QDRANT__|RUN_MODE$|TMPDIR$", n)}
+    foreign = {n for n in read if re.match("AWS_|ECS_|QDRANT__|QDRANT_URI$|RUN_MODE$|TMPDIR$", n)}
     assert "COMPRESSION_THREADS" in read and read - foreign - settings() == set()
 
 
