@@ -78,8 +78,8 @@ class Node:
         shutil.rmtree(self.root / "storage", ignore_errors=True)
         shutil.rmtree(self.root / "snapshots", ignore_errors=True)
 
-    def ask(self, method, path, body=None):
-        c = http.client.HTTPConnection(self.host, self.cluster.rest, timeout=20)
+    def ask(self, method, path, body=None, timeout=90):
+        c = http.client.HTTPConnection(self.host, self.cluster.rest, timeout=timeout)
         c.request(method, path, json.dumps(body) if body is not None else None, {"content-type": "application/json"})
         r = c.getresponse()
         text = r.read()
@@ -89,7 +89,7 @@ class Node:
     def state(self):
         """(peer id, leader, peers) or None."""
         try:
-            s = self.ask("GET", "/cluster")
+            s = self.ask("GET", "/cluster", timeout=10)
         except (OSError, AssertionError, http.client.HTTPException):
             return None
         return s["peer_id"], s["raft_info"]["leader"], frozenset(s["peers"])
@@ -160,7 +160,7 @@ def test_a_founder_that_lost_its_disk_joins_and_founds_nothing(cluster):
     first.start()
     wait_for(lambda: first.log("cluster_waits"), 60)  # its shards are still assigned to its address
     assert f"peer {lost}" in first.log("cluster_waits")[-1]["message"] and first.state() is None
-    wait_for(lambda: cluster.nodes[1].state()[1] is not None)
+    wait_for(lambda: cluster.nodes[1].state() and cluster.nodes[1].state()[1] not in (None, lost), 60)
     shards = cluster.nodes[1].ask("GET", "/collections/c/cluster")
     mine = shards["peer_id"]
     everywhere = [(s["shard_id"], mine) for s in shards["local_shards"]] + [(s["shard_id"], s["peer_id"]) for s in shards["remote_shards"]]
