@@ -304,6 +304,24 @@ static bool recover(struct supervisor *sv)
     return true;
 }
 
+/* It did not come to take its place in the cluster. */
+static bool look_again(struct supervisor *sv)
+{
+    int64_t now = now_ms(), ran = now - sv->placed_at;
+    if (!sv->settings->finds_cluster ||
+        !place_wanted_again(sv->stop.phase != STOP_NONE, sv->exit_code, ran, sv->place_tries))
+        return false;
+    sv->place_tries++;
+    sv->unplaced = true;
+    sv->finder_due = now + backoff_wait(&sv->finder_backoff, 0, chance());
+    say(SAY_WARN, "cluster_start_failed",
+        "Qdrant did not take its place in the cluster (its own lines say why); it is looked for again");
+    if (sv->finder > 0) /* the one that found it waits for a leader that does not come */
+        send(sv->finder, SIGTERM, "whoever looks for the cluster");
+    sv->finder = 0; /* an orphan from now on */
+    return true;
+}
+
 static void qdrant_ended(struct supervisor *sv, int status)
 {
     char text[64];
@@ -311,7 +329,7 @@ static void qdrant_ended(struct supervisor *sv, int status)
     sv->exit_code = code_of(status);
     say(sv->exit_code == 0 || sv->stop.phase != STOP_NONE ? SAY_INFO : SAY_ERROR, "qdrant_ended",
         "Qdrant ended %s", how(status, text, sizeof text));
-    if (recover(sv))
+    if (recover(sv) || look_again(sv))
         return;
     sv->replicator_due = 0;
     carry_out(sv, stop_on_qdrant_end(&sv->stop, sv->replicator > 0, now_ms()));
@@ -521,6 +539,7 @@ static void take_place(struct supervisor *sv)
         return;
     }
     sv->unplaced = false;
+    sv->placed_at = now_ms();
     start_waiting_qdrant(sv);
 }
 

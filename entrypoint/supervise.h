@@ -27,7 +27,9 @@ struct supervisor {
     int finder_word;                  /* its line comes here; -1: it has said it, or does not run */
     int64_t finder_since, finder_due; /* as the replicator's */
     struct backoff finder_backoff;
-    int word; /* here it says at a stop that it has snapshots to publish; -1: it cannot */
+    int64_t placed_at;    /* when Qdrant was started at it */
+    unsigned place_tries; /* how often it did not come to take it */
+    int word;             /* here it says at a stop that it has snapshots to publish; -1: it cannot */
 };
 
 /* Take over signals and orphans. -1 with errno when the kernel has no descriptor left for us. */

@@ -131,6 +131,11 @@ enum gate gate_decide(const struct gate_facts *f)
     return f->clustered ? GATE_NO_CLUSTER : GATE_CLOSED;
 }
 
+bool place_wanted_again(bool stop_asked, int exit_code, int64_t ran_ms, unsigned tries)
+{
+    return !stop_asked && exit_code == EXIT_PANIC && ran_ms < PLACE_TAKEN_MS && tries < PLACE_TRIES;
+}
+
 bool recovery_wanted(const struct recovery *r, int exit_code)
 {
     return r->allowed && !r->used && !r->stop_asked && exit_code == EXIT_OOM;

@@ -107,6 +107,12 @@ struct gate_facts {
 };
 enum gate gate_decide(const struct gate_facts *f);
 
+/* A node whose place in a cluster was found, and whose Qdrant panics (101) in its first minute, did not come
+ * to take it: the peer went meanwhile, or has no leader any more, or has the address in use. Its place is
+ * looked for again, some times: whoever ends for another reason is not to run in circles here. */
+enum { EXIT_PANIC = 101, PLACE_TAKEN_MS = 60 * 1000, PLACE_TRIES = 5 };
+bool place_wanted_again(bool stop_asked, int exit_code, int64_t ran_ms, unsigned tries);
+
 /* The official image's recovery mode (its tools/entrypoint.sh): a Qdrant that is killed before it finished
  * its start most likely needs more memory than there is. It is started once more with its collections
  * closed, so that an operator can look instead of watching the task die again and again. */

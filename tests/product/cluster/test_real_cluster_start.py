@@ -87,12 +87,12 @@ class Node:
         return json.loads(text)["result"]
 
     def state(self):
-        """(peer id, leader, peers) or None."""
+        """(peer id, leader, peers, whether it votes already) or None."""
         try:
             s = self.ask("GET", "/cluster", timeout=10)
         except (OSError, AssertionError, http.client.HTTPException):
             return None
-        return s["peer_id"], s["raft_info"]["leader"], frozenset(s["peers"])
+        return s["peer_id"], s["raft_info"]["leader"], frozenset(s["peers"]), s["raft_info"]["is_voter"]
 
 
 class Cluster:
@@ -106,7 +106,7 @@ class Cluster:
     def is_one(self, members):
         """Do all that run agree on the leader and on so many members, and are these all that run?"""
         states = [n.state() for n in self.running()]
-        return (all(states) and len({s[1] for s in states}) == 1 and states[0][1] is not None and len({s[2] for s in states}) == 1 and
+        return (all(states) and all(s[3] for s in states) and len({s[1] for s in states}) == 1 and states[0][1] is not None and len({s[2] for s in states}) == 1 and
                 len(states[0][2]) == members and {str(s[0]) for s in states} <= set(states[0][2]))
 
     def await_one(self, members, seconds=90):
@@ -179,6 +179,7 @@ def test_with_all_disks_lost_nobody_founds_until_there_is_a_word(cluster):
     wait_for(lambda: list(cluster.tree.base.glob("cluster/first-1.founded.json")))
     for n in cluster.nodes:
         n.kill()
+    for n in cluster.nodes:
         n.lose_disk()
         n.start()
     wait_for(lambda: all(n.log("cluster_waits") for n in cluster.nodes), 60)

@@ -18,7 +18,7 @@ def started(container, finder, *argv, **env):
     seen = container.root / "seen"
     qdrant = container.script("qdrant-that-tells", f"env >'{seen}.new'; echo \"$@\" >>'{seen}.new'; mv '{seen}.new' '{seen}'\nexec " +
                               " ".join(f"'{w}'" for w in container.qdrant_program("TERM=5")))
-    container.start(None, argv=argv, REPLICATOR_BIN=script, QDRANT_BIN=qdrant, **DNS | env)
+    container.start(None, argv=argv, **{"REPLICATOR_BIN": script, "QDRANT_BIN": qdrant} | DNS | env)
     return seen
 
 
@@ -113,3 +113,33 @@ def test_it_is_found_without_efs_too(container):
 def test_an_empty_disk_is_not_restored_by_itself_in_a_cluster(container):
     seen = started(container, "echo run", RESTORE_ON_EMPTY="latest")
     assert container.end() == 64 and not seen.exists()
+
+
+def test_a_qdrant_that_did_not_come_to_join_looks_for_its_place_again(container):
+    """Qdrant 1.18.2 ends with 101 when the peer that it is to join goes away, or has no leader any more."""
+    tried = container.root / "tried"
+    qdrant = container.script("qdrant-that-fails-first", f"echo \"$QDRANT_BOOTSTRAP\" >>'{tried}'\n"
+                              f"[ $(wc -l <'{tried}') -gt 2 ] || exit 101\nexec " + " ".join(f"'{w}'" for w in container.qdrant_program("TERM=5")))
+    container.start(None, argv=[], QDRANT_BIN=qdrant, **DNS, REPLICATOR_BIN=container.script(
+        "finder-and-replicator", f"""if [ "$1" = cluster-start ]; then
+        echo x >>'{container.root}/looked'
+        echo "join http://a:6335 http://peer-$(wc -l <'{container.root}/looked'):6335"
+        exec sleep 60
+        fi
+        exec """ + " ".join(f"'{w}'" for w in container.replicator_program("TERM=0"))))
+    wait_for(container.qdrant.starts)
+    assert tried.read_text().split() == [f"http://peer-{n}:6335" for n in (1, 2, 3)]  # it was looked for anew each time
+    assert ["looked for again" in m for m in container.messages("cluster_start_failed")] == [True, True]
+    assert container.stop()[0] == 5
+    wait_for(lambda: not container.left())
+
+
+def test_one_that_never_takes_its_place_ends_the_container_with_its_code(container):
+    started(container, "echo 'join http://a:6335 http://b:6335'; exec sleep 60", QDRANT_BIN=container.script("broken", "exit 101"))
+    assert container.end(120) == 101 and len(container.messages("cluster_start_failed")) == 5
+
+
+@pytest.mark.parametrize("code", [0, 1, 137])
+def test_any_other_end_is_the_containers(container, code):
+    started(container, "echo 'run'; exec sleep 60", QDRANT_BIN=container.script("ends", f"exit {code}"))
+    assert container.end() == code and not container.messages("cluster_start_failed")

@@ -368,6 +368,18 @@ static void qdrant_is_held_back_only_where_an_empty_disk_is_to_be_restored_and_c
     }
 }
 
+static void a_place_that_was_not_taken_is_looked_for_again(void **state)
+{
+    (void)state;
+    assert_true(place_wanted_again(false, EXIT_PANIC, 0, 0));
+    assert_true(place_wanted_again(false, EXIT_PANIC, PLACE_TAKEN_MS - 1, PLACE_TRIES - 1));
+    assert_false(place_wanted_again(true, EXIT_PANIC, 0, 0));
+    assert_false(place_wanted_again(false, 1, 0, 0));
+    assert_false(place_wanted_again(false, EXIT_OOM, 0, 0));
+    assert_false(place_wanted_again(false, EXIT_PANIC, PLACE_TAKEN_MS, 0));
+    assert_false(place_wanted_again(false, EXIT_PANIC, 0, PLACE_TRIES));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -398,6 +410,7 @@ int main(void)
         cmocka_unit_test(the_last_snapshots_are_owed_until_the_replicator_says_that_they_are_made),
         cmocka_unit_test(words_of_snapshots_count_for_nothing_at_another_time),
         cmocka_unit_test(qdrant_is_held_back_only_where_an_empty_disk_is_to_be_restored_and_can_be),
+        cmocka_unit_test(a_place_that_was_not_taken_is_looked_for_again),
         cmocka_unit_test(a_first_137_gets_one_recovery_run_and_nothing_else_does),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
