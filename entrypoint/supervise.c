@@ -536,11 +536,15 @@ static void take_place(struct supervisor *sv)
         say(SAY_ERROR, "cluster_start_failed",
             "%s cluster-start says \"%.100s\", which is not understood: are the programs of one version?",
             sv->settings->replicator, line);
+        if (sv->finder > 0)
+            send(sv->finder, SIGTERM, "whoever looks for the cluster");
         return;
     }
     sv->unplaced = false;
     sv->placed_at = now_ms();
     start_waiting_qdrant(sv);
+    if (!sv->leave && sv->settings->backups_wanted && sv->replicator == 0 && sv->replicator_due == 0)
+        start_replicator(sv);
 }
 
 static void on_word(struct supervisor *sv, const char *word)
@@ -640,9 +644,9 @@ int supervisor_start(struct supervisor *sv)
             "for "
             "it; use 10 or more (50, with stopTimeout 60), or SNAPSHOT_ON_STOP=off",
             sv->settings->grace_seconds);
-    if (sv->settings->backups_wanted)
+    if (sv->settings->backups_wanted && !sv->unplaced) /* before that there is nothing to look after */
         start_replicator(sv);
-    else
+    else if (!sv->settings->backups_wanted)
         say(SAY_WARN, "no_backups",
             "EFS_ROOT is not set: Qdrant runs alone and NO BACKUPS ARE MADE; "
             "set it to the folder where EFS is mounted");

@@ -48,6 +48,13 @@ static void add_local(struct cluster_shards *out, const cJSON *shard)
                        *state ? state : "in no known state");
 }
 
+/* An object whose members have names that matter: those of an array have none. */
+static const cJSON *members_of(const cJSON *o, const char *key)
+{
+    const cJSON *found = json_member(o, key);
+    return cJSON_IsObject(found) ? found : NULL;
+}
+
 static cJSON *ask(struct qdrant *q, const char *collection, struct err *e)
 {
     struct qdrant_ask what = {.method = "GET", .collection = collection, .path = "/cluster"};
@@ -146,7 +153,7 @@ int cluster_peers(struct qdrant *q, struct cluster_peers *out, struct err *e)
     struct qdrant_ask what = {.method = "GET", .path = "/cluster"};
     *out = (struct cluster_peers){0};
     cleanup_json cJSON *whole = qdrant_ask(q, &what, e);
-    const cJSON *peers = json_member(json_member(whole, "result"), "peers"), *p;
+    const cJSON *peers = members_of(json_member(whole, "result"), "peers"), *p;
     if (!whole)
         return -1;
     out->v = calloc((size_t)cJSON_GetArraySize(peers) + 1, sizeof *out->v);
@@ -164,7 +171,7 @@ int cluster_peers(struct qdrant *q, struct cluster_peers *out, struct err *e)
 static const char *id_of(const cJSON *result, const char *uri)
 {
     const cJSON *p;
-    cJSON_ArrayForEach(p, json_member(result, "peers"))
+    cJSON_ArrayForEach(p, members_of(result, "peers"))
     {
         if (strcmp(json_text(p, "uri"), uri) == 0)
             return p->string;
@@ -178,7 +185,7 @@ static void add_failures(struct cluster_state *out, const cJSON *result)
 {
     const cJSON *f;
     size_t n = 0;
-    cJSON_ArrayForEach(f, json_member(result, "message_send_failures"))
+    cJSON_ArrayForEach(f, members_of(result, "message_send_failures"))
     {
         const char *id = id_of(result, f->string);
         if (!id || !(cJSON_GetNumberValue(json_member(f, "count")) >= FAILURES_MIN))
@@ -223,10 +230,10 @@ bool cluster_same_uri(const char *a, const char *b)
     return n == m && strncasecmp(a, b, n) == 0;
 }
 
-/* Replicas that the peer has. */
-static int count_shards(struct qdrant *q, const char *peer, unsigned *out, struct err *e)
+int cluster_replicas(struct qdrant *q, const char *peer, unsigned *out, struct err *e)
 {
     cleanup_names struct qdrant_names names = {0};
+    *out = 0;
     if (qdrant_collections(q, &names, e) != 0)
         return -1;
     for (size_t i = 0; i < names.n; i++) {
@@ -244,7 +251,32 @@ static int count_shards(struct qdrant *q, const char *peer, unsigned *out, struc
     return 0;
 }
 
-int cluster_meet(struct qdrant *q, const char *own, struct cluster_meeting *out, struct err *e)
+/* An address that may be handed on: a word. */
+static bool is_uri(const char *uri)
+{
+    return (strncmp(uri, "http://", 7) == 0 || strncmp(uri, "https://", 8) == 0) && !strpbrk(uri, " \t\r\n");
+}
+
+/* Raft's "none" is 0. */
+static void judge(const cJSON *result, struct cluster_meeting *out)
+{
+    const cJSON *leader = json_member(json_member(result, "raft_info"), "leader"),
+                *thread = json_member(result, "consensus_thread_status");
+    const char *consensus = json_text(thread, "consensus_thread_status"), *why = NULL;
+    if (!out->enabled)
+        why = "is a Qdrant without a cluster";
+    else if (!cJSON_IsNumber(leader) || !(leader->valuedouble > 0))
+        why = "has no leader";
+    else if (strcmp(consensus, "working") != 0)
+        why = "has a consensus that does not work";
+    else if (!is_uri(out->uri))
+        why = "is no member of its cluster any more";
+    out->joinable = !why;
+    (void)snprintf(out->trouble, sizeof out->trouble, "%s", why ? why : "");
+}
+
+int cluster_meet(struct qdrant *q, const char *own, const char *own_id, struct cluster_meeting *out,
+                 struct err *e)
 {
     struct qdrant_ask what = {.method = "GET", .path = "/cluster"};
     *out = (struct cluster_meeting){0};
@@ -253,16 +285,18 @@ int cluster_meet(struct qdrant *q, const char *own, struct cluster_meeting *out,
     if (!whole)
         return -1;
     out->enabled = json_says(result, "status", "enabled");
-    out->leader = out->enabled && cJSON_IsNumber(json_member(json_member(result, "raft_info"), "leader"));
     if (cJSON_IsNumber(id))
         (void)snprintf(out->id, sizeof out->id, "%.0f", id->valuedouble);
-    cJSON_ArrayForEach(p, json_member(result, "peers"))
+    cJSON_ArrayForEach(p, members_of(result, "peers"))
     {
         const char *uri = json_text(p, "uri");
-        if (strcmp(p->string, out->id) == 0)
+        bool mine = strcmp(p->string, out->id) == 0, at_own = *own && cluster_same_uri(uri, own);
+        if (mine)
             (void)snprintf(out->uri, sizeof out->uri, "%s", uri);
-        else if (cluster_same_uri(uri, own))
+        out->same = out->same || (mine && at_own);
+        if (!mine && at_own && strcmp(p->string, own_id) != 0)
             (void)snprintf(out->taken, sizeof out->taken, "%s", p->string);
     }
-    return out->leader && out->taken[0] ? count_shards(q, out->taken, &out->shards, e) : 0;
+    judge(result, out);
+    return 0;
 }

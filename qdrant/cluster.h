@@ -47,14 +47,18 @@ int cluster_state(struct qdrant *q, struct cluster_state *out, struct err *e);
 /* A node as another one meets it that would join its cluster. */
 struct cluster_meeting {
     char id[24];
-    bool enabled;    /* it is of a cluster ... */
-    bool leader;     /* ... that has a leader, so that it takes members */
-    char uri[300];   /* where its peers reach it */
-    char taken[24];  /* the peer that has the address `own` already; empty: none */
-    unsigned shards; /* how many replicas of shards that peer has */
+    bool enabled;      /* it is of a cluster ... */
+    bool joinable;     /* ... that has a leader, works, and counts it as a member */
+    char trouble[200]; /* why it is not, to be read behind its address */
+    char uri[300];     /* where its peers reach it */
+    bool same;         /* that is `own` */
+    char taken[24];    /* another peer that has the address `own`; empty: none */
 };
-/* `own`: where others are to reach whoever asks. */
-int cluster_meet(struct qdrant *q, const char *own, struct cluster_meeting *out, struct err *e);
+/* `own`: where others are to reach whoever asks, and `own_id` its peer id; either may be empty. */
+int cluster_meet(struct qdrant *q, const char *own, const char *own_id, struct cluster_meeting *out,
+                 struct err *e);
+/* How many replicas of shards that peer has. Asks once for each collection. */
+int cluster_replicas(struct qdrant *q, const char *peer, unsigned *out, struct err *e);
 /* Are these the same address of a peer? Qdrant gives it a slash at its end. */
 bool cluster_same_uri(const char *a, const char *b);
 

@@ -47,7 +47,7 @@ static void add_sparse(struct shape *s, const cJSON *list)
     cJSON_ArrayForEach(one, list)
     {
         char line[LINE];
-        (void)snprintf(line, sizeof line, "sparse \"%.200s\"", one->string);
+        (void)snprintf(line, sizeof line, "sparse \"%.200s\"", one->string ? one->string : "");
         add(s, line);
     }
 }
@@ -55,7 +55,7 @@ static void add_sparse(struct shape *s, const cJSON *list)
 static void add_dense_list(struct shape *s, const cJSON *list)
 {
     const cJSON *one;
-    cJSON_ArrayForEach(one, list) { add_dense(s, one->string, one); }
+    cJSON_ArrayForEach(one, list) { add_dense(s, one->string ? one->string : "", one); }
 }
 
 static int by_text(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }

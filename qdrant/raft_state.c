@@ -24,6 +24,7 @@ int raft_state_parse(const char *text, const char *path, struct raft_state *out,
     out->alone =
         !out->member && cJSON_GetArraySize(json_member(json_member(state, "conf_state"), "voters")) > 0;
     (void)snprintf(id, sizeof id, "%.0f", me->valuedouble);
+    (void)snprintf(out->peer_id, sizeof out->peer_id, "%.23s", id);
     (void)snprintf(out->uri, sizeof out->uri, "%s", json_text(json_member(o, "peer_address_by_id"), id));
     return 0;
 }

@@ -9,6 +9,7 @@
 
 struct raft_state {
     bool there;
+    char peer_id[24];
     bool member;   /* it has been in a cluster, and takes its part in it again by itself */
     bool alone;    /* not so, but it counts itself among the voters: it would found a cluster */
     char uri[300]; /* where its peers know it; empty: nowhere */

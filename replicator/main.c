@@ -107,7 +107,7 @@ static int arguments(struct arguments *a, int argc, char **argv)
         if (i == 1 && strcmp(argv[i], "qdrant-settings") == 0)
             return config_files_print(stdout);
         if (i == 1 && strcmp(argv[i], "cluster-start") == 0)
-            return start_command_run();
+            return argv[2] ? unknown(argv[2], 0) : start_command_run();
         if (i == 1 && strcmp(argv[i], "snapshot") == 0)
             a->what = SNAPSHOT;
         else if (a->what == SNAPSHOT && strcmp(argv[i], "--no-wait") == 0)

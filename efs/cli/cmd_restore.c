@@ -203,6 +203,37 @@ static void note_backup(struct job *j, const struct backup *b)
         note(&j->report, "the object does not say its SHA-256: nothing proves that it is what Qdrant made");
 }
 
+static void add_shard(char *list, size_t size, unsigned id)
+{
+    size_t n = strlen(list);
+    (void)snprintf(list + n, size - n, "%s%u", n ? ", " : "", id);
+}
+
+/* One node's backup of a collection that has shards elsewhere is a part that looks like all. NODE_NAME, which
+ * each node of a cluster has, does not say that this is what is meant: only who asks can. */
+static enum restore_outcome check_whole(const struct job *j, const struct backup *b, struct err *e)
+{
+    const struct restore_options *r = &j->o->restore;
+    cleanup_shards struct shards all = {0};
+    char here[200] = "", elsewhere[200] = "", what[900];
+    if (j->s3 || !b->m.clustered || r->node || r->snapshot || r->shard)
+        return RESTORE_DONE;
+    if (backup_shards(b, &all, e) != 0)
+        return RESTORE_FAILED;
+    for (size_t i = 0; i < all.n; i++)
+        add_shard(all.v[i].local ? here : elsewhere, sizeof here, all.v[i].id);
+    if (!*elsewhere)
+        return RESTORE_DONE;
+    (void)snprintf(what, sizeof what,
+                   "the backup of %.128s has shard %s of %.250s, and not %s, which other nodes have",
+                   b->m.node, *here ? here : "none", b->m.source.collection, elsewhere);
+    (void)err_set(e, 0, what, NULL,
+                  restores_points(j->o)
+                      ? "name a node with --node, one after the other; `qdrant-efs ls --sets` has them"
+                      : "--set restores all of them; --node NAME restores that node's part");
+    return RESTORE_REFUSED;
+}
+
 enum restore_outcome restore_attempt_one(struct backup *b, void *arg, struct err *e)
 {
     struct job *j = arg;
@@ -216,6 +247,8 @@ enum restore_outcome restore_attempt_one(struct backup *b, void *arg, struct err
     if (!j->s3 && restore_inherit_aliases(j->list, b, j->wish.now, &restore_look_files, e) != 0)
         outcome = RESTORE_FAILED;
     leaving_aliases(j->leaving, j->number, b);
+    if (outcome == RESTORE_DONE)
+        outcome = check_whole(j, b, e);
     if (outcome == RESTORE_DONE)
         outcome = restores_points(j->o)     ? restore_points(j, b, &watch, e)
                   : j->o->restore.to_stdout ? to_stdout(j, b, &watch, e)

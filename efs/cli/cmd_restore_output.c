@@ -174,7 +174,8 @@ static void points_text(const struct job *j, double seconds, char *out, size_t s
                       p->replaced);
     if (p->kept > 0 && n > 0 && (size_t)n < size)
         n += snprintf(out + n, size - (size_t)n,
-                      "; %" PRIu64 " are there and were left as they are (--force replaces them)", p->kept);
+                      "; %" PRIu64 " are there already and %s left as they are (--force replaces them)",
+                      p->kept, j->o->dry_run ? "would be" : "were");
     if (n > 0 && (size_t)n < size)
         (void)snprintf(out + n, size - (size_t)n, ", %.1f s", seconds);
 }

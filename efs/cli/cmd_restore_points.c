@@ -80,13 +80,16 @@ int restore_points_check(const struct options *o)
                        : r->shard     ? "--shard"
                        : r->recreate  ? "--recreate"
                        : r->swap      ? "--swap"
-                       : o->set       ? "--set"
                        : r->location  ? "--location"
                                       : NULL;
     cleanup_json cJSON *ids = r->points ? points_ids(r->points) : NULL,
                        *filter = r->filter ? cJSON_Parse(r->filter) : NULL;
     if (r->points && r->filter)
         cmd_complain("--points or --filter, not both; see qdrant-efs restore --help");
+    else if (o->set)
+        cmd_complain(
+            "--points and --filter read one node's backup, not a set: in a cluster name each node with "
+            "--node, one after the other; see qdrant-efs restore --help");
     else if (flag)
         cmd_complain("--points and --filter put points back into a collection that is there: no %s; see "
                      "qdrant-efs restore "
@@ -94,10 +97,15 @@ int restore_points_check(const struct options *o)
                      flag);
     else if (o->n_collections != 1)
         cmd_complain("--points and --filter need one --collection; see qdrant-efs restore --help");
+    else if (r->points && strchr(r->points, ' '))
+        cmd_complain("--points %.100s is not allowed; separate them by commas, without spaces", r->points);
     else if (r->points && !ids)
         cmd_complain("--points %.100s is not allowed; use numbers below 2^53 and UUIDs, as in "
                      "1,2,5c56c793-69f3-4fbf-87e6-c4bf54c28c26",
                      r->points);
+    else if (filter && cJSON_IsObject(filter) && !filter->child && r->force)
+        cmd_complain(
+            "--filter {} with --force would replace every point; that is restore --force without --filter");
     else if (r->filter && !cJSON_IsObject(filter))
         cmd_complain("--filter %.100s is no JSON object; use a filter as Qdrant has it, as in "
                      "{\"must\": [{\"key\": \"city\", \"match\": {\"value\": \"Berlin\"}}]}",
@@ -300,14 +308,19 @@ static enum restore_outcome look_at_target(struct job *j, struct err *e)
 
 static enum restore_outcome conclude(struct points_job *p, struct err *e)
 {
-    char what[500];
+    char what[700], kept[120] = "";
     struct job *j = p->j;
     j->points = p->told;
     if (!j->o->dry_run && qdrant_count(j->qdrant, j->target, &j->report.points, e) != 0)
         return RESTORE_FAILED;
     if (p->told.missing == 0 && (p->told.found > 0 || j->o->restore.points))
         return RESTORE_DONE;
-    (void)snprintf(what, sizeof what, "%" PRIu64 " points were put back, and %s%s", p->told.written,
+    if (p->told.kept > 0)
+        (void)snprintf(kept, sizeof kept,
+                       ", %" PRIu64 " are there already and %s left (--force replaces them)", p->told.kept,
+                       j->o->dry_run ? "would be" : "were");
+    (void)snprintf(what, sizeof what, "%" PRIu64 " points %s put back%s, and %s%s", p->told.written,
+                   j->o->dry_run ? "would be" : "were", kept,
                    p->told.missing ? "not in the backup are " : "none in the backup matches the filter",
                    p->missing);
     return wrong(e, what, "an older backup may have more (--at)");

@@ -193,6 +193,16 @@ static bool say_passed(struct one *o)
     return any;
 }
 
+static enum restore_outcome no_set(const struct one *o, struct err *e)
+{
+    char what[400] = "the newest set is not complete (--strict)";
+    if (!o->set)
+        set_none(o->w, &o->w->sets.v[o->at], o->j->wish.at, what, sizeof what);
+    (void)err_set(e, 0, what, NULL,
+                  "`qdrant-efs ls --sets` tells what each lacks, `qdrant-efs verify --set` what is damaged");
+    return RESTORE_FAILED;
+}
+
 static enum restore_outcome take(struct one *o, struct err *e)
 {
     bool several = false, again = false, said = false;
@@ -206,11 +216,7 @@ static enum restore_outcome take(struct one *o, struct err *e)
         bool passed = !said && say_passed(o);
         said = true;
         if (!o->set || (passed && o->j->o->restore.strict))
-            return (void)err_set(e, 0,
-                                 o->set ? "the newest set is not complete (--strict)"
-                                        : "no complete set of it is there",
-                                 NULL, "`qdrant-efs ls --sets` tells what each lacks"),
-                   RESTORE_FAILED;
+            return no_set(o, e);
         if (several)
             return (void)err_set(e, 0,
                                  "several clusters, or nodes without one, have backups of it in this tree",

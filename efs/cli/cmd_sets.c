@@ -1,6 +1,7 @@
 #include "efs/cli/cmd_sets.h"
 #include "common/base/cleanup.h"
 #include "common/base/text.h"
+#include "common/base/utc.h"
 #include "efs/cli/cmd_table.h"
 #include "efs/repo/readers.h"
 #include <errno.h>
@@ -121,4 +122,35 @@ void set_reasons(const struct set_world *w, const struct set *s, char *out, size
 const char *set_collection(const struct set *s, char *out, size_t size)
 {
     return table_source(&s->v[0].b->m.source, out, size);
+}
+
+/* When the last of its snapshots was made. */
+static time_t last_of(const struct set *s)
+{
+    time_t last = 0;
+    for (size_t i = 0; i < s->n; i++)
+        last = s->v[i].b->m.created > last ? s->v[i].b->m.created : last;
+    return last;
+}
+
+void set_none(const struct set_world *w, const struct set *one, time_t at, char *out, size_t size)
+{
+    const struct set *next = NULL;
+    char until[UTC_TEXT], slot[UTC_TEXT], made[UTC_TEXT];
+    for (size_t i = 0; i < w->sets.n && at; i++) {
+        const struct set *s = &w->sets.v[i];
+        if (s->complete && sets_same_place(s, one) && last_of(s) > at && (!next || s->slot < next->slot))
+            next = s;
+    }
+    if (!next) {
+        (void)snprintf(out, size, "there is no complete set of it");
+        return;
+    }
+    utc_text(at, until);
+    utc_text(next->slot, slot);
+    utc_text(last_of(next), made);
+    (void)snprintf(out, size,
+                   "no complete set of it was made until %s (--at); that of the slot %s was complete at %s: "
+                   "give that time",
+                   until, slot, made);
 }

@@ -25,6 +25,9 @@ const char *set_peer_name(const char *peer, void *arg);
 enum { SET_REASONS = 2000 };
 /* Why it is not complete, each reason after the other; fit for a terminal. */
 void set_reasons(const struct set_world *w, const struct set *s, char *out, size_t size);
+/* Why there is no complete set of what `one` is a set of, made until `at` (0: ever): with the one that came
+ * just after it, since people give a slot, and its snapshots are made in it. */
+void set_none(const struct set_world *w, const struct set *one, time_t at, char *out, size_t size);
 /* "docs", and the tree where several are looked at: fit for a terminal. */
 const char *set_collection(const struct set *s, char *out, size_t size);
 #endif

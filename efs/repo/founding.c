@@ -10,150 +10,213 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
-#define FOLDER "cluster"
-static const char CLAIM[] = ".json", FOUNDED[] = ".founded.json";
-enum { FORMAT = 1, CLAIM_MAX = 64 << 10, WORDS = 64 };
+#define FOLDER "clusters"
+enum { FORMAT = 1, FILE_MAX = 64 << 10, CLAIMS_MAX = 512, DIGITS = 6, NAME_ROOM = 128 };
+static const char *const tails[] = {[FOUNDING_CLAIM] = ".json",
+                                    [FOUNDING_TOLD_FILE] = ".telling.json",
+                                    [FOUNDING_FOUNDED_FILE] = ".founded.json"};
 
-/* --- names */
-
-static bool ends(const char *name, const char *tail, size_t *stem)
+bool founding_name(const char *name, unsigned *n, enum founding_file *what)
 {
-    size_t n = strlen(name), m = strlen(tail);
-    *stem = n > m ? n - m : 0;
-    return n > m && strcmp(name + n - m, tail) == 0;
-}
-
-bool founding_name(const char *name, char word[72], unsigned *n, bool *founded)
-{
-    size_t stem, digits = 0;
-    *founded = ends(name, FOUNDED, &stem);
-    if (!*founded && !ends(name, CLAIM, &stem))
+    size_t digits = strspn(name, "0123456789");
+    if (digits == 0 || digits > DIGITS || name[0] == '0')
         return false;
-    while (digits < stem && name[stem - digits - 1] >= '0' && name[stem - digits - 1] <= '9')
-        digits++;
-    if (digits == 0 || digits > 6 || stem < digits + 2 || name[stem - digits - 1] != '-' ||
-        stem - digits - 1 >= 72 || name[stem - digits] == '0')
-        return false;
-    (void)snprintf(word, 72, "%.*s", (int)(stem - digits - 1), name);
-    *n = (unsigned)strtoul(name + stem - digits, NULL, 10);
-    return true;
+    for (size_t i = 0; i < sizeof tails / sizeof *tails; i++)
+        if (strcmp(name + digits, tails[i]) == 0) {
+            *n = (unsigned)strtoul(name, NULL, 10);
+            *what = (enum founding_file)i;
+            return true;
+        }
+    return false;
 }
 
 /* --- what is there */
 
-struct words {
-    size_t n;
-    struct word {
-        char word[72];
-        unsigned claim, done; /* the highest number of each, 0: none */
-    } v[WORDS];
+struct claims {
+    char dir[PATH_MAX];
+    unsigned newest;                   /* 0: none */
+    unsigned char has[CLAIMS_MAX + 1]; /* of each number a bit for each kind of file */
 };
-
-static struct word *word_of(struct words *all, const char *word)
-{
-    for (size_t i = 0; i < all->n; i++)
-        if (strcmp(all->v[i].word, word) == 0)
-            return &all->v[i];
-    if (all->n == WORDS)
-        return NULL;
-    struct word *w = &all->v[all->n++];
-    *w = (struct word){0};
-    (void)snprintf(w->word, sizeof w->word, "%s", word);
-    return w;
-}
 
 static int add_entry(const struct dirent *de, void *arg, struct err *e)
 {
-    struct words *all = arg;
-    char word[72];
+    struct claims *c = arg;
+    enum founding_file what;
     unsigned n;
-    bool founded;
-    if (!founding_name(de->d_name, word, &n, &founded))
+    if (!founding_name(de->d_name, &n, &what))
         return 0;
-    struct word *w = word_of(all, word);
-    if (!w)
-        return err_set(e, E2BIG, "there are claims of too many words in", FOLDER,
+    if (n > CLAIMS_MAX)
+        return err_set(e, E2BIG, "there are too many claims in", c->dir,
                        "delete those of clusters that are gone");
-    unsigned *most = founded ? &w->done : &w->claim;
-    *most = n > *most ? n : *most;
+    c->has[n] |= (unsigned char)(1u << what);
+    if (what == FOUNDING_CLAIM && n > c->newest)
+        c->newest = n;
     return 0;
 }
 
-static int list(const char *root, const char *base, char dir[PATH_MAX], struct words *all, struct err *e)
+static bool has(const struct claims *c, unsigned n, enum founding_file what)
 {
-    const char *tree = strrchr(base, '/');
-    char rel[NAME_MAX + sizeof FOLDER + 1];
-    if (!tree || files_join(dir, PATH_MAX, base, FOLDER, e) != 0)
-        return tree ? -1 : err_set(e, EINVAL, "no tree:", base, NULL);
-    (void)snprintf(rel, sizeof rel, "%.255s/%s", tree + 1, FOLDER);
-    files_refresh(root, rel);
-    return files_each(dir, add_entry, all, e);
+    return c->has[n] & 1u << what;
 }
 
-/* Has the tree backups, of whichever cluster or node? */
-static int has_backups(const char *base, bool *out, struct err *e)
+static int relative_of(const struct founder *me, char rel[NAME_MAX + 16])
 {
-    char **folders = NULL;
-    size_t n = 0;
-    if (backup_folders(base, &folders, &n, e) != 0)
+    return snprintf(rel, NAME_MAX + 16, FOLDER "/%.200s", me->tier);
+}
+
+static int list(const struct founder *me, struct claims *c, struct err *e)
+{
+    char rel[NAME_MAX + 16];
+    *c = (struct claims){0};
+    (void)relative_of(me, rel);
+    if (files_join(c->dir, sizeof c->dir, me->root, rel, e) != 0)
         return -1;
-    *out = n > 0;
-    backup_folders_free(folders, n);
+    files_refresh(me->root, rel);
+    return files_each(c->dir, add_entry, c, e);
+}
+
+/* Has a tree of this TIER backups, of whichever cluster or node? */
+static int has_backups(const struct founder *me, bool *out, struct err *e)
+{
+    char base[PATH_MAX];
+    size_t length = strlen(me->tier);
+    cleanup_dir DIR *d = opendir(me->root);
+    *out = false;
+    if (!d)
+        return err_set(e, errno, "cannot list", me->root, "see that EFS is mounted there");
+    for (struct dirent *de; !*out && (de = readdir(d));) {
+        char **folders = NULL;
+        size_t n = 0;
+        if (strncmp(de->d_name, me->tier, length) != 0 || de->d_name[length] != '-')
+            continue;
+        if (files_join(base, sizeof base, me->root, de->d_name, e) != 0 ||
+            backup_folders(base, &folders, &n, e) != 0)
+            return -1;
+        *out = n > 0;
+        backup_folders_free(folders, n);
+    }
     return 0;
 }
 
-/* --- claims */
-
-/* Whose it is, and how old. What cannot be made out is another's. */
-static int read_claim(const struct founder *me, const char *dir, struct founding *out, bool *ours,
-                      time_t *age, struct err *e)
+static cJSON *read_one(const struct claims *c, unsigned n, enum founding_file what, char path[PATH_MAX],
+                       struct err *e)
 {
-    char name[128], path[PATH_MAX];
+    char name[NAME_ROOM];
+    (void)snprintf(name, sizeof name, "%u%s", n, tails[what]);
+    if (files_join(path, PATH_MAX, c->dir, name, e) != 0)
+        return NULL;
+    cleanup_free char *text = files_get(path, FILE_MAX, e);
+    if (!text)
+        return NULL;
+    cJSON *o = cJSON_Parse(text);
+    return o ? o : cJSON_CreateObject(); /* what cannot be made out is another's */
+}
+
+static bool is_ours(const struct founder *me, const cJSON *o)
+{
+    return me->token[0] && json_says(o, "token", me->token);
+}
+
+/* --- words */
+
+static bool used_name(const char *word, char name[NAME_ROOM])
+{
+    return (size_t)snprintf(name, NAME_ROOM, "used-%s.json", word) < NAME_ROOM;
+}
+
+/* Did a claim have it, or was it given where none was needed? */
+static int is_used(const struct founder *me, const struct claims *c, bool *out, struct err *e)
+{
+    char path[PATH_MAX], name[NAME_ROOM];
+    *out = false;
+    if (!used_name(me->word, name) || files_join(path, sizeof path, c->dir, name, e) != 0)
+        return -1;
+    *out = access(path, F_OK) == 0;
+    if (!*out && errno != ENOENT && errno != ENOTDIR)
+        return err_set(e, errno, "cannot look at", path, NULL);
+    for (unsigned n = 1; n <= c->newest && !*out; n++) {
+        if (!has(c, n, FOUNDING_CLAIM))
+            continue;
+        cleanup_json cJSON *o = read_one(c, n, FOUNDING_CLAIM, path, e);
+        if (!o)
+            return -1;
+        *out = json_says(o, "word", me->word);
+    }
+    return 0;
+}
+
+/* --- the newest claim */
+
+/* A cluster is there, or may be: only a word that was not used before says that it is gone. */
+static int by_word(const struct founder *me, const struct claims *c, struct founding *out,
+                   enum founding_state without, struct err *e)
+{
+    bool used = false;
+    out->state = without;
+    if (!*me->word)
+        return 0;
+    if (is_used(me, c, &used, e) != 0)
+        return -1;
+    out->state = used ? FOUNDING_USED : FOUNDING_FREE;
+    return 0;
+}
+
+/* Has another one told, whose claim ours took over without a word? The two have passed each other. */
+static int is_crossed(const struct founder *me, const struct claims *c, const cJSON *claim, bool *out,
+                      struct err *e)
+{
+    char path[PATH_MAX];
+    *out = false;
+    for (unsigned n = 1; n < c->newest && !*out && !*json_text(claim, "word"); n++) {
+        if (!has(c, n, FOUNDING_TOLD_FILE) || has(c, n, FOUNDING_FOUNDED_FILE))
+            continue;
+        cleanup_json cJSON *o = read_one(c, n, FOUNDING_TOLD_FILE, path, e);
+        if (!o)
+            return -1;
+        *out = !is_ours(me, o);
+    }
+    return 0;
+}
+
+static int age_of(const struct claims *c, const char *path, time_t *age, struct err *e)
+{
     struct stat st;
     time_t now;
-    (void)snprintf(name, sizeof name, "%s-%u%s", me->word, out->n, CLAIM);
-    if (files_join(path, sizeof path, dir, name, e) != 0)
-        return -1;
-    cleanup_free char *text = files_get(path, CLAIM_MAX, e);
-    if (!text)
-        return -1;
     if (stat(path, &st) != 0)
         return err_set(e, errno, "cannot look at", path, NULL);
-    if (files_server_time(dir, &now, e) != 0)
+    if (files_server_time(c->dir, &now, e) != 0)
         return -1;
-    cleanup_json cJSON *o = cJSON_Parse(text);
-    (void)json_copy(o, "node", out->node, sizeof out->node);
-    (void)json_copy(o, "uri", out->uri, sizeof out->uri);
-    *ours = me->token[0] && json_says(o, "token", me->token);
     *age = now - st.st_mtime;
     return 0;
 }
 
-int founding_look(const struct founder *me, struct founding *out, struct err *e)
+static int look_at_newest(const struct founder *me, const struct claims *c, struct founding *out,
+                          struct err *e)
 {
-    struct words all = {0};
-    char dir[PATH_MAX];
-    bool ours = false, backups = false;
+    char path[PATH_MAX];
+    bool crossed = false;
     time_t age = 0;
-    *out = (struct founding){0};
-    if (list(me->root, me->base, dir, &all, e) != 0 || has_backups(me->base, &backups, e) != 0)
+    cleanup_json cJSON *claim = read_one(c, c->newest, FOUNDING_CLAIM, path, e);
+    if (!claim)
         return -1;
-    const struct word *mine = NULL;
-    for (size_t i = 0; i < all.n; i++)
-        if (strcmp(all.v[i].word, me->word) == 0)
-            mine = &all.v[i];
-    if (!mine) {
-        bool needs_word = strcmp(me->word, FOUNDING_FIRST) == 0 && (backups || all.n > 0);
-        out->state = needs_word ? FOUNDING_EARLIER : FOUNDING_FREE;
+    (void)json_copy(claim, "node", out->node, sizeof out->node);
+    (void)json_copy(claim, "uri", out->uri, sizeof out->uri);
+    if (!json_copy(claim, "claimed", out->when, sizeof out->when))
+        (void)snprintf(out->when, sizeof out->when, "?");
+    if (has(c, c->newest, FOUNDING_FOUNDED_FILE))
+        return by_word(me, c, out, FOUNDING_DONE, e);
+    bool ours = is_ours(me, claim), told = has(c, c->newest, FOUNDING_TOLD_FILE);
+    if (ours && is_crossed(me, c, claim, &crossed, e) != 0)
+        return -1;
+    if (crossed || (told && !ours))
+        return by_word(me, c, out, FOUNDING_MAYBE, e);
+    if (told) {
+        out->state = FOUNDING_TELLING;
         return 0;
     }
-    out->n = mine->claim;
-    if (mine->done > 0) {
-        out->state = FOUNDING_DONE;
-        return 0;
-    }
-    if (read_claim(me, dir, out, &ours, &age, e) != 0)
+    if (age_of(c, path, &age, e) != 0)
         return -1;
     if (ours)
         out->state = age < FOUNDING_STALE / 2 ? FOUNDING_OURS : FOUNDING_LEFT;
@@ -162,54 +225,76 @@ int founding_look(const struct founder *me, struct founding *out, struct err *e)
     return 0;
 }
 
-static char *print_claim(const struct founder *me, unsigned n)
+int founding_look(const struct founder *me, struct founding *out, struct err *e)
+{
+    struct claims c;
+    bool backups = false;
+    *out = (struct founding){0};
+    if (list(me, &c, e) != 0)
+        return -1;
+    out->n = c.newest;
+    if (c.newest > 0)
+        return look_at_newest(me, &c, out, e);
+    if (!*me->word && has_backups(me, &backups, e) != 0)
+        return -1;
+    if (*me->word)
+        return by_word(me, &c, out, FOUNDING_FREE, e);
+    out->state = backups ? FOUNDING_EARLIER : FOUNDING_FREE;
+    return 0;
+}
+
+/* --- writing */
+
+static char *print(const struct founder *me, const char *peer, unsigned n, const char *when)
 {
     cleanup_json cJSON *o = cJSON_CreateObject();
-    bool ok = o && cJSON_AddNumberToObject(o, "format", FORMAT) &&
-              cJSON_AddStringToObject(o, "word", me->word) && cJSON_AddNumberToObject(o, "claim", n) &&
-              cJSON_AddStringToObject(o, "node", me->node) && cJSON_AddStringToObject(o, "uri", me->uri) &&
-              cJSON_AddStringToObject(o, "token", me->token) && json_add_time(o, "claimed", time(NULL));
+    bool ok = o && cJSON_AddNumberToObject(o, "format", FORMAT) && cJSON_AddNumberToObject(o, "claim", n) &&
+              cJSON_AddStringToObject(o, "word", me->word) && cJSON_AddStringToObject(o, "node", me->node) &&
+              (peer ? cJSON_AddStringToObject(o, "peer_id", peer) != NULL
+                    : cJSON_AddStringToObject(o, "uri", me->uri) &&
+                          cJSON_AddStringToObject(o, "token", me->token)) &&
+              json_add_time(o, when, time(NULL));
     return ok ? json_line(o, true) : NULL;
 }
 
 /* The root itself is never made: when it is missing, EFS is not mounted. */
-static int make_folder(const char *root, const char *base, char dir[PATH_MAX], struct err *e)
+static int put(const struct founder *me, const char *name, const char *text, struct err *e)
 {
-    const char *tree = strrchr(base, '/');
-    char rel[NAME_MAX + sizeof FOLDER + 1];
-    if (!tree)
-        return err_set(e, EINVAL, "no tree:", base, NULL);
-    (void)snprintf(rel, sizeof rel, "%.255s/%s", tree + 1, FOLDER);
-    return files_join(dir, PATH_MAX, base, FOLDER, e) != 0 ? -1 : files_mkdirs(root, rel, e);
+    char dir[PATH_MAX], rel[NAME_MAX + 16];
+    (void)relative_of(me, rel);
+    if (!text)
+        return err_set(e, ENOMEM, "cannot write", name, NULL);
+    return files_join(dir, sizeof dir, me->root, rel, e) != 0 || files_mkdirs(me->root, rel, e) != 0
+               ? -1
+               : files_put_new(dir, name, text, e);
 }
 
 int founding_claim(const struct founder *me, const struct founding *at, struct err *e)
 {
-    char dir[PATH_MAX], name[128];
-    cleanup_free char *text = print_claim(me, at->n + 1);
-    if (!text)
-        return err_set(e, ENOMEM, "cannot claim", me->base, NULL);
-    (void)snprintf(name, sizeof name, "%s-%u%s", me->word, at->n + 1, CLAIM);
-    return make_folder(me->root, me->base, dir, e) != 0 ? -1 : files_put_new(dir, name, text, e);
+    char name[NAME_ROOM];
+    cleanup_free char *text = print(me, NULL, at->n + 1, "claimed");
+    (void)snprintf(name, sizeof name, "%u%s", at->n + 1, tails[FOUNDING_CLAIM]);
+    return put(me, name, text, e);
 }
 
-int founding_seen(const char *root, const char *base, const char *node, const char *peer, struct err *e)
+int founding_tell(const struct founder *me, const struct founding *at, struct err *e)
 {
-    struct words all = {0};
-    char dir[PATH_MAX], name[128];
-    if (list(root, base, dir, &all, e) != 0)
+    char name[NAME_ROOM];
+    cleanup_free char *text = print(me, NULL, at->n, "told");
+    (void)snprintf(name, sizeof name, "%u%s", at->n, tails[FOUNDING_TOLD_FILE]);
+    return put(me, name, text, e) < 0 ? -1 : 0;
+}
+
+int founding_seen(const struct founder *me, const char *peer, struct err *e)
+{
+    struct claims c;
+    char name[NAME_ROOM];
+    bool used = true;
+    if (list(me, &c, e) != 0 || (*me->word && is_used(me, &c, &used, e) != 0))
         return -1;
-    cleanup_json cJSON *o = cJSON_CreateObject();
-    bool ok = o && cJSON_AddNumberToObject(o, "format", FORMAT) && cJSON_AddStringToObject(o, "node", node) &&
-              cJSON_AddStringToObject(o, "peer_id", peer) && json_add_time(o, "seen", time(NULL));
-    cleanup_free char *text = ok ? json_line(o, true) : NULL;
-    if (!text)
-        return err_set(e, ENOMEM, "cannot write into", dir, NULL);
-    for (size_t i = 0; i < all.n; i++) {
-        const struct word *w = &all.v[i];
-        (void)snprintf(name, sizeof name, "%s-%u%s", w->word, w->claim, FOUNDED);
-        if (w->done == 0 && w->claim > 0 && files_put_new(dir, name, text, e) < 0)
-            return -1;
-    }
-    return 0;
+    cleanup_free char *text = print(me, peer, c.newest, "seen");
+    (void)snprintf(name, sizeof name, "%u%s", c.newest, tails[FOUNDING_FOUNDED_FILE]);
+    if (c.newest > 0 && !has(&c, c.newest, FOUNDING_FOUNDED_FILE) && put(me, name, text, e) < 0)
+        return -1;
+    return !used && used_name(me->word, name) && put(me, name, text, e) < 0 ? -1 : 0;
 }

@@ -445,7 +445,8 @@ static int ambiguous(const struct restore_choice *c, const struct candidate *one
             "own",
             node_of_candidate(c, newest), node_of_candidate(c, one));
     return err_set(e, 0, what, NULL,
-                   trees ? "choose one with --tier and --cpu-arch" : "choose one with --node");
+                   trees ? "choose one with --tier and --cpu-arch"
+                         : "--set restores all of them, --node NAME one node's");
 }
 
 /* The first of each tree whose word counts is enough. */

@@ -3,9 +3,11 @@
 #include "common/base/listens.h"
 #include "common/config.h"
 #include <arpa/inet.h>
+#include <errno.h>
 #include <ifaddrs.h>
 #include <net/if.h>
 #include <netdb.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -76,10 +78,14 @@ static bool reaches(const struct ifaddrs *i)
            !IN6_IS_ADDR_LINKLOCAL(&((const struct sockaddr_in6 *)(const void *)i->ifa_addr)->sin6_addr);
 }
 
-static struct addrinfo *resolve(const char *host, int flags)
+/* *answered (may be NULL): the resolver said whether there is such a name. */
+static struct addrinfo *resolve(const char *host, int flags, bool *answered)
 {
     struct addrinfo how = {.ai_socktype = SOCK_STREAM, .ai_flags = flags}, *found = NULL;
-    return getaddrinfo(host, NULL, &how, &found) == 0 ? found : NULL;
+    int rc = getaddrinfo(host, NULL, &how, &found);
+    if (answered)
+        *answered = rc == 0 || rc == EAI_NONAME || rc == EAI_NODATA || rc == EAI_ADDRFAMILY;
+    return rc == 0 ? found : NULL;
 }
 
 static void put_uri(char out[300], const char *host, unsigned port, const struct cluster_port *how)
@@ -101,7 +107,8 @@ static bool split(const char *entry, size_t n, char host[256], unsigned *port)
     if (!listens_split(text, host, 256, &after) || !*host)
         return false;
     *port = listens_port(after);
-    return *port > 0 && !strpbrk(host, " \t/@\"'");
+    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
+    return *port > 0 && (strchr(host, ':') || strspn(host, letters) == strlen(host));
 }
 
 struct finder {
@@ -139,9 +146,10 @@ static bool is_one(const struct addrinfo *found)
     return true;
 }
 
-static bool add_entry(const struct finder *f, const char *host, unsigned port)
+static void add_entry(const struct finder *f, const char *host, unsigned port)
 {
-    cleanup_addrinfo struct addrinfo *found = resolve(host, 0);
+    bool answered = false;
+    cleanup_addrinfo struct addrinfo *found = resolve(host, 0, &answered);
     char number[128];
     bool one = f->several && is_one(found);
     for (const struct addrinfo *a = found; a; a = a->ai_next) {
@@ -150,7 +158,9 @@ static bool add_entry(const struct finder *f, const char *host, unsigned port)
         if (number_of(a->ai_addr, number))
             add(f, one && !v6_number ? host : number, port, own);
     }
-    return found != NULL;
+    char *note = found ? NULL : answered ? f->out->unknown : f->out->silent;
+    if (note && !*note)
+        (void)snprintf(note, sizeof f->out->unknown, "%s", host);
 }
 
 /* What has no name in the list: the first address of this machine that others may reach. */
@@ -179,7 +189,7 @@ static bool host_of(const char *uri, char host[256])
 static struct addrinfo *resolve_uri(const char *uri)
 {
     char host[256];
-    return host_of(uri, host) ? resolve(host, 0) : NULL;
+    return host_of(uri, host) ? resolve(host, 0, NULL) : NULL;
 }
 
 bool cluster_address_stays(const char *uri)
@@ -188,18 +198,67 @@ bool cluster_address_stays(const char *uri)
     cleanup_ifaddrs struct ifaddrs *interfaces = NULL;
     if (!host_of(uri, host))
         return false;
-    cleanup_addrinfo struct addrinfo *number = resolve(host, AI_NUMERICHOST);
+    cleanup_addrinfo struct addrinfo *number = resolve(host, AI_NUMERICHOST, NULL);
     return !number || (getifaddrs(&interfaces) == 0 && is_of_this_machine(number->ai_addr, interfaces));
 }
 
+bool cluster_uri_allowed(const char *uri)
+{
+    char host[256], text[300];
+    const char *port, *from = strstr(uri, "://");
+    if ((strncmp(uri, "http://", 7) != 0 && strncmp(uri, "https://", 8) != 0) ||
+        (size_t)snprintf(text, sizeof text, "%s", from + 3) >= sizeof text)
+        return false;
+    size_t n = strlen(text);
+    if (n > 0 && text[n - 1] == '/')
+        text[n - 1] = 0;
+    unsigned number = 0;
+    return split(text, strlen(text), host, &number) && listens_split(text, host, sizeof host, &port);
+}
+
+static bool connects(const struct addrinfo *a, int within_ms)
+{
+    cleanup_close int fd = socket(a->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    struct pollfd p = {.fd = fd, .events = POLLOUT};
+    int error = 0;
+    socklen_t size = sizeof error;
+    if (fd < 0)
+        return false;
+    if (connect(fd, a->ai_addr, a->ai_addrlen) == 0)
+        return true;
+    return errno == EINPROGRESS && poll(&p, 1, within_ms) == 1 &&
+           getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 && error == 0;
+}
+
+bool cluster_address_listens(const char *uri, int within_ms)
+{
+    char host[256], text[300];
+    const char *port, *from = strstr(uri, "://");
+    struct addrinfo how = {.ai_socktype = SOCK_STREAM};
+    (void)snprintf(text, sizeof text, "%.290s", from ? from + 3 : uri);
+    text[strcspn(text, "/")] = 0;
+    if (!listens_split(text, host, sizeof host, &port))
+        return false;
+    cleanup_addrinfo struct addrinfo *found = NULL;
+    if (getaddrinfo(host, port, &how, &found) != 0)
+        return false;
+    for (const struct addrinfo *a = found; a; a = a->ai_next)
+        if (connects(a, within_ms))
+            return true;
+    return false;
+}
+
 int cluster_addresses_find(const char *list, const char *own, const struct cluster_port *port,
-                           struct cluster_addresses *out, char unknown[256], struct err *e)
+                           struct cluster_addresses *out, struct err *e)
 {
     cleanup_ifaddrs struct ifaddrs *interfaces = NULL;
     cleanup_addrinfo struct addrinfo *given = *own ? resolve_uri(own) : NULL;
-    struct finder f = {.how = port, .own = given, .several = strchr(list, ',') != NULL, .out = out};
+    /* A name of several machines says nothing of which of them is this one. */
+    struct finder f = {.how = port,
+                       .own = given && is_one(given) ? given : NULL,
+                       .several = strchr(list, ',') != NULL,
+                       .out = out};
     *out = (struct cluster_addresses){0};
-    unknown[0] = 0;
     if (getifaddrs(&interfaces) == 0)
         f.interfaces = interfaces; /* else none is known to be ours */
     if (*own)
@@ -210,12 +269,12 @@ int cluster_addresses_find(const char *list, const char *own, const struct clust
         unsigned at = port->port;
         if (!split(entry, n, host, &at))
             return config_wrong(e, VARIABLE, list, FORM);
-        if (!add_entry(&f, host, at) && !unknown[0])
-            (void)snprintf(unknown, 256, "%s", host);
+        add_entry(&f, host, at);
         if (!entry[n])
             break;
         entry += n + 1;
     }
+    out->guessed = !out->own[0];
     add_own(&f);
     return 0;
 }

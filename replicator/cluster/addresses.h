@@ -14,19 +14,25 @@ struct cluster_addresses {
         bool own;
     } v[ADDRESSES_MAX];
     size_t n;
-    char own[300]; /* of this node; empty: it has no address that others can reach */
+    char own[300];     /* of this node; empty: it has no address that others can reach */
+    bool guessed;      /* nothing in the list is this node: `own` is the machine's first address */
+    char unknown[256]; /* the first name that nobody knows; empty: there is none */
+    char silent[256];  /* the first name of which the resolver did not tell whether it is known */
 };
 struct cluster_port {
     unsigned port; /* that peers use, where the list names none */
     bool tls;
 };
 /* `list`: HOST[:PORT], separated by commas. `own`: this node's address, where somebody has said it
- * (QDRANT_URI), or empty. A name that nobody knows has no addresses, and *unknown is the first of them;
- * empty: there is none. In a list of several a name that stands for one machine stays a name: addresses are
+ * (QDRANT_URI), or empty. In a list of several a name that stands for one machine stays a name: addresses are
  * lent, names are kept. A list of one is a name of all nodes, of which only one may be there yet. -1: the
  * list is wrong. */
 int cluster_addresses_find(const char *list, const char *own, const struct cluster_port *port,
-                           struct cluster_addresses *out, char unknown[256], struct err *e);
+                           struct cluster_addresses *out, struct err *e);
+/* Is it http:// or https://, HOST:PORT, and nothing more? */
+bool cluster_uri_allowed(const char *uri);
+/* Does anything take a connection there, within so many milliseconds? */
+bool cluster_address_listens(const char *uri, int within_ms);
 /* Does `uri` name a host, or an address of this machine? Resolves nothing. */
 bool cluster_address_stays(const char *uri);
 #endif

@@ -13,13 +13,13 @@ HOSTS = tuple(f"127.0.0.{n}" for n in (2, 3, 4, 5, 6))
 
 
 class Peer:
-    """The REST API of one, at its host. `raft`: the leader's id or None; `peers`: {id: uri}; `shards`: {collection: {shard: [peer ids]}}."""
+    """The REST API of one, at its host. `leader`: its id; 0, as raft has it, when there is none; None before the first look; `peers`: {id: uri}; `shards`: {collection: {shard: [peer ids]}}."""
 
-    def __init__(self, net, host, peer_id, leader=None, peers=None, shards=None, status="enabled", code=200):
-        self.id, self.leader, self.status, self.code = peer_id, leader, status, code
+    def __init__(self, net, host, peer_id, leader=None, peers=None, shards=None, status="enabled", code=200, consensus="working"):
+        self.id, self.leader, self.status, self.code, self.consensus = peer_id, leader, status, code, consensus
         self.peers = {str(peer_id): net.uri(host)} if peers is None else peers
         self.shards = shards or {}
-        self.asked = []
+        self.asked, self.raw = [], None  # `raw`: the body of every answer
         peer = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -29,7 +29,7 @@ class Peer:
             def do_GET(self):
                 peer.asked.append(self.path)
                 code, result = peer.answer(self.path)
-                body = json.dumps({"result": result, "status": "ok", "time": 0.0}).encode()
+                body = peer.raw if peer.raw is not None else json.dumps({"result": result, "status": "ok", "time": 0.0}).encode()
                 self.send_response(code)
                 self.send_header("content-type", "application/json")
                 self.send_header("content-length", str(len(body)))
@@ -49,7 +49,7 @@ class Peer:
             return 200, {"status": "enabled", "peer_id": self.id, "peers": {i: {"uri": f"{u}/"} for i, u in self.peers.items()},
                          "raft_info": {"term": 2, "commit": 9, "pending_operations": 0, "leader": self.leader, "role": "Follower",
                                        "is_voter": True},
-                         "consensus_thread_status": {"consensus_thread_status": "working", "last_update": "2026-11-24T08:00:00Z"},
+                         "consensus_thread_status": {"consensus_thread_status": self.consensus, "last_update": "2026-11-24T08:00:00Z"},
                          "message_send_failures": {}}
         if path == "/collections":
             return 200, {"collections": [{"name": name} for name in self.shards]}
@@ -116,7 +116,7 @@ class Net:
         return self.starts[-1]
 
     def claims(self):
-        return {p.name: json.loads(p.read_text()) for p in self.tree.base.glob("cluster/*.json")}
+        return {p.name: json.loads(p.read_text()) for p in self.tree.efs.glob("clusters/test/*.json")}
 
     def close(self):
         for s in self.starts:

@@ -135,7 +135,7 @@ def test_nodes_that_start_together_are_one_cluster_and_stay_it(cluster):
     cluster.await_one(3)
     founders = [n for n in cluster.nodes if n.log("cluster_founds")]
     assert len(founders) == 1
-    wait_for(lambda: list(cluster.tree.base.glob("cluster/first-1.founded.json")))
+    wait_for(lambda: list(cluster.tree.efs.glob("clusters/test/1.founded.json")))
     # All at once again, with their disks.
     for n in cluster.nodes:
         n.kill()
@@ -176,7 +176,7 @@ def test_with_all_disks_lost_nobody_founds_until_there_is_a_word(cluster):
     for n in cluster.nodes:
         n.start()
     cluster.await_one(3)
-    wait_for(lambda: list(cluster.tree.base.glob("cluster/first-1.founded.json")))
+    wait_for(lambda: list(cluster.tree.efs.glob("clusters/test/1.founded.json")))
     for n in cluster.nodes:
         n.kill()
     for n in cluster.nodes:
@@ -237,4 +237,4 @@ def test_rounds_of_kills_losses_and_new_addresses_leave_one_cluster(cluster):
             cluster.await_one(3, 120)
         except AssertionError:
             raise AssertionError(said + ": " + str([(n.name, n.state()) for n in cluster.nodes])) from None
-    assert [p.name for p in cluster.tree.base.glob("cluster/*-*.json") if "founded" not in p.name] == ["first-1.json"]
+    assert sorted(p.name for p in cluster.tree.efs.glob("clusters/test/*.json")) == ["1.founded.json", "1.json", "1.telling.json"]

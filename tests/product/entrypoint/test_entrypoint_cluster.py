@@ -39,18 +39,19 @@ def test_qdrant_is_told_the_place_that_was_found(anywhere, line, uri, peer):
     wait_for(lambda: not anywhere.left())
 
 
-def test_qdrant_waits_and_the_replicator_does_not(container):
-    seen = started(container, f"while [ ! -e {container.root}/go ]; do sleep 0.1; done; echo 'found http://a:6335'")
-    wait_for(container.replicator.starts)
+def test_qdrant_and_the_replicator_wait(container):
+    seen = started(container, f"touch {container.root}/looks; while [ ! -e {container.root}/go ]; do sleep 0.1; done; echo 'found http://a:6335'")
+    wait_for((container.root / "looks").exists)
     time.sleep(1)
-    assert not seen.exists() and container.qdrant.starts() == []
+    assert not seen.exists() and container.qdrant.starts() == [] and container.replicator.starts() == []
     (container.root / "go").touch()
     assert environment(seen)["QDRANT_URI"] == "http://a:6335"
+    wait_for(container.replicator.starts)
 
 
 def test_a_stop_while_it_waits_ends_at_once(anywhere):
-    seen = started(anywhere, "exec sleep 60")
-    wait_for(anywhere.replicator.starts)
+    seen = started(anywhere, f"touch {anywhere.root}/looks; exec sleep 60")
+    wait_for((anywhere.root / "looks").exists)
     code, seconds = anywhere.stop()
     assert code == 143 and seconds < 5 and not seen.exists()
     wait_for(lambda: not anywhere.left())
@@ -65,17 +66,16 @@ def test_one_that_ends_without_a_word_is_started_again(container):
 def test_one_that_is_killed_is_started_again(container):
     seen = started(container, f"if [ -e {container.root}/tried ]; then echo 'run'; exit 0; fi; touch {container.root}/tried; exec sleep 600")
     wait_for((container.root / "tried").exists)
-    wait_for(container.replicator.starts)
     time.sleep(0.5)
-    others = [p for p in children(container.pid) if p != container.replicator.pid()]
-    os.kill(others[0], signal.SIGKILL)
+    finder, = children(container.pid)
+    os.kill(finder, signal.SIGKILL)
     environment(seen)
     assert "by signal KILL" in container.messages("cluster_start_failed")[0]
 
 
 def test_a_line_that_is_not_understood_starts_nothing(container):
-    seen = started(container, "echo 'join --bootstrap'; exit 0")
-    wait_for(lambda: container.messages("cluster_start_failed"))
+    seen = started(container, "echo 'join http://a:6335 http://A:6335/'; exec sleep 60")  # its own address
+    wait_for(lambda: len(container.messages("cluster_start_failed")) >= 3)  # it is ended, and started again
     assert "not understood" in container.messages("cluster_start_failed")[0] and not seen.exists()
 
 

@@ -46,7 +46,7 @@ def test_what_is_there_is_left_as_it_is_unless_it_is_forced(server, tree):
     upsert(server, "docs", [{"id": 1, "vector": [0, 0, 0, 1], "payload": {"city": "Potsdam"}}])
     delete(server, 3)
     run = restore(tree, "--collection", "docs", "--points", "1,3")
-    assert run.returncode == 0 and "1 point put back into docs; 1 are there and were left as they are (--force replaces them)" in run.stdout, run.stdout
+    assert run.returncode == 0 and "1 point put back into docs; 1 are there already and were left as they are (--force replaces them)" in run.stdout, run.stdout
     assert cities(server)[1] == "Potsdam" and cities(server)[3] == "Moscow"
     one, = restored(tree, "--collection", "docs", "--points", "1,3", "--force")
     assert (one["points_written"], one["points_replaced"], one["points_kept"]) == (2, 2, 0) and cities(server)[1] == "Berlin"
@@ -110,6 +110,9 @@ def test_into_a_collection_that_is_not_there(server, tree):
     (["--collection", "docs", "--points", UUID[:-1]], "use numbers below 2^53 and UUIDs"),
     (["--collection", "docs", "--filter", "city=Berlin"], "is no JSON object"),
     (["--collection", "docs", "--filter", "[]"], "is no JSON object"),
+    (["--collection", "docs", "--filter", "{}", "--force"], "would replace every point"),
+    (["--collection", "docs", "--points", "1, 2"], "without spaces"),
+    (["--collection", "docs", "--points", "1", "--set"], "name each node with --node"),
     (["--collection", "docs", "--points", "1", "--swap"], "no --swap"),
     (["--collection", "docs", "--points", "1", "--to", "/tmp/x"], "no --to"),
 ], ids=lambda v: v if isinstance(v, str) else " ".join(v[2:]))

@@ -20,6 +20,9 @@ static void lines_are_understood_or_not(void **state)
         {"found http://a:6335", true, "http://a:6335", ""},
         {"join https://a:6335 https://b:6335/", true, "https://a:6335", "https://b:6335/"},
         {"join http://a:6335", false, NULL, NULL},
+        {"join http://a:6335 http://a:6335/", false, NULL, NULL}, /* Qdrant would found */
+        {"join http://a:6335 HTTP://A:6335", false, NULL, NULL},
+        {"join http://a:6335 http://A:6335", false, NULL, NULL},
         {"found", false, NULL, NULL},
         {"found http://a:6335 http://b:6335", false, NULL, NULL},
         {"found --bootstrap", false, NULL, NULL},

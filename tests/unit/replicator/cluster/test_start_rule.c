@@ -38,8 +38,21 @@ static const struct row {
      START_WAIT_PEERS},
     {"it was founded", {.addressed = true, .claim = FOUNDING_DONE, .silent_ms = 1 << 30}, START_WAIT_PEERS},
     {"a word that was used is none",
-     {.addressed = true, .claim = FOUNDING_DONE, .word = true, .silent_ms = 1 << 30},
-     START_WAIT_PEERS},
+     {.addressed = true, .claim = FOUNDING_USED, .word = true, .silent_ms = 1 << 30},
+     START_WAIT_USED},
+    {"one told, and nobody knows what came of it",
+     {.addressed = true, .claim = FOUNDING_MAYBE, .silent_ms = 1 << 30},
+     START_WAIT_MAYBE},
+    {"another is at our address",
+     {.addressed = true, .same = true, .answers = true, .leader = true},
+     START_WAIT_SAME},
+    {"a node with collections does not wait as long for a word",
+     {.addressed = true,
+      .disk = START_DISK_ALONE,
+      .claim = FOUNDING_FREE,
+      .word = true,
+      .silent_ms = START_SETTLE_LONG_MS / 2},
+     START_CLAIM},
     {"another has the claim",
      {.addressed = true, .claim = FOUNDING_OTHERS, .silent_ms = 1 << 30},
      START_WAIT_FOUNDER},
@@ -64,9 +77,15 @@ static const struct row {
     {"ours, and somebody has just answered",
      {.addressed = true, .claim = FOUNDING_OURS, .silent_ms = START_SETTLE_MS - 1},
      START_WAIT_SETTLE},
-    {"ours", {.addressed = true, .claim = FOUNDING_OURS, .silent_ms = START_SETTLE_MS}, START_FOUND},
+    {"ours", {.addressed = true, .claim = FOUNDING_OURS, .silent_ms = START_SETTLE_MS}, START_TELL},
+    {"ours, and told",
+     {.addressed = true, .claim = FOUNDING_TELLING, .silent_ms = START_SETTLE_MS},
+     START_FOUND},
+    {"ours, and told, and somebody has just answered",
+     {.addressed = true, .claim = FOUNDING_TELLING, .silent_ms = START_SETTLE_MS - 1},
+     START_WAIT_SETTLE},
     {"ours, with collections of a Qdrant alone",
-     {.addressed = true, .disk = START_DISK_ALONE, .claim = FOUNDING_OURS, .silent_ms = START_SETTLE_MS},
+     {.addressed = true, .disk = START_DISK_ALONE, .claim = FOUNDING_TELLING, .silent_ms = START_SETTLE_MS},
      START_FOUND},
 };
 
@@ -83,8 +102,8 @@ static void the_table_holds(void **state)
 static void nothing_founds_without_a_claim_of_its_own_and_silence(void **state)
 {
     (void)state;
-    for (unsigned bits = 0; bits < 1 << 6; bits++)
-        for (int claim = FOUNDING_UNKNOWN; claim <= FOUNDING_DONE; claim++)
+    for (unsigned bits = 0; bits < 1 << 7; bits++)
+        for (int claim = FOUNDING_UNKNOWN; claim <= FOUNDING_USED; claim++)
             for (int disk = START_DISK_EMPTY; disk <= START_DISK_MEMBER; disk++) {
                 struct start_facts f = {.disk = (enum start_disk)disk,
                                         .leader = bits & 1,
@@ -93,10 +112,16 @@ static void nothing_founds_without_a_claim_of_its_own_and_silence(void **state)
                                         .addressed = bits & 8,
                                         .silent_ms = bits & 16 ? 1 << 30 : 0,
                                         .claim = (enum founding_state)claim,
-                                        .word = bits & 32};
+                                        .word = bits & 32,
+                                        .same = bits & 64};
                 enum start_what what = start_decide(&f);
                 if (what == START_FOUND)
-                    assert_true(claim == FOUNDING_OURS && !f.leader && !f.answers && f.silent_ms > 0);
+                    assert_true(claim == FOUNDING_TELLING && !f.leader && !f.answers && !f.same &&
+                                f.silent_ms > 0);
+                if (what == START_JOIN)
+                    assert_true(f.leader && !f.taken && !f.same && f.addressed);
+                if (what == START_TELL)
+                    assert_true(claim == FOUNDING_OURS && !f.leader && !f.answers);
                 if (what == START_CLAIM)
                     assert_true((claim == FOUNDING_FREE || claim == FOUNDING_LEFT) && !f.leader &&
                                 !f.answers);
