@@ -150,6 +150,8 @@ static void read_cluster(struct settings *s)
             peer ? "--bootstrap" : "QDRANT_BOOTSTRAP");
         s->finds_cluster = false;
     }
+    if (!s->finds_cluster && env("QDRANT_CLUSTER_FOUND", NULL))
+        say(SAY_ERROR, "wrong_setting", "QDRANT_CLUSTER_FOUND has no effect without QDRANT_CLUSTER_DNS");
     s->clustered = s->clustered || s->finds_cluster;
 }
 

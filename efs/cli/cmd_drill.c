@@ -4,6 +4,7 @@
 #include "common/base/string_list.h"
 #include "common/base/text.h"
 #include "efs/cli/cmd_drill.h"
+#include "efs/cli/cmd_sets.h"
 #include "efs/cli/cmd_why_none.h"
 #include "common/base/utc.h"
 #include "common/json.h"
@@ -578,7 +579,7 @@ static int check_set(const struct options *o)
         return cmd_complain("--own is for --set, and needs NODE_NAME; see qdrant-efs drill --help"),
                EXIT_SETTING;
     if (!o->set || !flag)
-        return 0;
+        return o->set ? set_filters_check(o) : 0;
     cmd_complain("--set is of the backups of all nodes: no %s; see qdrant-efs drill --help", flag);
     return EXIT_SETTING;
 }

@@ -164,6 +164,14 @@ static void say_missing(struct drill_job *r, const struct set_world *w)
     }
 }
 
+static bool is_known(const struct set_world *w, const char *node)
+{
+    for (size_t i = 0; i < w->list.n; i++)
+        if (strcmp(w->list.v[i].m.node, node) == 0)
+            return true;
+    return false;
+}
+
 void drill_sets(struct drill_job *r)
 {
     cleanup_set_world struct set_world w = {0};
@@ -179,6 +187,9 @@ void drill_sets(struct drill_job *r)
             prove_place(&p);
     }
     say_missing(r, &w);
+    if (r->o->own && r->others > 0 && !is_known(&w, r->o->settings.node))
+        cmd_complain("warning: NODE_NAME %s has no backup here, so that no set falls to it",
+                     r->o->settings.node);
     if (r->result.n == 0 && r->others == 0 && !atomic_load(r->stop))
         cmd_complain("there is no backup of a collection below %s; `qdrant-efs ls --sets` lists them",
                      r->o->root);

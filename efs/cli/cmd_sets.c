@@ -38,11 +38,12 @@ static void trust(struct set_world *w)
             shards_free(&w->shards[i]);
 }
 
-static int check_filters(const struct options *o)
+int set_filters_check(const struct options *o)
 {
     const char *flag = o->restore.node     ? "--node"
                        : o->frequency >= 0 ? "--frequency"
                        : o->state >= 0     ? "--state"
+                       : o->pinned         ? "--pinned"
                                            : NULL;
     if (!flag)
         return 0;
@@ -74,7 +75,7 @@ struct backup *set_world_condemn(struct set_world *w, const struct backup *which
 int set_world_gather(const struct options *o, struct set_world *w)
 {
     struct err e = {0};
-    if (check_filters(o) != 0)
+    if (set_filters_check(o) != 0)
         return EXIT_SETTING;
     if (cmd_gather(o, &w->list) != 0)
         return EXIT_DEFECT;

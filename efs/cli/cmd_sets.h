@@ -15,6 +15,8 @@ void set_world_free(struct set_world *w);
 #define cleanup_set_world __attribute__((cleanup(set_world_free)))
 /* 0, or an exit code after an error that it printed: EXIT_SETTING for a filter that would tear sets apart. */
 int set_world_gather(const struct options *o, struct set_world *w);
+/* Does a flag tear sets apart? 0, or EXIT_SETTING after it said so. */
+int set_filters_check(const struct options *o);
 /* Once more, after the states of backups changed. An exit code. */
 int set_world_again(struct set_world *w);
 /* That backup is not what its manifest says, or Qdrant refuses it: what set_world_again then passes over. Its

@@ -84,15 +84,18 @@ def test_of_the_nodes_of_a_set_one_proves_it(nodes, drill):
     assert set(found) == {"rf1", "cust"} and found["cust"] in HELD["cust"]
 
 
-def test_who_has_nothing_to_prove_is_no_failure(nodes, drill):
+def test_who_has_nothing_to_prove_is_no_failure(nodes, tree, drill):
     nodes.slot("08-00")
     left = [node for node in PEERS if not drill("--own", NODE_NAME=node)["drills"]]
     assert len(left) == 2
     report = drill("--own", code=0, NODE_NAME=left[0])
     assert (report["verdict"], report["of"], report["left_to_others"]) == ("nothing", 0, 1)
+    mistyped = tree.efs_tool("drill", "--set", "--own", NODE_NAME="nobody")
+    assert mistyped.returncode == 0 and "warning: NODE_NAME nobody has no backup here" in mistyped.stderr
 
 
 def test_wrong_use(nodes, tree, drill):
+    assert "no --node" in drill("--node", "node-0", code=64) and "no --pinned" in tree.efs_tool("ls", "--sets", "--pinned").stderr
     assert "--own is for --set, and needs NODE_NAME" in drill("--own", code=64)
     assert "no --snapshot" in drill("--snapshot", "x", code=64)
     run = tree.efs_tool("drill", "--own", NODE_NAME="a")
