@@ -192,8 +192,7 @@ def test_each_node_of_the_cluster_backs_up_its_own_shards_and_all_three_restored
     project("--profile", "cluster", "up", "-d", "--no-build")  # they have no disk, and found nothing by themselves
     wait_for(lambda: "cluster_waits" in project("logs", "qdrant-0").stdout, 60)
     up("again")
-    for name in names:  # the first makes the collection, which the others then have
-        project("exec", "-T", name, "qdrant-efs", "restore", "--collection", "c", "--node", name, "--force")
+    project("exec", "-T", "qdrant-0", "qdrant-efs", "restore", "--set")
     assert sorted(node.points("c")["points"], key=lambda p: p["id"]) == had and len(had) == 300
 
 
