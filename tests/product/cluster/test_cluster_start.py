@@ -89,6 +89,7 @@ def test_an_efs_that_is_not_mounted_says_nothing_of_who_may_found(net):
 def test_the_first_node_founds_by_a_claim_and_the_record_is_complete_once_there_is_a_leader(net):
     node = net.start(A)
     assert node.said() == f"found {net.uri(A)}"
+    wait_for(lambda: node.logged("cluster_founds"))  # the log has a thread of its own
     assert len(node.logged("cluster_claimed")) == 1 and "founds a cluster" in node.logged("cluster_founds")[0]
     claim = net.claims()["1.json"]
     assert claim["node"] == "node-2" and claim["uri"] == net.uri(A) and sorted(net.claims()) == ["1.json", "1.telling.json"]
