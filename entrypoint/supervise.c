@@ -554,8 +554,7 @@ static void on_word(struct supervisor *sv, const char *word)
         if (sv->stop.phase == STOP_HELD)
             say(SAY_INFO, "qdrant_waits",
                 "what was written since the last snapshots is snapshotted first; Qdrant is told to stop "
-                "after that, "
-                "within %lld s",
+                "after that, within %lld s",
                 (long long)(sv->stop.hold_ms / 1000));
     } else if (strcmp(word, "snapshotted") == 0) {
         let_go(sv, stop_on_snapshots(&sv->stop, true), "there are no more snapshots to be made");
@@ -563,8 +562,7 @@ static void on_word(struct supervisor *sv, const char *word)
         stop_on_publishing(&sv->stop);
         say(SAY_INFO, "replicator_publishes",
             "the replicator has finished snapshots to put on EFS, and what is left of STOP_GRACE_SECONDS "
-            "(%u) to "
-            "do it in",
+            "(%u) to do it in",
             sv->settings->grace_seconds);
     }
 }
@@ -622,8 +620,7 @@ static bool look_at_storage(struct supervisor *sv)
     else if (s->restore_wanted && s->clustered)
         say(SAY_ERROR, "restore_refused",
             "RESTORE_ON_EMPTY has no effect on a node of a cluster, and keeps one with an empty disk from "
-            "starting: unset "
-            "it");
+            "starting: unset it");
     return true;
 }
 

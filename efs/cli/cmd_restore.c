@@ -519,10 +519,9 @@ static int with_qdrant(struct job *j)
         qdrant_ca_check(&j->settings, &e) != 0)
         return wrong(e.text);
     if (qdrant_key_in_clear(&j->settings))
-        cmd_complain(
-            "warning: %s is another machine, and is sent Qdrant's key as it is: whoever listens on the "
-            "way has it; use https",
-            j->settings.url);
+        cmd_complain("warning: %s is another machine, and is sent Qdrant's key as it is: whoever listens on "
+                     "the way has it; use https",
+                     j->settings.url);
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
         return cmd_complain("cannot start libcurl"), EXIT_DEFECT;
     struct key *key = key_new(&j->settings, j->stop);

@@ -92,8 +92,7 @@ int restore_points_check(const struct options *o)
             "--node, one after the other; see qdrant-efs restore --help");
     else if (flag)
         cmd_complain("--points and --filter put points back into a collection that is there: no %s; see "
-                     "qdrant-efs restore "
-                     "--help",
+                     "qdrant-efs restore --help",
                      flag);
     else if (o->n_collections != 1)
         cmd_complain("--points and --filter need one --collection; see qdrant-efs restore --help");
