@@ -27,6 +27,7 @@ struct starter {
     unsigned replicas;              /* of the lost node at our address ... */
     int64_t counted;                /* ... as counted then; 0: never */
     char trouble[600];              /* what one said that cannot take us */
+    bool warned;                    /* that the key goes over a network as it is */
     unsigned asked;                 /* addresses in the last look */
     int64_t begun, heard;           /* when this began, and when anybody answered last */
     enum start_what said;

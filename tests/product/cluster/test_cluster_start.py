@@ -169,6 +169,17 @@ def test_a_claim_that_its_holder_left_before_it_told_is_taken_over_once_it_is_ol
     assert sorted(net.claims()) == ["1.json", "2.json", "2.telling.json"]
 
 
+def test_a_claim_that_cannot_be_made_out_is_anothers(net):
+    folder = net.tree.efs / "clusters/test"
+    folder.mkdir(parents=True)
+    (folder / "1.json").write_text("{")
+    (folder / "1.telling.json").write_text("\0")
+    node = net.start(A)
+    wait_for(lambda: node.logged("cluster_waits"))
+    time.sleep(4)
+    assert node.is_silent() and "nobody has left that it did" in node.logged("cluster_waits")[0]
+
+
 def test_beside_backups_founding_takes_a_word_and_a_word_founds_once(net):
     net.tree.snapshot("docs", "docs-1-2026-11-24-08-00-03", tar_of("x"))
     assert net.tree.once().returncode == 0
@@ -322,6 +333,18 @@ def test_a_state_that_cannot_be_made_out_ends_the_start(net):
 
 
 # Settings
+
+def test_that_the_key_goes_over_the_network_as_it_is_is_said_once(net):
+    net.peer(B, 5, leader=None)
+    node = net.start(A, QDRANT_API_KEY="secret", QDRANT_URL="http://192.0.2.1:" + str(net.rest))
+    wait_for(lambda: node.logged("cluster_waits"))
+    time.sleep(3)
+    assert node.logged("key_in_clear") == []  # these peers are on this machine
+    other = net.start(A, QDRANT_API_KEY="secret", QDRANT_CLUSTER_DNS="192.0.2.7,192.0.2.8")
+    wait_for(lambda: other.logged("key_in_clear"), 60)
+    time.sleep(6)
+    assert len(other.logged("key_in_clear")) == 1 and "secret" not in other.log_path.read_text()
+
 
 @pytest.mark.parametrize("env, said", [
     ({"QDRANT_CLUSTER_DNS": "a,,b"}, "QDRANT_CLUSTER_DNS"), ({"QDRANT_CLUSTER_DNS": "a:b"}, "QDRANT_CLUSTER_DNS"),
