@@ -371,8 +371,19 @@ def test_a_name_that_nobody_knows_yet_is_said(net):
     assert "no-such-name.invalid" in node.logged("cluster_waits")[0] or "no address" in node.logged("cluster_waits")[0]
 
 
+def resolver_says_no():
+    """A resolver that is out of reach does not tell whether there is such a name."""
+    try:
+        socket.getaddrinfo("no-such-name.invalid", None)
+    except socket.gaierror as e:
+        return e.errno in (socket.EAI_NONAME, socket.EAI_NODATA)
+    return False
+
+
 def test_a_name_of_several_that_is_not_known_yet_may_be_our_own(net):
     """Cloud Map has it some seconds after the start: until then the node does not go by an address."""
+    if not resolver_says_no():
+        pytest.skip("no resolver is in reach that says which names there are not")
     net.peer(B, 5, leader=5)
     begin = time.monotonic()
     node = net.start(A, QDRANT_URI="", QDRANT_CLUSTER_DNS=f"no-such-name.invalid,{B}")
