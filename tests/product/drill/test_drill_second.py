@@ -9,7 +9,7 @@ import time
 
 import pytest
 from drilling import edit_manifest, fill, gone, wait_for_file
-from harness import BUILD, patience
+from harness import BUILD, patience, wait_for
 
 # A program in Qdrant's place that leaves word of itself, and then becomes Qdrant or does something else.
 WORD = 'env > {seen}/env; echo "$0 $*" > {seen}/argv; echo $$ > {seen}/pid.new; mv {seen}/pid.new {seen}/pid\n'
@@ -81,14 +81,15 @@ def test_it_listens_on_loopback_alone_with_a_key_that_is_nowhere_else(node, seen
 def test_it_stands_behind_all_others(node, seen):
     fill(node.server)
     node.back_up("c")
-    drill = node.start_drill(QDRANT_BIN=seen.program("exec sleep 60\n"), DRILL_TIMEOUT="3s")
+    drill = node.start_drill(QDRANT_BIN=seen.program("exec sleep 60\n"), DRILL_TIMEOUT="6s")
     pid = seen.pid()
     assert os.getpriority(os.PRIO_PROCESS, pid) == 19
     assert pathlib.Path(f"/proc/{pid}/oom_score_adj").read_text().strip() == "1000"
     assert os.getpgid(pid) == pid
     assert pathlib.Path(f"/proc/{pid}/limits").read_text().split("Max core file size")[1].split()[0] == "0"
-    assert {os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")} <= \
-        {"/dev/null", str(next(node.place.glob(".qdrant-drill/drill-*/qdrant.log")))}
+    # Once the shell of the program has become `sleep`: until then it reads its script.
+    wait_for(lambda: {os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")} <=
+             {"/dev/null", str(next(node.place.glob(".qdrant-drill/drill-*/qdrant.log")))}, 2)
     drill.wait(30)
 
 

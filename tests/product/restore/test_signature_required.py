@@ -16,7 +16,7 @@ WAYS = [(), ONE, ONE + ("--rename", "beside"), ONE + ("--force",), ONE + ("--rec
         ONE + ("--snapshot", "{newest}", "--rename", "beside"), ONE + ("--frequency", "monthly", "--force"), ONE + ("--node", "{peer}", "--force"),
         ONE + ("--to", "{out}"), ONE + ("--to", "{out}", "--as-storage"), ONE + ("--to", "{out}", "--snapshot", "{newest}"), ONE + ("--stdout",),
         ONE + ("--set", "--to", "{out}"), ONE + ("--set", "--force"),
-        ONE + ("--set", "--force", "--peer-url", "http://127.0.0.1:1"), ONE + ("--points", "1", "--force"), ONE + ("--filter", "{{}}", "--force"), SHARD + ("--force",), SHARD + ("--to", "{out}"), ("--storage-snapshot", "--to", "{out}"), ("--storage-snapshot", "--stdout"),
+        ONE + ("--set", "--force", "--peer-url", "http://127.0.0.1:1"), ONE + ("--points", "1", "--force"), ONE + ("--filter", '{{"must": []}}', "--force"), SHARD + ("--force",), SHARD + ("--to", "{out}"), ("--storage-snapshot", "--to", "{out}"), ("--storage-snapshot", "--stdout"),
         ONE + ("--location", "file://{data}"), ONE + ("--location", "http://127.0.0.1:1/x", "--checksum", "0" * 64)]
 # These choose no backup, or are of S3: tests/product/offsite/test_s3_signature.py
 OTHERS = {"--from-s3", "--url", "--wait", "--json", "--root", "--newer", "--older", "--tier", "--cpu-arch", "--storage-snapshot"}
