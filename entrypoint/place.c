@@ -1,29 +1,17 @@
 #include "entrypoint/place.h"
-#include <errno.h>
+#include "common/base/peer_uri.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 /* A word that is an address. */
 static bool take(char **rest, char out[300])
 {
     char *word = strsep(rest, " ");
-    bool good =
-        word && (strncmp(word, "http://", 7) == 0 || strncmp(word, "https://", 8) == 0) && strlen(word) < 300;
+    bool good = word && peer_uri_is(word) && strlen(word) < 300;
     if (good)
         (void)snprintf(out, 300, "%s", word);
     return good;
-}
-
-static bool is_same(const char *a, const char *b)
-{
-    size_t n = strlen(a), m = strlen(b);
-    while (n > 0 && a[n - 1] == '/')
-        n--;
-    while (m > 0 && b[m - 1] == '/')
-        m--;
-    return n == m && strncasecmp(a, b, n) == 0;
 }
 
 bool place_parse(const char *line, struct place *out)
@@ -39,7 +27,7 @@ bool place_parse(const char *line, struct place *out)
         return take(&rest, out->uri) && !rest;
     /* Qdrant takes one that joins its own address for the first node of a cluster (resolve_bootstrap_uri). */
     return strcmp(verb, "join") == 0 && take(&rest, out->uri) && take(&rest, out->peer) && !rest &&
-           !is_same(out->uri, out->peer);
+           !peer_uri_same(out->uri, out->peer);
 }
 
 bool place_tell(const struct place *p)

@@ -20,17 +20,26 @@ static const char *path; /* NULL: none */
 static char answer[OUTPUT_MAX];
 static size_t answer_size; /* lines, ended by NULs */
 
-const char *qdrant_files_path(char *const *argv)
+const char *qdrant_files_argument(char *const *argv, const char *flag, bool *there)
 {
     const char *found = NULL;
-    size_t n = sizeof FLAG - 1;
+    size_t n = strlen(flag);
+    *there = false;
     for (; argv[0]; argv++) {
-        if (strncmp(argv[0], FLAG, n) == 0 && argv[0][n] == '=')
+        bool is_it = strncmp(argv[0], flag, n) == 0 && (!argv[0][n] || argv[0][n] == '=');
+        *there = *there || is_it;
+        if (is_it && argv[0][n])
             found = argv[0] + n + 1;
-        else if (strcmp(argv[0], FLAG) == 0 && argv[1])
+        else if (is_it && argv[1])
             found = argv[1];
     }
     return found;
+}
+
+const char *qdrant_files_path(char *const *argv)
+{
+    bool there;
+    return qdrant_files_argument(argv, FLAG, &there);
 }
 
 /* Of the arguments of process 1 those after the entrypoint's own name: an init may come before it. */

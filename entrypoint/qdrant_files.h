@@ -6,7 +6,10 @@
 #define ENTRYPOINT_QDRANT_FILES_H
 #include <stdbool.h>
 
-/* The value of --config-path among Qdrant's arguments (NULL at the end), or NULL. */
+/* The value of one of Qdrant's arguments (NULL at the end), such as "--uri", or NULL. *there: it is among
+ * them, with a value or without. */
+const char *qdrant_files_argument(char *const *argv, const char *flag, bool *there);
+/* That of --config-path. */
 const char *qdrant_files_path(char *const *argv);
 /* That is the file to read. Without it, it is QDRANT_CONFIG_PATH, unless `is_qdrant`: Qdrant (1.18.2,
  * src/main.rs) knows no such variable, but a program in its place may be one that starts it with the file.

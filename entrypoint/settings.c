@@ -116,32 +116,24 @@ static const char *file_or_env(const char *name, const char *standard)
     return v && *v ? v : standard;
 }
 
-/* The value of one of Qdrant's flags, "" where it has none; NULL: it is not among the arguments. */
-static const char *flag_of(char **argv, const char *flag)
-{
-    size_t n = strlen(flag);
-    for (char **arg = argv + 1; *arg; arg++)
-        if (strncmp(*arg, flag, n) == 0 && (!(*arg)[n] || (*arg)[n] == '='))
-            return (*arg)[n] ? *arg + n + 1 : arg[1] ? arg[1] : "";
-    return NULL;
-}
-
 /* Qdrant (1.18.2, src/main.rs) takes --bootstrap and --uri, and their variables, only with its cluster
  * enabled; they say all the same what the node is meant for. */
 static bool read_clustered(char **argv)
 {
     static char no[] = "";
-    if (flag_of(argv, "--bootstrap") || flag_of(argv, "--uri"))
-        return true;
-    return listens_true(file_or_env("QDRANT__CLUSTER__ENABLED", no)) || env("QDRANT_BOOTSTRAP", NULL) ||
-           env("QDRANT_URI", NULL);
+    bool peer, uri;
+    (void)qdrant_files_argument(argv, "--bootstrap", &peer);
+    (void)qdrant_files_argument(argv, "--uri", &uri);
+    return peer || uri || listens_true(file_or_env("QDRANT__CLUSTER__ENABLED", no)) ||
+           env("QDRANT_BOOTSTRAP", NULL) || env("QDRANT_URI", NULL);
 }
 
 /* Who names a peer to join has found the cluster himself. */
 static void read_cluster(struct settings *s)
 {
-    const char *peer = flag_of(s->qdrant_argv, "--bootstrap");
-    s->uri = flag_of(s->qdrant_argv, "--uri");
+    bool peer, there;
+    (void)qdrant_files_argument(s->qdrant_argv, "--bootstrap", &peer);
+    s->uri = qdrant_files_argument(s->qdrant_argv, "--uri", &there);
     s->finds_cluster = env("QDRANT_CLUSTER_DNS", NULL) != NULL;
     if (s->finds_cluster && (peer || env("QDRANT_BOOTSTRAP", NULL))) {
         say(SAY_ERROR, "wrong_setting",

@@ -1,10 +1,10 @@
 #include "qdrant/cluster.h"
+#include "common/base/peer_uri.h"
 #include "common/json.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 enum { FAILURES_MIN = 5 };
 
@@ -46,6 +46,14 @@ static void add_local(struct cluster_shards *out, const cJSON *shard)
         (void)snprintf(out->trouble, sizeof out->trouble, "the replica of shard %.0f on this node is %.30s",
                        cJSON_GetNumberValue(json_member(shard, "shard_id")),
                        *state ? state : "in no known state");
+}
+
+/* A peer's id as people and our files have it; empty where it is no number. */
+static void id_text(const cJSON *id, char out[24])
+{
+    *out = 0;
+    if (cJSON_IsNumber(id))
+        (void)snprintf(out, 24, "%.0f", id->valuedouble);
 }
 
 /* An object whose members have names that matter: those of an array have none. */
@@ -202,32 +210,20 @@ int cluster_state(struct qdrant *q, struct cluster_state *out, struct err *e)
     *out = (struct cluster_state){0};
     cleanup_json cJSON *whole = qdrant_ask(q, &what, e);
     const cJSON *result = json_member(whole, "result"),
-                *thread = json_member(result, "consensus_thread_status"),
-                *peer = json_member(result, "peer_id");
+                *thread = json_member(result, "consensus_thread_status");
     if (!whole)
         return -1;
     out->enabled = strcmp(json_text(result, "status"), "enabled") == 0;
     if (!out->enabled)
         return 0;
     out->members = (unsigned)cJSON_GetArraySize(json_member(result, "peers"));
-    if (cJSON_IsNumber(peer))
-        (void)snprintf(out->peer_id, sizeof out->peer_id, "%.0f", peer->valuedouble);
+    id_text(json_member(result, "peer_id"), out->peer_id);
     const char *status = json_text(thread, "consensus_thread_status");
     if (*status && strcmp(status, "working") != 0)
         (void)snprintf(out->consensus, sizeof out->consensus, "%.30s%s%.200s", status,
                        *json_text(thread, "err") ? ": " : "", json_text(thread, "err"));
     add_failures(out, result);
     return 0;
-}
-
-bool cluster_same_uri(const char *a, const char *b)
-{
-    size_t n = strlen(a), m = strlen(b);
-    while (n > 0 && a[n - 1] == '/')
-        n--;
-    while (m > 0 && b[m - 1] == '/')
-        m--;
-    return n == m && strncasecmp(a, b, n) == 0;
 }
 
 int cluster_replicas(struct qdrant *q, const char *peer, unsigned *out, struct err *e)
@@ -239,22 +235,16 @@ int cluster_replicas(struct qdrant *q, const char *peer, unsigned *out, struct e
     for (size_t i = 0; i < names.n; i++) {
         cleanup_json cJSON *whole = ask(q, names.v[i], e);
         const cJSON *s;
-        char id[32];
+        char id[24];
         if (!whole && e->code != QDRANT_MISSING)
             return -1;
         cJSON_ArrayForEach(s, json_member(json_member(whole, "result"), "remote_shards"))
         {
-            (void)snprintf(id, sizeof id, "%.0f", cJSON_GetNumberValue(json_member(s, "peer_id")));
+            id_text(json_member(s, "peer_id"), id);
             *out += strcmp(id, peer) == 0;
         }
     }
     return 0;
-}
-
-/* An address that may be handed on: a word. */
-static bool is_uri(const char *uri)
-{
-    return (strncmp(uri, "http://", 7) == 0 || strncmp(uri, "https://", 8) == 0) && !strpbrk(uri, " \t\r\n");
 }
 
 /* Raft's "none" is 0. */
@@ -263,13 +253,13 @@ static void judge(const cJSON *result, struct cluster_meeting *out)
     const cJSON *leader = json_member(json_member(result, "raft_info"), "leader"),
                 *thread = json_member(result, "consensus_thread_status");
     const char *consensus = json_text(thread, "consensus_thread_status"), *why = NULL;
-    if (!out->enabled)
+    if (!json_says(result, "status", "enabled"))
         why = "is a Qdrant without a cluster";
     else if (!cJSON_IsNumber(leader) || !(leader->valuedouble > 0))
         why = "has no leader";
     else if (strcmp(consensus, "working") != 0)
         why = "has a consensus that does not work";
-    else if (!is_uri(out->uri))
+    else if (!peer_uri_is(out->uri))
         why = "is no member of its cluster any more";
     out->joinable = !why;
     (void)snprintf(out->trouble, sizeof out->trouble, "%s", why ? why : "");
@@ -281,16 +271,14 @@ int cluster_meet(struct qdrant *q, const char *own, const char *own_id, struct c
     struct qdrant_ask what = {.method = "GET", .path = "/cluster"};
     *out = (struct cluster_meeting){0};
     cleanup_json cJSON *whole = qdrant_ask(q, &what, e);
-    const cJSON *result = json_member(whole, "result"), *id = json_member(result, "peer_id"), *p;
+    const cJSON *result = json_member(whole, "result"), *p;
     if (!whole)
         return -1;
-    out->enabled = json_says(result, "status", "enabled");
-    if (cJSON_IsNumber(id))
-        (void)snprintf(out->id, sizeof out->id, "%.0f", id->valuedouble);
+    id_text(json_member(result, "peer_id"), out->id);
     cJSON_ArrayForEach(p, members_of(result, "peers"))
     {
         const char *uri = json_text(p, "uri");
-        bool mine = strcmp(p->string, out->id) == 0, at_own = *own && cluster_same_uri(uri, own);
+        bool mine = strcmp(p->string, out->id) == 0, at_own = *own && peer_uri_same(uri, own);
         if (mine)
             (void)snprintf(out->uri, sizeof out->uri, "%s", uri);
         out->same = out->same || (mine && at_own);

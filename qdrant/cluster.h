@@ -47,8 +47,7 @@ int cluster_state(struct qdrant *q, struct cluster_state *out, struct err *e);
 /* A node as another one meets it that would join its cluster. */
 struct cluster_meeting {
     char id[24];
-    bool enabled;      /* it is of a cluster ... */
-    bool joinable;     /* ... that has a leader, works, and counts it as a member */
+    bool joinable;     /* it is of a cluster that has a leader, works, and counts it as a member */
     char trouble[200]; /* why it is not, to be read behind its address */
     char uri[300];     /* where its peers reach it */
     bool same;         /* that is `own` */
@@ -59,8 +58,6 @@ int cluster_meet(struct qdrant *q, const char *own, const char *own_id, struct c
                  struct err *e);
 /* How many replicas of shards that peer has. Asks once for each collection. */
 int cluster_replicas(struct qdrant *q, const char *peer, unsigned *out, struct err *e);
-/* Are these the same address of a peer? Qdrant gives it a slash at its end. */
-bool cluster_same_uri(const char *a, const char *b);
 
 struct cluster_peer {
     char id[24];

@@ -120,7 +120,6 @@ static void prove_place(struct place *p)
 {
     char collection[256];
     bool several = false, again = false;
-    char none[400];
     time_t until = p->r->o->restore.at ? p->r->o->restore.at : p->r->begun + RESTORE_TOLERANCE;
     (void)snprintf(collection, sizeof collection, "%s", p->w->sets.v[p->at].v[0].b->m.source.collection);
     do {
@@ -133,13 +132,13 @@ static void prove_place(struct place *p)
         }
         if (!again)
             note_incomplete(p, s);
-        set_none(p->w, &p->w->sets.v[p->at], p->r->o->restore.at, none, sizeof none);
-        if (!s || several)
-            return drill_nothing(
-                p->r, KIND_COLLECTION, collection,
-                several      ? "several clusters, or nodes without one, have backups of it in this tree"
-                : *p->passed ? p->passed
-                             : none);
+        if (several)
+            return drill_nothing(p->r, KIND_COLLECTION, collection,
+                                 "several clusters, or nodes without one, have backups of it in this tree");
+        if (!s && !*p->passed)
+            set_none(p->w, &p->w->sets.v[p->at], p->r->o->restore.at, p->passed, sizeof p->passed);
+        if (!s)
+            return drill_nothing(p->r, KIND_COLLECTION, collection, p->passed);
         again = prove_set(p, s);
     } while (again && !atomic_load(p->r->stop));
 }

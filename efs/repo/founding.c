@@ -61,17 +61,18 @@ static bool has(const struct claims *c, unsigned n, enum founding_file what)
     return c->has[n] & 1u << what;
 }
 
-static int relative_of(const struct founder *me, char rel[NAME_MAX + 16])
+/* The folder of the claims: below the root, and whole. */
+static int folder_of(const struct founder *me, char rel[NAME_MAX + 16], char dir[PATH_MAX], struct err *e)
 {
-    return snprintf(rel, NAME_MAX + 16, FOLDER "/%.200s", me->tier);
+    (void)snprintf(rel, NAME_MAX + 16, FOLDER "/%.200s", me->tier);
+    return files_join(dir, PATH_MAX, me->root, rel, e);
 }
 
 static int list(const struct founder *me, struct claims *c, struct err *e)
 {
     char rel[NAME_MAX + 16];
     *c = (struct claims){0};
-    (void)relative_of(me, rel);
-    if (files_join(c->dir, sizeof c->dir, me->root, rel, e) != 0)
+    if (folder_of(me, rel, c->dir, e) != 0)
         return -1;
     files_refresh(me->root, rel);
     return files_each(c->dir, add_entry, c, e);
@@ -149,7 +150,8 @@ static int is_used(const struct founder *me, const struct claims *c, bool *out, 
 
 /* --- the newest claim */
 
-/* A cluster is there, or may be: only a word that was not used before says that it is gone. */
+/* `without` a word. A cluster is there, or may be: only a word that was not used before says that it is gone.
+ */
 static int by_word(const struct founder *me, const struct claims *c, struct founding *out,
                    enum founding_state without, struct err *e)
 {
@@ -237,10 +239,7 @@ int founding_look(const struct founder *me, struct founding *out, struct err *e)
         return look_at_newest(me, &c, out, e);
     if (!*me->word && has_backups(me, &backups, e) != 0)
         return -1;
-    if (*me->word)
-        return by_word(me, &c, out, FOUNDING_FREE, e);
-    out->state = backups ? FOUNDING_EARLIER : FOUNDING_FREE;
-    return 0;
+    return by_word(me, &c, out, backups ? FOUNDING_EARLIER : FOUNDING_FREE, e);
 }
 
 /* --- writing */
@@ -261,10 +260,9 @@ static char *print(const struct founder *me, const char *peer, unsigned n, const
 static int put(const struct founder *me, const char *name, const char *text, struct err *e)
 {
     char dir[PATH_MAX], rel[NAME_MAX + 16];
-    (void)relative_of(me, rel);
     if (!text)
         return err_set(e, ENOMEM, "cannot write", name, NULL);
-    return files_join(dir, sizeof dir, me->root, rel, e) != 0 || files_mkdirs(me->root, rel, e) != 0
+    return folder_of(me, rel, dir, e) != 0 || files_mkdirs(me->root, rel, e) != 0
                ? -1
                : files_put_new(dir, name, text, e);
 }

@@ -1,6 +1,7 @@
 #include "replicator/cluster/addresses.h"
 #include "common/base/cleanup.h"
 #include "common/base/listens.h"
+#include "common/base/peer_uri.h"
 #include "common/config.h"
 #include <arpa/inet.h>
 #include <errno.h>
@@ -176,27 +177,27 @@ static void add_own(const struct finder *f)
     }
 }
 
-/* The host of "scheme://host:port/". */
-static bool host_of(const char *uri, char host[256])
+/* Host and port of "scheme://host:port/"; false: it has none. */
+static bool ends_of(const char *uri, char host[256], char port[8])
 {
-    const char *from = strstr(uri, "://"), *port;
+    const char *from = strstr(uri, "://"), *number;
     char text[300];
     (void)snprintf(text, sizeof text, "%.290s", from ? from + 3 : uri);
     text[strcspn(text, "/")] = 0;
-    return listens_split(text, host, 256, &port);
+    return listens_split(text, host, 256, &number) && (size_t)snprintf(port, 8, "%s", number) < 8;
 }
 
 static struct addrinfo *resolve_uri(const char *uri)
 {
-    char host[256];
-    return host_of(uri, host) ? resolve(host, 0, NULL) : NULL;
+    char host[256], port[8];
+    return ends_of(uri, host, port) ? resolve(host, 0, NULL) : NULL;
 }
 
 bool cluster_address_stays(const char *uri)
 {
-    char host[256];
+    char host[256], port[8];
     cleanup_ifaddrs struct ifaddrs *interfaces = NULL;
-    if (!host_of(uri, host))
+    if (!ends_of(uri, host, port))
         return false;
     cleanup_addrinfo struct addrinfo *number = resolve(host, AI_NUMERICHOST, NULL);
     return !number || (getifaddrs(&interfaces) == 0 && is_of_this_machine(number->ai_addr, interfaces));
@@ -204,16 +205,13 @@ bool cluster_address_stays(const char *uri)
 
 bool cluster_uri_allowed(const char *uri)
 {
-    char host[256], text[300];
-    const char *port, *from = strstr(uri, "://");
-    if ((strncmp(uri, "http://", 7) != 0 && strncmp(uri, "https://", 8) != 0) ||
-        (size_t)snprintf(text, sizeof text, "%s", from + 3) >= sizeof text)
+    char host[256];
+    unsigned port = 0; /* it has to name one */
+    if (!peer_uri_is(uri))
         return false;
-    size_t n = strlen(text);
-    if (n > 0 && text[n - 1] == '/')
-        text[n - 1] = 0;
-    unsigned number = 0;
-    return split(text, strlen(text), host, &number) && listens_split(text, host, sizeof host, &port);
+    const char *from = strstr(uri, "://") + 3;
+    size_t n = strlen(from);
+    return split(from, n > 0 && from[n - 1] == '/' ? n - 1 : n, host, &port);
 }
 
 static bool connects(const struct addrinfo *a, int within_ms)
@@ -232,12 +230,9 @@ static bool connects(const struct addrinfo *a, int within_ms)
 
 bool cluster_address_listens(const char *uri, int within_ms)
 {
-    char host[256], text[300];
-    const char *port, *from = strstr(uri, "://");
+    char host[256], port[8];
     struct addrinfo how = {.ai_socktype = SOCK_STREAM};
-    (void)snprintf(text, sizeof text, "%.290s", from ? from + 3 : uri);
-    text[strcspn(text, "/")] = 0;
-    if (!listens_split(text, host, sizeof host, &port))
+    if (!ends_of(uri, host, port))
         return false;
     cleanup_addrinfo struct addrinfo *found = NULL;
     if (getaddrinfo(host, port, &how, &found) != 0)

@@ -3,6 +3,7 @@
 #include "common/base/clock.h"
 #include "common/base/files.h"
 #include "common/base/listens.h"
+#include "common/base/peer_uri.h"
 #include "common/base/storage_state.h"
 #include "common/log.h"
 #include "efs/repo/mount.h"
@@ -139,12 +140,11 @@ static void find_run_address(struct starter *s)
         (void)snprintf(s->addresses.own, sizeof s->addresses.own, "%s", s->raft.uri);
     else
         (void)cluster_addresses_find(s->list, "", &s->port, &s->addresses, &ignored);
-    if (s->raft.uri[0] && s->addresses.own[0] && !cluster_same_uri(s->raft.uri, s->addresses.own))
+    if (s->raft.uri[0] && s->addresses.own[0] && !peer_uri_same(s->raft.uri, s->addresses.own))
         log_line(LOG_WARN, "cluster_address",
                  "this node was at %s and is at %s: Qdrant tells the peers that it knows. Where all nodes "
-                 "have new "
-                 "addresses at once, none finds another, and each ends with 101: docs/cluster-start.md, "
-                 "\"Addresses\"",
+                 "have new addresses at once, none finds another, and each ends with 101: "
+                 "docs/cluster-start.md, \"Addresses\"",
                  s->raft.uri, s->addresses.own);
 }
 
@@ -188,8 +188,7 @@ static bool await_leader(struct starter *s, char peer[24])
         if (!said && clock_ms() >= late)
             log_line(LOG_WARN, "cluster_record",
                      "this node's Qdrant has not told of a leader for %d minutes%s%s; until it does, EFS "
-                     "does not have "
-                     "that the cluster is there",
+                     "does not have that the cluster is there",
                      SEEN_MS / 60000, e.text[0] ? ": " : "", e.text);
         said = said || clock_ms() >= late;
     }

@@ -48,13 +48,13 @@ static void meet(struct starter *s, const char *uri)
     s->asked++;
     if (!qdrant_url_at(s->qdrant_settings.url, uri, there.url, sizeof there.url))
         return note(s, uri, "cannot be asked: its address is too long");
-    if (!s->warned && qdrant_key_in_clear(&there))
+    if (!s->warned && qdrant_key_in_clear(&there)) {
+        s->warned = true;
         log_line(LOG_WARN, "key_in_clear",
                  "%s is another machine, and is sent Qdrant's key as it is, as the other nodes of "
-                 "QDRANT_CLUSTER_DNS "
-                 "are: whoever listens on the way has it; use TLS",
+                 "QDRANT_CLUSTER_DNS are: whoever listens on the way has it; use TLS",
                  there.url);
-    s->warned = s->warned || qdrant_key_in_clear(&there);
+    }
     struct qdrant *q = qdrant_new(&there, s->key, NULL);
     int rc = q ? cluster_meet(q, s->addresses.own, s->raft.peer_id, &m, &e) : -1;
     if (rc == 0 && m.same) {

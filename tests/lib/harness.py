@@ -173,6 +173,27 @@ def wait_for(what, seconds=30):
         time.sleep(0.05)
 
 
+def alive(pid):
+    try:
+        state = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except (OSError, IndexError):  # gone, or going
+        return False
+    return state not in "ZX"
+
+
+def marked(*marks):
+    """Pids of all that live and have these NAME=VALUE in their environment."""
+    found = []
+    for environ in pathlib.Path("/proc").glob("[0-9]*/environ"):
+        try:
+            words = environ.read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if all(m.encode() in words for m in marks) and alive(environ.parent.name):
+            found.append(int(environ.parent.name))
+    return found
+
+
 def freeze(pid):
     """SIGSTOP, and wait until it has reached every thread: until then one may still answer."""
     os.kill(pid, signal.SIGSTOP)

@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 from cluster_peers import HOSTS
-from harness import BUILD, events, wait_for
+from harness import BUILD, events, marked, wait_for
 from server import REAL, free_port
 
 pytestmark = [pytest.mark.real, pytest.mark.skipif(not REAL, reason="needs the real Qdrant server: set QDRANT_BIN to its binary")]
@@ -55,19 +55,7 @@ class Node:
 
     def _own(self):
         """The replicator has a process group of its own."""
-        mark = f"NODE_NAME={self.name}".encode()
-        found = []
-        for pid in filter(str.isdigit, os.listdir("/proc")):
-            try:
-                with open(f"/proc/{pid}/environ", "rb") as f:
-                    words = f.read().split(b"\0")
-                with open(f"/proc/{pid}/stat") as f:
-                    state = f.read().rsplit(")", 1)[1].split()[0]
-                if mark in words and f"EFS_ROOT={self.cluster.tree.efs}".encode() in words and state not in "ZX":
-                    found.append(int(pid))
-            except OSError:
-                pass
-        return found
+        return marked(f"NODE_NAME={self.name}", f"EFS_ROOT={self.cluster.tree.efs}")
 
     def stop(self):
         self.process.send_signal(signal.SIGTERM)

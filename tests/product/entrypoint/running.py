@@ -12,7 +12,7 @@ import tempfile
 import time
 import uuid
 
-from harness import BUILD, wait_for
+from harness import BUILD, marked, wait_for
 
 ENTRYPOINT = BUILD / "qdrant-entrypoint"
 PROGRAM = [sys.executable, "-I", "-S", str(pathlib.Path(__file__).with_name("program.py"))]
@@ -66,13 +66,6 @@ def wait_until_quiet(pid):
         time.sleep(0.3)
         return seen[-1] == switches(pid) and status(pid, "State") in "SD"
     wait_for(quiet, 10)
-
-
-def alive(pid):
-    try:
-        return status(pid, "State") not in "ZX"
-    except (OSError, KeyError):
-        return False
 
 
 class Record:
@@ -191,14 +184,7 @@ class Container:
 
     def left(self):
         """Pids of all that this container started and that still live, by a mark in their environment."""
-        found = []
-        for environ in pathlib.Path("/proc").glob("[0-9]*/environ"):
-            try:
-                if self.mark.encode() in environ.read_bytes().split(b"\0") and alive(environ.parent.name):
-                    found.append(int(environ.parent.name))
-            except OSError:
-                pass
-        return found
+        return marked(self.mark)
 
     def clean_up(self):
         for pid in self.left():

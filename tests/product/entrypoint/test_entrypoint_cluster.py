@@ -4,8 +4,8 @@ import signal
 import time
 
 import pytest
-from harness import wait_for
-from running import alive, children
+from harness import alive, wait_for
+from running import children
 
 DNS = {"QDRANT_CLUSTER_DNS": "qdrant-0,qdrant-1"}
 

@@ -6,8 +6,8 @@ import time
 
 import pytest
 from frozen import Frozen, usable
-from harness import freeze, wait_for
-from running import alive, status
+from harness import alive, freeze, wait_for
+from running import status
 
 SLACK = 1.8  # of a noisy machine
 needs_fuse = pytest.mark.skipif(not usable(), reason="needs root and /dev/fuse, for a file system that hangs")
