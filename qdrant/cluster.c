@@ -48,12 +48,12 @@ static void add_local(struct cluster_shards *out, const cJSON *shard)
                        *state ? state : "in no known state");
 }
 
-/* A peer's id as people and our files have it; empty where it is no number. */
-static void id_text(const cJSON *id, char out[24])
+bool cluster_id_text(const cJSON *id, char out[24])
 {
     *out = 0;
     if (cJSON_IsNumber(id))
         (void)snprintf(out, 24, "%.0f", id->valuedouble);
+    return *out != 0;
 }
 
 /* An object whose members have names that matter: those of an array have none. */
@@ -189,6 +189,25 @@ static const char *id_of(const cJSON *result, const char *uri)
 
 /* One message that got lost is no dead peer; the entry goes away with the first that arrives
  * (consensus_manager.rs). */
+static bool has_failed(const cJSON *failure)
+{
+    return cJSON_GetNumberValue(json_member(failure, "count")) >= FAILURES_MIN;
+}
+
+bool cluster_unreached(const cJSON *result, const char *uri)
+{
+    return has_failed(json_member(members_of(result, "message_send_failures"), uri));
+}
+
+void cluster_consensus(const cJSON *result, char *out, size_t size)
+{
+    const cJSON *thread = json_member(result, "consensus_thread_status");
+    const char *status = json_text(thread, "consensus_thread_status"), *why = json_text(thread, "err");
+    *out = 0;
+    if (*status && strcmp(status, "working") != 0)
+        (void)snprintf(out, size, "%.30s%s%.200s", status, *why ? ": " : "", why);
+}
+
 static void add_failures(struct cluster_state *out, const cJSON *result)
 {
     const cJSON *f;
@@ -196,7 +215,7 @@ static void add_failures(struct cluster_state *out, const cJSON *result)
     cJSON_ArrayForEach(f, members_of(result, "message_send_failures"))
     {
         const char *id = id_of(result, f->string);
-        if (!id || !(cJSON_GetNumberValue(json_member(f, "count")) >= FAILURES_MIN))
+        if (!id || !has_failed(f))
             continue; /* of a peer that was removed, or too few */
         if (out->unreachable++ < 3 && n < sizeof out->peers)
             n += (size_t)snprintf(out->peers + n, sizeof out->peers - n, "%s%.24s (%.80s, last tried %.20s)",
@@ -209,19 +228,15 @@ int cluster_state(struct qdrant *q, struct cluster_state *out, struct err *e)
     struct qdrant_ask what = {.method = "GET", .path = "/cluster"};
     *out = (struct cluster_state){0};
     cleanup_json cJSON *whole = qdrant_ask(q, &what, e);
-    const cJSON *result = json_member(whole, "result"),
-                *thread = json_member(result, "consensus_thread_status");
+    const cJSON *result = json_member(whole, "result");
     if (!whole)
         return -1;
     out->enabled = strcmp(json_text(result, "status"), "enabled") == 0;
     if (!out->enabled)
         return 0;
     out->members = (unsigned)cJSON_GetArraySize(json_member(result, "peers"));
-    id_text(json_member(result, "peer_id"), out->peer_id);
-    const char *status = json_text(thread, "consensus_thread_status");
-    if (*status && strcmp(status, "working") != 0)
-        (void)snprintf(out->consensus, sizeof out->consensus, "%.30s%s%.200s", status,
-                       *json_text(thread, "err") ? ": " : "", json_text(thread, "err"));
+    (void)cluster_id_text(json_member(result, "peer_id"), out->peer_id);
+    cluster_consensus(result, out->consensus, sizeof out->consensus);
     add_failures(out, result);
     return 0;
 }
@@ -240,7 +255,7 @@ int cluster_replicas(struct qdrant *q, const char *peer, unsigned *out, struct e
             return -1;
         cJSON_ArrayForEach(s, json_member(json_member(whole, "result"), "remote_shards"))
         {
-            id_text(json_member(s, "peer_id"), id);
+            (void)cluster_id_text(json_member(s, "peer_id"), id);
             *out += strcmp(id, peer) == 0;
         }
     }
@@ -274,7 +289,7 @@ int cluster_meet(struct qdrant *q, const char *own, const char *own_id, struct c
     const cJSON *result = json_member(whole, "result"), *p;
     if (!whole)
         return -1;
-    id_text(json_member(result, "peer_id"), out->id);
+    (void)cluster_id_text(json_member(result, "peer_id"), out->id);
     cJSON_ArrayForEach(p, members_of(result, "peers"))
     {
         const char *uri = json_text(p, "uri");

@@ -34,6 +34,14 @@ int cluster_shard_points(struct qdrant *q, const char *collection, const char *s
  * Qdrant takes for active; any other lacks points, or may (replica_set_state.rs). */
 bool cluster_is_active(const char *state);
 
+/* Parts of the answer to GET /cluster, its "result". A peer's id as people and our files have it; false, and
+ * empty, where it is no number. */
+bool cluster_id_text(const struct cJSON *id, char out[24]);
+/* Has the peer with that address not taken this node's last messages, several in a row? */
+bool cluster_unreached(const struct cJSON *result, const char *uri);
+/* Why consensus has stopped on this node; empty: it works. */
+void cluster_consensus(const struct cJSON *result, char *out, size_t size);
+
 struct cluster_state {
     bool enabled;
     unsigned members; /* peers, with this one; 0 without a cluster */

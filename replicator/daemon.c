@@ -4,6 +4,7 @@
 #include "common/log.h"
 #include "common/base/thread.h"
 #include "replicator/restore/restore_on_empty.h"
+#include "replicator/cluster/healer.h"
 #include "replicator/drill/drill_runner.h"
 #include "replicator/publish/stop_budget.h"
 #include "replicator/snapshot/qdrant_observer.h"
@@ -44,6 +45,7 @@ struct program {
     struct notifier *notifier; /* NULL: nobody is told */
     struct drill_runner *drills;
     struct qdrant_observer *observer;
+    struct healer *healer;
     struct restore_on_empty *boot;
     struct status_http *status;
     pthread_t watcher;
@@ -292,7 +294,8 @@ static bool start_rest(struct program *p)
     p->observer = qdrant_observer_start(x, p->workers);
     if (x->options.drills.period > 0 && !(p->drills = drill_runner_start(x)))
         return false;
-    return p->reporter && p->schedule && p->observer;
+    p->healer = healer_start(x);
+    return p->reporter && p->schedule && p->observer && p->healer;
 }
 
 static bool start(struct program *p)
@@ -363,6 +366,7 @@ static bool stop(struct program *p)
     clean = (!p->schedule || schedule_stop(p->schedule, end)) && clean;
     clean = (!p->drills || drill_runner_stop(p->drills, end)) && clean;
     clean = (!p->observer || qdrant_observer_stop(p->observer, end)) && clean;
+    clean = (!p->healer || healer_stop(p->healer, end)) && clean;
     clean = (!p->boot || restore_on_empty_stop(p->boot, end)) && clean;
     /* Behind the schedule, which writes to it. What it says is worth a moment more, where there is time. */
     int64_t told = clock_ms() + RECORD_MS, budget = begun + stop_budget_publishing(p->context->options.grace);
@@ -419,6 +423,7 @@ int daemon_run(struct context *x, bool once, const sigset_t *stops)
     notifier_free(p->notifier);
     drill_runner_free(p->drills);
     qdrant_observer_free(p->observer);
+    healer_free(p->healer);
     restore_on_empty_free(p->boot);
     schedule_free(p->schedule);
     jobs_free(p->workers);

@@ -67,6 +67,7 @@ static int take(struct options *o, const struct flag *f, const char *v)
     case FLAG_ROOT: return *v && (size_t)snprintf(o->root, sizeof o->root, "%s", v) < sizeof o->root ? 1 : -1;
     case FLAG_COLLECTION: return o->collections[o->n_collections++] = v, *v ? 1 : -1;
     case FLAG_PEER: return o->restore.peers[o->restore.n_peers++] = v, is_url(v) ? 1 : -1;
+    case FLAG_LOST: return o->heal.peers[o->heal.n_peers++] = v, *v ? 1 : -1;
     case FLAG_AGO: return age(v, (time_t *)(void *)at) ? 1 : -1;
     case FLAG_SECONDS: return retention_age(v, (time_t *)(void *)at) ? 1 : -1;
     case FLAG_RPO: return seconds_or_age(v, (time_t *)(void *)at) ? 1 : -1;
@@ -82,7 +83,7 @@ static int take(struct options *o, const struct flag *f, const char *v)
 static int setting(const struct command *c, const char *arg, const char *following, bool *next)
 {
     int rc = settings_flag(arg, following, next);
-    if (rc == 0 && (c->bit & (RESTORE | CHECK)))
+    if (rc == 0 && (c->bit & (RESTORE | CHECK | HEAL)))
         rc = config_flag(qdrant_rows, qdrant_row_count, arg, following, next);
     return rc == 0 && (c->bit & (RESTORE | CHECK)) ? config_flag(s3_rows, S3_ROWS, arg, following, next) : rc;
 }
@@ -164,7 +165,8 @@ int arguments_parse(const struct command *c, int argc, char **argv, struct optio
 {
     o->collections = calloc((size_t)argc + 1, sizeof *o->collections); /* until the program ends */
     o->restore.peers = calloc((size_t)argc + 1, sizeof *o->restore.peers);
-    if (!o->collections || !o->restore.peers)
+    o->heal.peers = calloc((size_t)argc + 1, sizeof *o->heal.peers);
+    if (!o->collections || !o->restore.peers || !o->heal.peers)
         return arguments_wrong(c, "no memory", "");
     bool names = false; /* after "--" */
     for (int i = 0; i < argc; i++) {

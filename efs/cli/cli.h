@@ -19,6 +19,11 @@ struct replica_options {
     time_t rpo;                        /* seconds; 0: as the heartbeat or RPO_SECONDS says */
     bool verify;
 };
+struct heal_options {
+    const char **peers; /* --peer: as many as were given */
+    size_t n_peers;
+    bool restore, no_writers;
+};
 struct options {
     struct settings settings;
     char root[PATH_MAX];
@@ -32,6 +37,7 @@ struct options {
     bool set; /* ls --sets, verify --set, restore --set, drill --set */
     struct restore_options restore;
     struct replica_options replica;
+    struct heal_options heal;
     bool keep_report; /* drill */
     bool own;         /* drill --set: what falls to this node alone */
     bool all_nodes;   /* forget */
@@ -65,6 +71,7 @@ int cmd_status(const struct options *o);
 int cmd_drill(const struct options *o);
 int cmd_replica(const struct options *o);
 int cmd_du(const struct options *o);
+int cmd_heal(const struct options *o);
 
 /* Visit each folder of each tree {TIER}-{CPU_ARCH} below the root that --collection lets through. */
 typedef int folder_visit(const struct options *o, const char *base, const char *folder, void *arg,

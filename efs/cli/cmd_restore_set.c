@@ -253,18 +253,6 @@ static bool restore_place(struct job *j, struct set_world *w, size_t at)
 
 /* --- all of them */
 
-static bool several_trees(const struct sets *s)
-{
-    for (size_t i = 1; i < s->n; i++) {
-        size_t n, m;
-        (void)cmd_folder_of(s->v[i].v[0].b, &n);
-        (void)cmd_folder_of(s->v[0].v[0].b, &m);
-        if (n != m || strncmp(s->v[i].v[0].b->dir, s->v[0].v[0].b->dir, n) != 0)
-            return true;
-    }
-    return false;
-}
-
 static bool is_first(const struct sets *s, size_t i)
 {
     return i == 0 || !sets_same_place(&s->v[i], &s->v[i - 1]);
@@ -353,7 +341,7 @@ int restore_sets(struct job *j)
                                         .frequency = -1,
                                         .any_node = true,
                                         .now = time(NULL)};
-    if (several_trees(&w.sets))
+    if (set_several_trees(&w.sets))
         return cmd_complain("there are sets in several trees; choose one with --tier and --cpu-arch"),
                EXIT_DEFECT;
     if (o->n_collections == 0)

@@ -155,3 +155,15 @@ void set_none(const struct set_world *w, const struct set *one, time_t at, char 
                    "give that time",
                    until, slot, made);
 }
+
+bool set_several_trees(const struct sets *s)
+{
+    for (size_t i = 1; i < s->n; i++) {
+        size_t n, m;
+        (void)cmd_folder_of(s->v[i].v[0].b, &n);
+        (void)cmd_folder_of(s->v[0].v[0].b, &m);
+        if (n != m || strncmp(s->v[i].v[0].b->dir, s->v[0].v[0].b->dir, n) != 0)
+            return true;
+    }
+    return false;
+}

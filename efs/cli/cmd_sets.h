@@ -22,6 +22,8 @@ int set_world_again(struct set_world *w);
 /* That backup is not what its manifest says, or Qdrant refuses it: what set_world_again then passes over. Its
  * entry of the list. */
 struct backup *set_world_condemn(struct set_world *w, const struct backup *b, const char *why);
+/* Are there sets in several trees? */
+bool set_several_trees(const struct sets *s);
 /* What a peer is called: the NODE_NAME of its newest backup, else its id. `arg` is a world. */
 const char *set_peer_name(const char *peer, void *arg);
 enum { SET_REASONS = 2000 };

@@ -20,9 +20,10 @@ enum {
     NOTE = 4096,
     DIFF = 8192,
     CHECK = 16384,
+    HEAL = 32768,
     PINNING = PIN | UNPIN | NOTE,
     CHOOSE = LS | SHOW | VERIFY | PRUNE | RESTORE | DRILL | DU | PINNING | DIFF,
-    ALL = CHOOSE | REPLICA | FORGET | STATUS | CHECK
+    ALL = CHOOSE | REPLICA | FORGET | STATUS | CHECK | HEAL
 };
 struct command {
     const char *name, *operand,
@@ -55,7 +56,8 @@ enum flag_kind {
     FLAG_URL,
     FLAG_STATE,
     FLAG_COUNT,
-    FLAG_PEER,
+    FLAG_PEER,   /* an address */
+    FLAG_LOST,   /* a peer's id */
     FLAG_SETTING /* of a setting's table, which reads it */
 };
 /* A name may have several rows, each for other commands. */

@@ -65,6 +65,12 @@ static int operand_missing(const struct command *c)
     return arguments_wrong(c, what, "");
 }
 
+/* Is what it is to do on EFS, at least in part? */
+static bool uses_efs(const struct command *c, const struct options *o)
+{
+    return c->bit == HEAL ? o->heal.restore : !o->restore.location && !o->restore.from_s3;
+}
+
 static int run(const struct command *c, struct options *o)
 {
     struct err e = {0};
@@ -81,14 +87,14 @@ static int run(const struct command *c, struct options *o)
             "");
     if (!o->root[0])
         memcpy(o->root, o->settings.efs_root, sizeof o->root);
-    if (!o->root[0] && !o->restore.location && !o->restore.from_s3)
+    if (!o->root[0] && uses_efs(c, o))
         return arguments_wrong(c, "no EFS: set EFS_ROOT or give --root DIR", "");
     if (!c->operand && o->operand)
         return arguments_wrong(
             c, "unexpected argument (a collection is given as --collection NAME):", o->operand);
     if (command_operands(c) != (o->operand != NULL) + (size_t)(o->second != NULL))
         return operand_missing(c);
-    if (!o->restore.from_s3 && !o->restore.location) {
+    if (uses_efs(c, o)) {
         cmd_resolve_aliases(o);
         look_at_root(c, o);
     }

@@ -50,10 +50,10 @@ static void settings(const char *of, const struct config_row *rows, size_t n)
 static void settings_of(const struct command *c)
 {
     (void)puts("Settings, from the environment (qdrant-efs --help tells what each is):");
-    if (c->bit & (RESTORE | CHECK)) {
+    if (c->bit & (RESTORE | CHECK | HEAL))
         settings("  ", qdrant_rows, qdrant_row_count);
+    if (c->bit & (RESTORE | CHECK))
         settings("  ", s3_rows, S3_ROWS);
-    }
     if (c->bit == DRILL)
         settings("  ", drill_rows, DRILL_ROWS);
     if (c->bit & (REPLICA | STATUS))

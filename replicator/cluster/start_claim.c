@@ -1,13 +1,14 @@
 #include "common/base/clock.h"
 #include "common/base/thread.h"
 #include "common/log.h"
+#include "efs/repo/cluster_nodes.h"
 #include "efs/repo/mount.h"
 #include "replicator/cluster/start_state.h"
 #include <stdio.h>
 #include <string.h>
 
 /* Milliseconds: what EFS told then is not known any more. */
-enum { OLD_MS = 15000 };
+enum { OLD_MS = 15000, TELL_MS = 30000 };
 
 struct founder start_founder(const struct starter *s, const char *own)
 {
@@ -70,11 +71,40 @@ static void ask_efs(struct starter *s)
     (void)pthread_mutex_unlock(&s->mutex);
 }
 
+/* That this node is there anew, without the disk of a peer that the others know: by that they may be sure
+ * that it is lost (HEAL). */
+static void tell_waiting(struct starter *s)
+{
+    struct cluster_place_of at = {s->settings.efs_root, s->settings.tier};
+    struct cluster_node me = {.last = time(NULL)};
+    struct err e = {0};
+    (void)pthread_mutex_lock(&s->mutex);
+    memcpy(me.peer, s->lost, sizeof me.peer);
+    memcpy(me.uri, s->own, sizeof me.uri);
+    (void)pthread_mutex_unlock(&s->mutex);
+    (void)snprintf(me.node, sizeof me.node, "%s", s->settings.node);
+    bool waits = *me.peer && *me.node;
+    if (mount_efs_is_local(&s->settings) || (!waits && !s->told) ||
+        (waits && s->told && clock_ms() < s->told_at + TELL_MS))
+        return;
+    if (!s->told)
+        s->waits_since = me.last;
+    me.first = s->waits_since;
+    int rc = waits ? cluster_nodes_put_waiting(&at, &me, &e) : cluster_nodes_take_waiting(&at, me.node, &e);
+    if (rc != 0 && (!s->told || !waits))
+        log_line(LOG_WARN, "cluster_record", "EFS does not take that this node waits: %s; it is tried again",
+                 e.text);
+    if (rc == 0)
+        s->told = waits;
+    s->told_at = clock_ms();
+}
+
 static void *efs_loop(void *arg)
 {
     struct starter *s = arg;
     for (;;) {
         ask_efs(s);
+        tell_waiting(s);
         clock_sleep(START_LOOK_MS);
     }
     return NULL;
@@ -98,6 +128,7 @@ void start_exchange(struct starter *s, enum wish wish, struct founding *found, c
     int64_t age = clock_ms() - s->looked;
     s->wish = wish;
     memcpy(s->own, s->addresses.own, sizeof s->own);
+    (void)snprintf(s->lost, sizeof s->lost, "%s", s->facts.taken ? s->meeting.taken : "");
     *found = age < OLD_MS ? s->founding : (struct founding){0};
     (void)snprintf(trouble, 600, "%s", s->efs_trouble);
     if (age >= OLD_MS && s->looked > 0)

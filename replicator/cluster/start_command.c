@@ -35,8 +35,8 @@ static int read_settings(struct starter *s, struct err *e)
 {
     unsigned given = listens_port(config_env("QDRANT__CLUSTER__P2P__PORT", ""));
     if (config_files_apply(e) != 0 || settings_read(&s->settings, e) != 0 ||
-        qdrant_settings_read(&s->qdrant_settings, e) != 0 || options_storage(s->storage, e) != 0 ||
-        read_word(s, e) != 0)
+        settings_keys(&s->settings, true, e) != 0 || qdrant_settings_read(&s->qdrant_settings, e) != 0 ||
+        options_storage(s->storage, e) != 0 || read_word(s, e) != 0)
         return -1;
     s->list = config_env("QDRANT_CLUSTER_DNS", "");
     s->given = config_env("QDRANT_URI", "");

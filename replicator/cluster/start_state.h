@@ -38,6 +38,10 @@ struct starter {
     int64_t looked; /* when it asked for that; 0: never */
     char efs_trouble[600];
     char own[300]; /* as addresses.own */
+    char lost[24]; /* the lost peer whose address it waits for; empty: for none */
+    bool told;     /* the thread's: EFS says so */
+    int64_t told_at;
+    time_t waits_since;
 };
 
 /* Fill the facts with what the nodes say. -1: the list is wrong. */

@@ -54,6 +54,12 @@ const struct config_row option_rows[] = {
      "when a collection cannot be restored: wait (Qdrant is not started), or serve without it", "wait", NULL,
      false},
     {"RESTORE_DELETED", "1: restore collections, too, that were deleted on purpose", "0", NULL, false},
+    {"HEAL",
+     "of a cluster: fill the place of a node that came back without its disk: off, replicate (by copies of "
+     "other "
+     "nodes), or restore (from backups, too)",
+     "off", NULL, false},
+    {"HEAL_AFTER", "once its old peer has been silent for so long", "2m", NULL, false},
     {"CONFINE_REPLICATOR", "off: the replicator may open what its user may; on: what it needs", "off", NULL,
      false},
     {"DRILL_SCHEDULE",
@@ -307,11 +313,25 @@ static int at_stop(struct options *o, struct err *e)
     return 0;
 }
 
+/* Which node a peer was is known by its name alone. */
+static int of_cluster(struct options *o, struct err *e)
+{
+    static const char *const words[] = {"off", "replicate", "restore", NULL};
+    unsigned n = 0;
+    if (config_choice("HEAL", standard("HEAL"), words, &n, e) != 0 ||
+        config_seconds("HEAL_AFTER", standard("HEAL_AFTER"), 10, DAY, &o->heal_after, e) != 0)
+        return -1;
+    o->heal = (enum heal)n;
+    return n == 0 || *config_env("NODE_NAME", "")
+               ? 0
+               : config_wrong(e, "HEAL", words[n], "off, or give each node a NODE_NAME of its own");
+}
+
 int options_read(struct options *o, struct err *e)
 {
     memset(o, 0, sizeof *o);
     return at_boot(o, e) || proof(o, e) || schedule(o, e) || reports(o, e) || notify(o, e) ||
-                   second_target(o, e) || at_stop(o, e)
+                   second_target(o, e) || at_stop(o, e) || of_cluster(o, e)
                ? -1
                : 0;
 }

@@ -8,6 +8,11 @@
 #include <limits.h>
 #include <stdint.h>
 #include <time.h>
+enum heal { /* HEAL */
+            HEAL_OFF,
+            HEAL_WITHOUT_BACKUPS, /* by the copies that other nodes have */
+            HEAL_WITH_RESTORE,
+};
 struct options {
     unsigned interval, offset; /* SNAPSHOT_INTERVAL, SNAPSHOT_OFFSET in seconds; interval 0: no schedule */
     char collections[4096];    /* COLLECTIONS: patterns */
@@ -41,12 +46,14 @@ struct options {
     char restore_setting[64];     /* as it was given */
     char restore_from[PATH_MAX];  /* RESTORE_FROM; empty: EFS_ROOT */
     bool restore_deleted;         /* RESTORE_DELETED=1: what was deleted on purpose comes back, too */
-    bool restore_incomplete;   /* RESTORE_INCOMPLETE=serve: let Qdrant in without what cannot be restored */
-    char storage[PATH_MAX];    /* Qdrant's storage, QDRANT__STORAGE__STORAGE_PATH */
-    char temp[PATH_MAX];       /* QDRANT__STORAGE__TEMP_PATH; empty: none */
-    uint64_t wal_mib;          /* QDRANT__STORAGE__WAL__WAL_CAPACITY_MB */
-    bool confine;              /* CONFINE is not off: the staging Qdrant opens what it needs */
-    bool confine_self;         /* CONFINE_REPLICATOR, and CONFINE is not off: so do we (confinement.h) */
+    bool restore_incomplete; /* RESTORE_INCOMPLETE=serve: let Qdrant in without what cannot be restored */
+    char storage[PATH_MAX];  /* Qdrant's storage, QDRANT__STORAGE__STORAGE_PATH */
+    char temp[PATH_MAX];     /* QDRANT__STORAGE__TEMP_PATH; empty: none */
+    uint64_t wal_mib;        /* QDRANT__STORAGE__WAL__WAL_CAPACITY_MB */
+    bool confine;            /* CONFINE is not off: the staging Qdrant opens what it needs */
+    bool confine_self;       /* CONFINE_REPLICATOR, and CONFINE is not off: so do we (confinement.h) */
+    enum heal heal;
+    unsigned heal_after;       /* HEAL_AFTER in seconds */
     char qdrant_bin[PATH_MAX]; /* QDRANT_BIN, for the staging Qdrant of a restore */
 };
 extern const struct config_row option_rows[];

@@ -405,6 +405,11 @@ static void judge_cluster(struct judge *j)
         s->cluster.unreachable, s->cluster.peers);
     if (s->cluster.unreachable > 0)
         degrade(j, "peer_unreachable", NULL, text);
+    static const char *const codes[] = {[STATUS_HEAL_RUNS] = "heal_runs",
+                                        [STATUS_HEAL_UNSURE] = "heal_unsure",
+                                        [STATUS_HEAL_FAILED] = "heal_incomplete"};
+    if (s->heal.what != STATUS_HEAL_NONE)
+        degrade(j, codes[s->heal.what], NULL, s->heal.text);
 }
 
 /* Degraded: Qdrant works, and that comes first. What follows from it for the backups is told apart. */

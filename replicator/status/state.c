@@ -750,6 +750,14 @@ void status_cluster(struct status *l, const char *consensus, unsigned unreachabl
     unlock(l);
 }
 
+void status_heal(struct status *l, enum status_heal what, const char *text)
+{
+    struct status_state *s = lock(l);
+    s->heal.what = what;
+    PUT(s->heal.text, text);
+    unlock(l);
+}
+
 void status_restore(struct status *l, enum status_restoring state, const char *reason, unsigned done,
                     unsigned total, time_t now)
 {

@@ -135,6 +135,14 @@ bool status_deletion(struct status *l, unsigned i, char collection[256], time_t 
 /* How the cluster is that Qdrant belongs to: `consensus` says why it has stopped, `peers` which of them,
  * `unreachable` in number, cannot be reached; empty and 0: all is well, or Qdrant is in no cluster. */
 void status_cluster(struct status *l, const char *consensus, unsigned unreachable, const char *peers);
+/* What this node does about it (HEAL), in words; empty with STATUS_HEAL_NONE. */
+enum status_heal {
+    STATUS_HEAL_NONE,
+    STATUS_HEAL_RUNS,
+    STATUS_HEAL_UNSURE, /* a person has to say, or give more nodes */
+    STATUS_HEAL_FAILED,
+};
+void status_heal(struct status *l, enum status_heal what, const char *text);
 /* A heartbeat is on EFS, for the second Region; or EFS did not take it. */
 void status_heartbeat(struct status *l, time_t written);
 void status_heartbeat_failed(struct status *l, const char *why, time_t now);

@@ -135,6 +135,10 @@ struct status_state {
         unsigned unreachable;
     } cluster;
     struct {
+        enum status_heal what;
+        char text[STATUS_TEXT * 2];
+    } heal;
+    struct {
         enum status_restoring state;
         time_t since; /* of this state */
         time_t works; /* the last sign of life */

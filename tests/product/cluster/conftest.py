@@ -1,5 +1,6 @@
 import pytest
 from cluster_peers import Net
+from real_cluster import Cluster
 
 
 @pytest.fixture
@@ -7,3 +8,11 @@ def net(tree):
     n = Net(tree)
     yield n
     n.close()
+
+
+@pytest.fixture
+def cluster(tree):
+    """Three real nodes, not started yet."""
+    c = Cluster(tree)
+    yield c
+    c.end()

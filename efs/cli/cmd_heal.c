@@ -1,0 +1,313 @@
+/* heal: get a cluster over a lost node, step by step (qdrant/heal_rule.h). Each step is chosen by what is
+ * there now, and its effect is waited for: a heal that was cut off goes on where it is begun again. */
+#include "efs/cli/cmd_heal.h"
+#include "common/base/cleanup.h"
+#include "common/base/clock.h"
+#include "common/json.h"
+#include "qdrant/config_files.h"
+#include <curl/curl.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    CHANGE_MS = 60000, /* for Qdrant to agree to a change */
+    SEEN_MS = 120000,  /* ... and for it to be seen */
+    POLL_MS = 500,
+    STEPS_MAX = 1 << 20,
+};
+
+static int failed(const struct err *e)
+{
+    cmd_complain("%s", e->text);
+    return EXIT_DEFECT;
+}
+
+static bool stopped(const struct healing *h) { return atomic_load(h->stop); }
+
+/* --- what is there */
+
+static void forget_map(struct healing *h)
+{
+    cluster_map_free(&h->map);
+    free(h->how);
+    free(h->left);
+    h->how = NULL;
+    h->left = NULL;
+}
+
+static bool is_left(const struct healing *h, const char *name)
+{
+    const cJSON *one;
+    cJSON_ArrayForEach(one, h->failed)
+    {
+        if (strcmp(cJSON_GetStringValue(one), name) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* 0, or an exit code. */
+static int look(struct healing *h)
+{
+    struct err e = {0};
+    forget_map(h);
+    if (cluster_map_read(h->qdrant, &h->map, &e) != 0)
+        return failed(&e);
+    if (h->map.n_peers == 0)
+        return cmd_complain("the Qdrant at %s is no cluster: there is nothing to heal", h->settings.url),
+               EXIT_DEFECT;
+    h->how = calloc(h->map.n_peers + 1, sizeof *h->how);
+    h->left = calloc(h->map.n + 1, sizeof *h->left);
+    if (!h->how || !h->left)
+        return cmd_complain("no memory"), EXIT_DEFECT;
+    for (size_t i = 0; i < h->map.n; i++)
+        h->left[i] = is_left(h, h->map.v[i].name);
+    return heal_judge_peers(h);
+}
+
+/* --- one step */
+
+static int change(const struct healing *h, const struct qdrant_ask *what, struct err *e)
+{
+    cleanup_json cJSON *answer = qdrant_ask(h->qdrant, what, e);
+    return answer ? 0 : -1;
+}
+
+static int in_collection(const struct healing *h, const struct heal_step *step, const char *json,
+                         struct err *e)
+{
+    struct qdrant_ask ask = {.method = "POST",
+                             .collection = h->map.v[step->collection].name,
+                             .path = "/cluster?timeout=30",
+                             .json = json,
+                             .total_ms = CHANGE_MS};
+    return change(h, &ask, e);
+}
+
+static const struct map_replica *replica_of(const struct healing *h, const struct heal_step *step)
+{
+    const struct map_collection *c = &h->map.v[step->collection];
+    for (size_t i = 0; i < c->n; i++)
+        if (c->v[i].id == step->shard)
+            return cluster_map_replica(&c->v[i], step->peer);
+    return NULL;
+}
+
+/* Is what the step was for there? A transfer takes as long as it takes; what does not move has to be there
+ * soon. */
+static int await(struct healing *h, const struct heal_step *step, struct err *e)
+{
+    int64_t end = clock_ms() + SEEN_MS;
+    const char *what = step->what == HEAL_DROP ? "the copy is still there" : "the new copy is not active";
+    while (!stopped(h)) {
+        struct err why = {0};
+        if (cluster_map_again(h->qdrant, &h->map, step->collection, &why) == 0) {
+            const struct map_replica *r = replica_of(h, step);
+            if (step->what == HEAL_DROP ? !r : r && strcmp(r->state, "Active") == 0)
+                return 0;
+            if (h->map.v[step->collection].moving)
+                end = clock_ms() + SEEN_MS;
+        } else if (why.code == QDRANT_MISSING) {
+            return 0; /* the collection was deleted */
+        }
+        if (clock_ms() >= end)
+            return err_set(e, 0, why.text[0] ? why.text : what, NULL, "see Qdrant's log, and heal again");
+        clock_sleep(POLL_MS);
+    }
+    return err_set(e, ECANCELED, "stopped", NULL, "heal again");
+}
+
+static int drop(struct healing *h, const struct heal_step *step, struct err *e)
+{
+    char json[128];
+    (void)snprintf(json, sizeof json, "{\"drop_replica\": {\"shard_id\": %u, \"peer_id\": %s}}", step->shard,
+                   h->map.peers[step->peer].id);
+    return in_collection(h, step, json, e) != 0 ? -1 : await(h, step, e);
+}
+
+static int replicate(struct healing *h, const struct heal_step *step, struct err *e)
+{
+    char json[200];
+    (void)snprintf(json, sizeof json,
+                   "{\"replicate_shard\": {\"shard_id\": %u, \"from_peer_id\": %s, \"to_peer_id\": %s}}",
+                   step->shard, h->map.peers[step->from].id, h->map.peers[step->peer].id);
+    return in_collection(h, step, json, e) != 0 ? -1 : await(h, step, e);
+}
+
+/* Without force: Qdrant refuses while the peer has shards. */
+static int remove_peer(struct healing *h, const struct heal_step *step, struct err *e)
+{
+    char path[80];
+    (void)snprintf(path, sizeof path, "/cluster/peer/%s?timeout=30", h->map.peers[step->peer].id);
+    struct qdrant_ask ask = {.method = "DELETE", .path = path, .total_ms = CHANGE_MS};
+    if (change(h, &ask, e) != 0)
+        return -1;
+    for (int64_t end = clock_ms() + SEEN_MS; clock_ms() < end && !stopped(h); clock_sleep(POLL_MS)) {
+        cleanup_cluster_map struct cluster_map now = {0};
+        struct err ignored;
+        if (cluster_map_peers(h->qdrant, &now, &ignored) == 0 &&
+            cluster_map_peer(&now, h->map.peers[step->peer].id) == CLUSTER_NOBODY)
+            return 0;
+    }
+    return err_set(e, 0, "it is still a member", NULL, "heal again");
+}
+
+static int restore(struct healing *h, const struct heal_step *step, cJSON *backups, struct err *e)
+{
+    if (step->peer == CLUSTER_NOBODY)
+        return err_set(e, 0,
+                       "while clients may write, each node has copies of other shards of it that would miss "
+                       "what is written",
+                       NULL,
+                       "start the new node, which has none, and heal again; or stop what writes, and give "
+                       "--no-writers");
+    return heal_from_backups(h, step, backups, e);
+}
+
+static int wait_calm(struct healing *h, const struct heal_step *step)
+{
+    struct err e = {0};
+    clock_sleep(POLL_MS);
+    if (cluster_map_again(h->qdrant, &h->map, step->collection, &e) == 0)
+        return 0;
+    return e.code == QDRANT_MISSING ? look(h) : failed(&e);
+}
+
+static int act(struct healing *h, const struct heal_step *step, cJSON *backups, struct err *e)
+{
+    switch (step->what) {
+    case HEAL_DROP: return drop(h, step, e);
+    case HEAL_RESTORE: return restore(h, step, backups, e);
+    case HEAL_REMOVE: return remove_peer(h, step, e);
+    default: return replicate(h, step, e);
+    }
+}
+
+/* Its other steps would rest on this one. A peer that cannot be removed stops nothing but itself. */
+static bool leave(struct healing *h, const struct heal_step *step)
+{
+    h->failures++;
+    if (step->what == HEAL_REMOVE)
+        return h->how[step->peer] = HEAL_SILENT, true;
+    h->left[step->collection] = true;
+    return json_append_text(h->failed, h->map.v[step->collection].name);
+}
+
+/* 0, or an exit code: it cannot go on. */
+static int take(struct healing *h, const struct heal_step *step)
+{
+    struct err e = {0};
+    cJSON *backups = h->json && step->what == HEAL_RESTORE ? cJSON_CreateArray() : NULL;
+    bool dry = h->o->dry_run;
+    int rc = dry && step->what != HEAL_RESTORE ? 0 : act(h, step, backups, &e);
+    heal_say_step(h, step, backups, rc == 0 ? NULL : e.text);
+    if (rc != 0)
+        return leave(h, step) ? 0 : (cmd_complain("no memory"), EXIT_DEFECT);
+    if (dry)
+        return heal_apply(&h->map, h->how, step) ? 0 : (cmd_complain("no memory"), EXIT_DEFECT);
+    return step->what == HEAL_RESTORE || step->what == HEAL_REMOVE ? look(h) : 0;
+}
+
+static struct heal_case the_case(const struct healing *h)
+{
+    return (struct heal_case){.map = &h->map,
+                              .how = h->how,
+                              .restore = h->o->heal.restore,
+                              .quiet = h->o->heal.no_writers,
+                              .left = h->left};
+}
+
+static int heal(struct healing *h)
+{
+    int rc = look(h);
+    if (rc != 0)
+        return rc;
+    h->begun = true;
+    heal_say_peers(h);
+    bool said = false;
+    for (unsigned n = 0; n < STEPS_MAX && rc == 0; n++) {
+        struct heal_case c = the_case(h);
+        struct heal_step step = heal_next(&c);
+        if (stopped(h))
+            return cmd_complain("stopped; heal again to go on"), EXIT_DEFECT;
+        if (step.what == HEAL_NONE)
+            break;
+        if (step.what != HEAL_WAIT) {
+            said = false;
+            rc = take(h, &step);
+            continue;
+        }
+        if (h->o->dry_run) {
+            h->map.v[step.collection].moving = false; /* it will be so */
+            continue;
+        }
+        if (!said)
+            cmd_complain("%s: a shard is being moved; waiting until it is there",
+                         h->map.v[step.collection].name);
+        said = true;
+        rc = wait_calm(h, &step);
+    }
+    if (rc != 0)
+        return rc;
+    struct heal_case c = the_case(h);
+    struct heal_rest rest = heal_left(&c);
+    return heal_say_end(h, &rest);
+}
+
+/* --- begin and end */
+
+static int check_use(const struct options *o)
+{
+    const char *what = o->operand ? "heal takes a lost node's peer id with --peer" : NULL;
+    for (size_t i = 0; i < o->heal.n_peers && !what; i++)
+        if (strspn(o->heal.peers[i], "0123456789") != strlen(o->heal.peers[i]))
+            what = "--peer takes the id of a peer, a number, as `qdrant-efs heal --dry-run` lists them";
+    if (!what && o->heal.no_writers && !o->heal.restore)
+        what = "--no-writers goes with --restore";
+    if (what)
+        cmd_complain("%s; see qdrant-efs heal --help", what);
+    return what ? EXIT_SETTING : 0;
+}
+
+static int open_qdrant(struct healing *h)
+{
+    struct err e = {0};
+    if (config_files_apply(&e) != 0 || qdrant_settings_read(&h->settings, &e) != 0 ||
+        qdrant_ca_check(&h->settings, &e) != 0)
+        return cmd_complain("%s; see qdrant-efs heal --help", e.text), EXIT_SETTING;
+    if (qdrant_key_in_clear(&h->settings))
+        cmd_complain("warning: %s is another machine, and is sent Qdrant's key as it is: whoever listens on "
+                     "the way has it; use https",
+                     h->settings.url);
+    if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+        return cmd_complain("cannot start libcurl"), EXIT_DEFECT;
+    h->key = key_new(&h->settings, h->stop);
+    h->qdrant = h->key ? qdrant_new(&h->settings, h->key, h->stop) : NULL;
+    h->failed = cJSON_CreateArray();
+    h->json = h->o->json ? cJSON_CreateObject() : NULL;
+    if (h->qdrant && h->failed && (h->json || !h->o->json))
+        return 0;
+    return cmd_complain("no memory"), EXIT_DEFECT;
+}
+
+int cmd_heal(const struct options *o)
+{
+    struct healing h = {.o = o};
+    int rc = check_use(o);
+    if (rc != 0)
+        return rc;
+    h.stop = cmd_catch_signals(false, NULL);
+    rc = open_qdrant(&h);
+    if (rc == 0)
+        rc = heal(&h);
+    cJSON_Delete(h.json);
+    cJSON_Delete(h.failed);
+    forget_map(&h);
+    qdrant_free(h.qdrant);
+    key_free(h.key);
+    explicit_bzero(&h.settings, sizeof h.settings);
+    curl_global_cleanup();
+    return rc;
+}

@@ -1,0 +1,171 @@
+/* Who of the cluster is lost. A peer that does not answer may be a node that restarts, or one behind a broken
+ * network; that its disk is gone nobody can see from here. So somebody has to name it, and what is named must
+ * not contradict what can be seen. */
+#include "efs/cli/cmd_heal.h"
+#include "common/base/cleanup.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* --- other nodes */
+
+static struct qdrant *at(const struct healing *h, const char *url, struct qdrant_settings *settings)
+{
+    *settings = h->settings;
+    if ((size_t)snprintf(settings->url, sizeof settings->url, "%s", url) >= sizeof settings->url)
+        return NULL;
+    return qdrant_new(settings, h->key, h->stop);
+}
+
+/* 1: that peer answers there; 0: another one does, or something that does not say who it is; -1: nobody. */
+static int is_at(struct qdrant *q, const char *id, struct err *e)
+{
+    cleanup_cluster_map struct cluster_map m = {0};
+    if (cluster_map_peers(q, &m, e) == 0)
+        return m.n_peers > 0 && strcmp(m.peers[m.own].id, id) == 0;
+    return e->code >= QDRANT_REFUSED && e->code != QDRANT_NO_KEY ? 0 : -1;
+}
+
+static struct qdrant *try(const struct healing *h, const char *url, const char *id,
+                          struct qdrant_settings *settings, int *rc, struct err *e)
+{
+    struct qdrant *q = at(h, url, settings);
+    int is = q ? is_at(q, id, e) : -1;
+    *rc = is > *rc ? is : *rc;
+    if (is > 0)
+        return q;
+    qdrant_free(q);
+    return NULL;
+}
+
+/* *rc as is_at, of all addresses that may be its. */
+static struct qdrant *find(const struct healing *h, size_t peer, struct qdrant_settings *settings, int *rc,
+                           struct err *e)
+{
+    char url[512];
+    const struct map_peer *p = &h->map.peers[peer];
+    struct qdrant *q = NULL;
+    *rc = -1;
+    for (size_t i = 0; i < h->o->restore.n_peers && !q; i++) {
+        struct err ignored = {0};
+        int is = -1;
+        q = try(h, h->o->restore.peers[i], p->id, settings, &is, &ignored);
+        *rc = is > 0 ? is : *rc; /* somebody else's is no word of this one */
+    }
+    if (!q && h->o->restore.n_peers == 0 && qdrant_url_at(h->settings.url, p->uri, url, sizeof url))
+        q = try(h, url, p->id, settings, rc, e);
+    return q;
+}
+
+struct qdrant *heal_node(const struct healing *h, size_t peer, struct qdrant_settings *settings,
+                         struct err *e)
+{
+    int rc;
+    char what[500];
+    struct err why = {0};
+    if (peer == h->map.own)
+        return at(h, h->settings.url, settings);
+    struct qdrant *q = find(h, peer, settings, &rc, &why);
+    if (q)
+        return q;
+    (void)snprintf(what, sizeof what,
+                   "the peer %.20s (%.200s) does not answer at its host and the port of --url",
+                   h->map.peers[peer].id, h->map.peers[peer].uri);
+    (void)err_set(e, 0, what, NULL, "give the address of its REST API with --peer-url");
+    return NULL;
+}
+
+/* --- who is lost */
+
+static bool is_named(const struct healing *h, const char *id)
+{
+    for (size_t i = 0; i < h->o->heal.n_peers; i++)
+        if (strcmp(h->o->heal.peers[i], id) == 0)
+            return true;
+    return false;
+}
+
+static int refuse(const struct healing *h, size_t peer, const char *why)
+{
+    cmd_complain("the peer %s (%s) is not lost: %s; nothing was changed", h->map.peers[peer].id,
+                 h->map.peers[peer].uri, why);
+    return EXIT_DEFECT;
+}
+
+/* Who talks with all of them is the leader. */
+static void ask_leader(struct healing *h)
+{
+    struct qdrant_settings settings;
+    struct err ignored = {0};
+    cleanup_cluster_map struct cluster_map m = {0};
+    if (h->map.leader == h->map.own || h->map.leader == CLUSTER_NOBODY)
+        return;
+    struct qdrant *q = heal_node(h, h->map.leader, &settings, &ignored);
+    if (q && cluster_map_peers(q, &m, &ignored) == 0)
+        for (size_t i = 0; i < m.n_peers; i++) {
+            size_t here = cluster_map_peer(&h->map, m.peers[i].id);
+            if (here != CLUSTER_NOBODY)
+                h->map.peers[here].unreached = h->map.peers[here].unreached || m.peers[i].unreached;
+        }
+    qdrant_free(q);
+    explicit_bzero(&settings, sizeof settings);
+}
+
+static int judge_named(struct healing *h, size_t peer)
+{
+    struct qdrant_settings settings;
+    struct err ignored = {0};
+    int rc;
+    if (peer == h->map.own)
+        return refuse(h, peer, "it is the node at --url");
+    struct qdrant *q = find(h, peer, &settings, &rc, &ignored);
+    bool answers = q != NULL;
+    qdrant_free(q);
+    explicit_bzero(&settings, sizeof settings);
+    if (answers)
+        return refuse(h, peer, "it answers");
+    if (!h->map.peers[peer].unreached)
+        return refuse(h, peer, "the cluster's last messages to it arrived");
+    h->how[peer] = HEAL_LOST;
+    return 0;
+}
+
+static int all_are_members(const struct healing *h)
+{
+    for (size_t i = 0; i < h->o->heal.n_peers; i++)
+        if (cluster_map_peer(&h->map, h->o->heal.peers[i]) == CLUSTER_NOBODY)
+            return cmd_complain("the peer %s is no member of the cluster, or no more; `qdrant-efs heal "
+                                "--dry-run` lists the members",
+                                h->o->heal.peers[i]),
+                   EXIT_DEFECT;
+    return 0;
+}
+
+static int can_change(const struct healing *h)
+{
+    if (h->map.consensus[0])
+        return cmd_complain("consensus has stopped on the node at %s: %s; see Qdrant's log", h->settings.url,
+                            h->map.consensus),
+               EXIT_DEFECT;
+    if (h->map.leader == CLUSTER_NOBODY)
+        return cmd_complain("the cluster has no leader: less than half of its nodes are there. Start those "
+                            "that have their disks; the runbook has what comes then"),
+               EXIT_DEFECT;
+    return 0;
+}
+
+int heal_judge_peers(struct healing *h)
+{
+    int rc = can_change(h);
+    if (rc == 0 && !h->begun) /* later one that was named has been removed */
+        rc = all_are_members(h);
+    if (rc != 0)
+        return rc;
+    ask_leader(h);
+    for (size_t i = 0; i < h->map.n_peers && rc == 0; i++) {
+        h->how[i] = h->map.peers[i].unreached ? HEAL_SILENT : HEAL_ALIVE;
+        if (is_named(h, h->map.peers[i].id))
+            rc = judge_named(h, i);
+    }
+    return rc;
+}

@@ -1,0 +1,414 @@
+#include "replicator/cluster/healer.h"
+#include "common/base/cleanup.h"
+#include "common/base/clock.h"
+#include "common/json.h"
+#include "common/log.h"
+#include "efs/repo/heal_claim.h"
+#include "qdrant/cluster_map.h"
+#include "replicator/cluster/gone_rule.h"
+#include "replicator/core/subprocess.h"
+#include "replicator/core/worker.h"
+#include "replicator/status/state.h"
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+enum {
+    LOOK_MS = 10000,
+    RECORD_MS = 60000, /* how often EFS is told that this node is there */
+    RENEW_MS = 30000,  /* and that it heals */
+    QUIET_MS = 60000,  /* members have to be the same for so long before copies are made */
+    AGAIN_MS = 600000, /* between two tries that came to nothing */
+    CHILD_MS = 24 * 3600 * 1000,
+    OUTPUT_MAX = 16 << 20,
+    PEERS_MOST = 64,
+};
+
+struct watched { /* a peer that does not answer */
+    char id[CLUSTER_ID];
+    int64_t since;       /* clock_ms */
+    enum gone_what said; /* GONE_NO: nothing yet */
+    bool seen;           /* in the last look */
+};
+struct healer {
+    struct context *x;
+    struct watched silent[PEERS_MOST];
+    size_t n;
+    char members[PEERS_MOST][CLUSTER_ID]; /* as they were in the last look ... */
+    int64_t same_since;                   /* ... and since when */
+    bool copies_due;                      /* members have changed: shards may have too few copies */
+    int64_t recorded, not_before;         /* clock_ms; 0: never */
+    bool record_said, swept, claim_said;
+    struct heal_claim claim;
+    int64_t renewed;
+    struct worker_thread worker;
+};
+
+static struct cluster_place_of place(const struct healer *h)
+{
+    return (struct cluster_place_of){h->x->settings.efs_root, h->x->settings.tier};
+}
+
+static bool has_efs(const struct healer *h)
+{
+    return h->x->settings.efs_root[0] && h->x->settings.node[0] && !atomic_load(&h->x->efs_local);
+}
+
+/* --- who this node is */
+
+static void leave_record(struct healer *h, const struct cluster_map *m)
+{
+    struct cluster_node own = {.first = time(NULL), .last = time(NULL)};
+    struct cluster_place_of at = place(h);
+    struct err e = {0};
+    int64_t now = clock_ms();
+    if (!has_efs(h) || (h->recorded && now < h->recorded + RECORD_MS))
+        return;
+    (void)snprintf(own.peer, sizeof own.peer, "%s", m->peers[m->own].id);
+    (void)snprintf(own.uri, sizeof own.uri, "%s", m->peers[m->own].uri);
+    (void)snprintf(own.node, sizeof own.node, "%s", h->x->settings.node);
+    if (cluster_nodes_put_peer(&at, &own, &e) != 0) {
+        if (!h->record_said)
+            log_line(LOG_WARN, "cluster_record", "EFS does not take who this node is: %s; it is tried again",
+                     e.text);
+        h->record_said = true;
+        return;
+    }
+    h->record_said = false;
+    h->recorded = now;
+    if (!h->swept)
+        (void)cluster_nodes_sweep(&at, own.last, &e); /* what stays is swept at the next start */
+    h->swept = true;
+}
+
+/* --- who does not answer */
+
+static struct watched *watched_of(struct healer *h, const char *id)
+{
+    for (size_t i = 0; i < h->n; i++)
+        if (strcmp(h->silent[i].id, id) == 0)
+            return &h->silent[i];
+    if (h->n == PEERS_MOST)
+        return NULL;
+    struct watched *w = &h->silent[h->n++];
+    *w = (struct watched){.since = clock_ms(), .said = GONE_NO};
+    (void)snprintf(w->id, sizeof w->id, "%s", id);
+    return w;
+}
+
+static int by_id(const void *a, const void *b) { return strcmp(a, b); }
+
+/* Qdrant tells them in another order each time. */
+static void sort_members(const struct cluster_map *m, char out[PEERS_MOST][CLUSTER_ID])
+{
+    size_t n = m->n_peers < PEERS_MOST ? m->n_peers : PEERS_MOST;
+    memset(out, 0, PEERS_MOST * CLUSTER_ID);
+    for (size_t i = 0; i < n; i++)
+        memcpy(out[i], m->peers[i].id, strlen(m->peers[i].id)); /* the rest is 0: they are compared whole */
+    qsort(out, n, CLUSTER_ID, by_id);
+}
+
+static void watch(struct healer *h, const struct cluster_map *m)
+{
+    char members[PEERS_MOST][CLUSTER_ID];
+    sort_members(m, members);
+    for (size_t i = 0; i < h->n; i++)
+        h->silent[i].seen = false;
+    for (size_t i = 0; i < m->n_peers; i++) {
+        struct watched *w = m->peers[i].unreached ? watched_of(h, m->peers[i].id) : NULL;
+        if (w)
+            w->seen = true;
+    }
+    for (size_t i = h->n; i-- > 0;)
+        if (!h->silent[i].seen)
+            h->silent[i] = h->silent[--h->n];
+    if (memcmp(members, h->members, sizeof members) == 0)
+        return;
+    memcpy(h->members, members, sizeof members);
+    h->same_since = clock_ms();
+    h->copies_due = true;
+    h->not_before = 0;
+}
+
+/* Whoever leads sees all of them; the others only whom they vote for. */
+static bool leads(const struct cluster_map *m)
+{
+    return m->n_peers > 0 && m->leader == m->own && !m->consensus[0];
+}
+
+/* --- what is told */
+
+static void say_unsure(struct healer *h, struct watched *w, enum gone_what what, const char *node)
+{
+    char text[900];
+    const char *why = what == GONE_UNKNOWN ? "nothing on EFS says which node it was"
+                      : what == GONE_TWO
+                          ? "two nodes go by its NODE_NAME, so that which one is lost is not known"
+                          : "no node of its name has come in its place: it may come back with "
+                            "its disk";
+    (void)snprintf(text, sizeof text,
+                   "the peer %s%s%s does not answer, and is left alone: %s. If its disk is lost for good: "
+                   "qdrant-efs heal --peer %s --restore",
+                   w->id, *node ? ", node " : "", node, why, w->id);
+    if (w->said != what)
+        log_line(LOG_WARN, "heal_unsure", "%s", text);
+    w->said = what;
+    status_heal(h->x->status, STATUS_HEAL_UNSURE, text);
+}
+
+/* --- healing */
+
+/* Another node leads by now, or has the claim: the child ends. */
+static bool must_end(void *arg)
+{
+    struct healer *h = arg;
+    cleanup_cluster_map struct cluster_map m = {0};
+    struct err e = {0};
+    int64_t now = clock_ms();
+    if (now < h->renewed + RENEW_MS)
+        return false;
+    h->renewed = now;
+    if (cluster_map_peers(h->x->qdrant, &m, &e) == 0 && m.n_peers > 0 && !leads(&m))
+        return true;
+    return heal_claim_renew(&h->claim, &e) ==
+           0; /* EFS may not answer for a while: then for the others, too */
+}
+
+static bool take_claim(struct healer *h)
+{
+    struct err e = {0};
+    h->claim = (struct heal_claim){
+        .root = h->x->settings.efs_root, .tier = h->x->settings.tier, .node = h->x->settings.node};
+    int rc = heal_claim_take(&h->claim, &e);
+    if (rc == 0 && !h->claim_said)
+        log_line(LOG_INFO, "heal_waits", "the node %s heals the cluster, or has begun to", h->claim.other);
+    if (rc < 0 && !h->claim_said)
+        log_line(LOG_WARN, "heal_waits",
+                 "EFS does not give the claim to heal the cluster: %s; it is tried again", e.text);
+    h->claim_said = rc != 1;
+    h->renewed = clock_ms();
+    return rc == 1;
+}
+
+static void tell_step(const cJSON *step)
+{
+    const char *error = json_text(step, "error"), *what = json_text(step, "step");
+    char shard[40] = "";
+    if (cJSON_IsNumber(json_member(step, "shard")))
+        (void)snprintf(shard, sizeof shard, ", shard %.0f", json_number(step, "shard"));
+    cJSON *f = cJSON_Duplicate(step, 1); /* without memory the text must do */
+    log_fields(*error ? LOG_ERROR : LOG_INFO, *error ? "heal_step_failed" : "heal_step", f,
+               "%s: %s%s%s%s%s%s", what, json_text(step, "collection"), shard,
+               *json_text(step, "collection") ? ", " : "", "peer ", json_text(step, "peer_id"),
+               *error ? ": " : "");
+    if (*error)
+        log_line(LOG_ERROR, "heal_step_failed", "%s", error);
+}
+
+/* True: all is well again. */
+static bool tell_end(struct healer *h, const struct subprocess_result *r, const struct err *e)
+{
+    cleanup_json cJSON *whole = e->text[0] ? NULL : cJSON_Parse(r->output);
+    const cJSON *step;
+    char text[900];
+    cJSON_ArrayForEach(step, json_member(whole, "steps")) { tell_step(step); }
+    if (json_true(whole, "healed")) {
+        if (cJSON_GetArraySize(json_member(whole, "steps")) > 0)
+            log_line(LOG_INFO, "healed", "every shard of the cluster has its copies");
+        status_heal(h->x->status, STATUS_HEAL_NONE, "");
+        return true;
+    }
+    double lost = json_number(whole, "shards_lost"), few = json_number(whole, "shards_short");
+    if (!whole)
+        (void)snprintf(text, sizeof text, "the cluster is not healed: %.700s",
+                       e->text[0]     ? e->text
+                       : r->errors[0] ? r->errors
+                                      : "qdrant-efs heal gave no report");
+    else if (lost > 0)
+        (void)snprintf(
+            text, sizeof text,
+            "%.0f shards are left that lost peers alone had, so that their collections cannot be read "
+            "as a whole: %s. See heal_step_failed above, and `qdrant-efs heal --dry-run`",
+            lost,
+            h->x->options.heal == HEAL_WITH_RESTORE
+                ? "they did not come back from backups"
+                : "HEAL=restore, or `qdrant-efs heal --peer ID --restore`, brings them back from "
+                  "backups");
+    else if (few > 0)
+        (void)snprintf(
+            text, sizeof text,
+            "%.0f shards have fewer copies than their collection asks for; more are made when there "
+            "are more nodes",
+            few);
+    else
+        (void)snprintf(text, sizeof text, "the cluster is not healed; see heal_step_failed above");
+    log_line(lost > 0 || few == 0.0 ? LOG_ERROR : LOG_WARN, "heal_incomplete", "%s", text);
+    status_heal(h->x->status, few > 0 && !(lost > 0) ? STATUS_HEAL_UNSURE : STATUS_HEAL_FAILED, text);
+    return false;
+}
+
+/* `ids`: who is gone, to whom NULL follows. */
+static bool run(struct healer *h, char *const *ids)
+{
+    static char program[] = "qdrant-efs", verb[] = "heal", json[] = "--json", restore[] = "--restore",
+                peer[] = "--peer";
+    char *argv[2 * PEERS_MOST + 8];
+    char *const more[] = {NULL};
+    const char *const without[] = {NULL};
+    size_t n = 0;
+    struct context *x = h->x;
+    struct subprocess_result r = {0};
+    struct err e = {0};
+    argv[n++] = program;
+    argv[n++] = verb;
+    argv[n++] = json;
+    if (x->options.heal == HEAL_WITH_RESTORE)
+        argv[n++] = restore;
+    for (; *ids; ids++) {
+        argv[n++] = peer;
+        argv[n++] = *ids;
+    }
+    argv[n] = NULL;
+    cleanup_free char **env = subprocess_environment(without, more);
+    struct subprocess_options o = {.program = "qdrant-efs",
+                                   .argv = argv,
+                                   .environment = env,
+                                   .end = clock_ms() + CHILD_MS,
+                                   .output_max = OUTPUT_MAX,
+                                   .stop = &x->stop,
+                                   .give_up = must_end,
+                                   .arg = h};
+    if (!env)
+        (void)err_set(&e, ENOMEM, "cannot start", argv[0], NULL);
+    else
+        (void)subprocess_run(&o, &r, &e);
+    bool good = e.code == EBUSY || atomic_load(&x->stop) || tell_end(h, &r, &e);
+    if (e.code == EBUSY)
+        log_line(LOG_INFO, "heal_left", "another node leads the cluster, and heals it from here on");
+    free(r.output);
+    struct err ignored;
+    if (!atomic_load(&x->stop) && h->claim.n > 0)
+        (void)heal_claim_end(&h->claim, &ignored); /* else it grows old */
+    return good;
+}
+
+static void heal(struct healer *h, char *const *ids)
+{
+    if (clock_ms() < h->not_before || atomic_load(&h->x->restore_pending) || !take_claim(h))
+        return;
+    if (*ids)
+        log_line(LOG_WARN, "heal_begins", "the peer %s%s is gone for good: its place is filled%s", ids[0],
+                 ids[1] ? " and others" : "",
+                 h->x->options.heal == HEAL_WITH_RESTORE ? ", from backups where it alone had something"
+                                                         : "");
+    status_heal(h->x->status, STATUS_HEAL_RUNS, "the cluster is being healed; see heal_step in the log");
+    h->copies_due = false;
+    if (!run(h, ids))
+        h->not_before = clock_ms() + AGAIN_MS;
+    h->same_since = clock_ms();
+}
+
+/* --- the look */
+
+static size_t judge(struct healer *h, const struct cluster_map *m, const struct cluster_nodes *known,
+                    char **ids)
+{
+    const char *alive[PEERS_MOST];
+    size_t n_alive = 0, n = 0;
+    char node[128];
+    for (size_t i = 0; i < m->n_peers && n_alive < PEERS_MOST; i++)
+        if (!m->peers[i].unreached)
+            alive[n_alive++] = m->peers[i].id;
+    for (size_t i = 0; i < h->n; i++) {
+        struct watched *w = &h->silent[i];
+        struct gone_facts f = {.peer = w->id,
+                               .silent_ms = clock_ms() - w->since,
+                               .settle_ms = (int64_t)h->x->options.heal_after * 1000,
+                               .known = known,
+                               .alive = alive,
+                               .n_alive = n_alive,
+                               .now = time(NULL)};
+        enum gone_what what = gone_decide(&f, node);
+        if (what == GONE_YES)
+            ids[n++] = w->id;
+        else if (what != GONE_SETTLING)
+            say_unsure(h, w, what, node);
+    }
+    ids[n] = NULL;
+    return n;
+}
+
+static void look_at_silent(struct healer *h, const struct cluster_map *m)
+{
+    cleanup_cluster_nodes struct cluster_nodes known = {0};
+    struct cluster_place_of at = place(h);
+    struct err e = {0};
+    char *ids[PEERS_MOST + 1];
+    if (cluster_nodes_read(&at, &known, &e) != 0 || known.unreadable > 0) {
+        if (!h->record_said)
+            log_line(LOG_WARN, "heal_unsure", "what EFS says of the cluster's nodes cannot be read: %s",
+                     e.text[0] ? e.text : known.why);
+        h->record_said = true;
+    }
+    if (judge(h, m, &known, ids) > 0)
+        heal(h, ids);
+}
+
+static void look(struct healer *h)
+{
+    cleanup_cluster_map struct cluster_map m = {0};
+    struct err ignored;
+    if (cluster_map_peers(h->x->qdrant, &m, &ignored) != 0)
+        return; /* told elsewhere */
+    if (m.n_peers == 0 || h->x->qdrant_settings.shared)
+        return;
+    leave_record(h, &m);
+    watch(h, &m);
+    if (h->x->options.heal == HEAL_OFF || !leads(&m) || !has_efs(h)) {
+        status_heal(h->x->status, STATUS_HEAL_NONE, "");
+        return;
+    }
+    if (h->n > 0) {
+        look_at_silent(h, &m);
+        return;
+    }
+    char *const nobody[] = {NULL};
+    if (h->copies_due && clock_ms() >= h->same_since + QUIET_MS)
+        heal(h, nobody);
+    else if (!h->not_before)
+        status_heal(h->x->status, STATUS_HEAL_NONE, "");
+}
+
+static void *loop(void *arg)
+{
+    struct healer *h = arg;
+    while (!atomic_load(&h->x->stop)) {
+        look(h);
+        worker_rest(&h->worker, clock_ms() + LOOK_MS);
+    }
+    return NULL;
+}
+
+struct healer *healer_start(struct context *x)
+{
+    struct healer *h = calloc(1, sizeof *h);
+    if (!h)
+        return NULL;
+    h->x = x;
+    if (worker_start(&h->worker, "heal", loop, h, &x->stop))
+        return h;
+    free(h);
+    return NULL;
+}
+
+bool healer_stop(struct healer *h, int64_t end) { return worker_stop(&h->worker, end); }
+
+void healer_free(struct healer *h)
+{
+    if (!h)
+        return;
+    worker_free(&h->worker);
+    free(h);
+}
