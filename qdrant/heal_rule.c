@@ -66,7 +66,7 @@ static size_t replicas_of(const struct cluster_map *m, size_t peer)
  * (recover.rs). So none of its shards there may have a replica elsewhere. */
 static bool may_take(const struct heal_case *c, const struct map_collection *of, size_t peer)
 {
-    if (how_of(c, peer) != HEAL_ALIVE)
+    if (how_of(c, peer) != HEAL_ALIVE || (c->deaf && c->deaf[peer]))
         return false;
     for (size_t k = 0; !c->quiet && k < of->n; k++) {
         const struct map_shard *s = &of->v[k];
@@ -223,8 +223,10 @@ bool heal_apply(struct cluster_map *m, const enum heal_how *how, const struct he
 struct heal_rest heal_left(const struct heal_case *c)
 {
     struct heal_rest rest = {0};
-    for (size_t p = 0; p < c->map->n_peers; p++)
+    for (size_t p = 0; p < c->map->n_peers; p++) {
         rest.peers += c->how[p] == HEAL_LOST && c->map->peers[p].id[0];
+        rest.silent += c->how[p] == HEAL_SILENT;
+    }
     for (size_t i = 0; i < c->map->n; i++)
         for (size_t k = 0; k < c->map->v[i].n; k++) {
             const struct map_shard *s = &c->map->v[i].v[k];

@@ -33,6 +33,7 @@ struct heal_case {
     const struct cluster_map *map;
     const enum heal_how *how; /* of each peer */
     bool restore;             /* may shards come back from backups? */
+    const bool *deaf;         /* of each peer: its REST API is not to be found, so that it takes none; NULL */
     bool quiet;               /* and nobody writes, as somebody vouches for: any node may take them */
     const bool *left;         /* of each collection: it is left as it is, since a step of it failed */
 };
@@ -44,9 +45,10 @@ bool heal_is_lost(const struct heal_case *c, const struct map_shard *s);
 
 /* What is left when nothing more can be done. */
 struct heal_rest {
-    unsigned lost;  /* shards that only a lost peer had */
-    unsigned few;   /* shards with fewer replicas than their collection asks for */
-    unsigned peers; /* lost peers that are still members */
+    unsigned lost;   /* shards that only a lost peer had */
+    unsigned few;    /* shards with fewer replicas than their collection asks for */
+    unsigned peers;  /* lost peers that are still members */
+    unsigned silent; /* peers that cannot be reached, and keep what they have */
 };
 struct heal_rest heal_left(const struct heal_case *c);
 #endif

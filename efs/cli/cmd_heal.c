@@ -33,14 +33,15 @@ static void forget_map(struct healing *h)
     cluster_map_free(&h->map);
     free(h->how);
     free(h->left);
+    free(h->deaf);
     h->how = NULL;
-    h->left = NULL;
+    h->left = h->deaf = NULL;
 }
 
-static bool is_left(const struct healing *h, const char *name)
+static bool is_in(const cJSON *list, const char *name)
 {
     const cJSON *one;
-    cJSON_ArrayForEach(one, h->failed)
+    cJSON_ArrayForEach(one, list)
     {
         if (strcmp(cJSON_GetStringValue(one), name) == 0)
             return true;
@@ -60,10 +61,13 @@ static int look(struct healing *h)
                EXIT_DEFECT;
     h->how = calloc(h->map.n_peers + 1, sizeof *h->how);
     h->left = calloc(h->map.n + 1, sizeof *h->left);
-    if (!h->how || !h->left)
+    h->deaf = calloc(h->map.n_peers + 1, sizeof *h->deaf);
+    if (!h->how || !h->left || !h->deaf)
         return cmd_complain("no memory"), EXIT_DEFECT;
     for (size_t i = 0; i < h->map.n; i++)
-        h->left[i] = is_left(h, h->map.v[i].name);
+        h->left[i] = is_in(h->failed, h->map.v[i].name);
+    for (size_t i = 0; i < h->map.n_peers; i++)
+        h->deaf[i] = is_in(h->unheard, h->map.peers[i].id);
     return heal_judge_peers(h);
 }
 
@@ -157,12 +161,13 @@ static int remove_peer(struct healing *h, const struct heal_step *step, struct e
 static int restore(struct healing *h, const struct heal_step *step, cJSON *backups, struct err *e)
 {
     if (step->peer == CLUSTER_NOBODY)
-        return err_set(e, 0,
-                       "while clients may write, each node has copies of other shards of it that would miss "
-                       "what is written",
-                       NULL,
-                       "start the new node, which has none, and heal again; or stop what writes, and give "
-                       "--no-writers");
+        return err_set(
+            e, 0,
+            "while clients may write, each node that could take them has copies of other shards of it "
+            "that would miss what is written",
+            NULL,
+            "start the new node, which has none, and heal again; or stop what writes, and give "
+            "--no-writers");
     return heal_from_backups(h, step, backups, e);
 }
 
@@ -202,6 +207,12 @@ static int take(struct healing *h, const struct heal_step *step)
     cJSON *backups = h->json && step->what == HEAL_RESTORE ? cJSON_CreateArray() : NULL;
     bool dry = h->o->dry_run;
     int rc = dry && step->what != HEAL_RESTORE ? 0 : act(h, step, backups, &e);
+    if (rc != 0 && step->what == HEAL_RESTORE && e.code == EHOSTUNREACH) { /* then into another node */
+        cmd_complain("%s; another node is looked for", e.text);
+        cJSON_Delete(backups);
+        h->deaf[step->peer] = true;
+        return json_append_text(h->unheard, h->map.peers[step->peer].id) ? 0 : EXIT_DEFECT;
+    }
     heal_say_step(h, step, backups, rc == 0 ? NULL : e.text);
     if (rc != 0)
         return leave(h, step) ? 0 : (cmd_complain("no memory"), EXIT_DEFECT);
@@ -215,6 +226,7 @@ static struct heal_case the_case(const struct healing *h)
     return (struct heal_case){.map = &h->map,
                               .how = h->how,
                               .restore = h->o->heal.restore,
+                              .deaf = h->deaf,
                               .quiet = h->o->heal.no_writers,
                               .left = h->left};
 }
@@ -286,8 +298,9 @@ static int open_qdrant(struct healing *h)
     h->key = key_new(&h->settings, h->stop);
     h->qdrant = h->key ? qdrant_new(&h->settings, h->key, h->stop) : NULL;
     h->failed = cJSON_CreateArray();
+    h->unheard = cJSON_CreateArray();
     h->json = h->o->json ? cJSON_CreateObject() : NULL;
-    if (h->qdrant && h->failed && (h->json || !h->o->json))
+    if (h->qdrant && h->failed && h->unheard && (h->json || !h->o->json))
         return 0;
     return cmd_complain("no memory"), EXIT_DEFECT;
 }
@@ -304,6 +317,7 @@ int cmd_heal(const struct options *o)
         rc = heal(&h);
     cJSON_Delete(h.json);
     cJSON_Delete(h.failed);
+    cJSON_Delete(h.unheard);
     forget_map(&h);
     qdrant_free(h.qdrant);
     key_free(h.key);

@@ -13,12 +13,14 @@ struct healing {
     struct key *key;
     struct qdrant *qdrant; /* at --url */
     struct cluster_map map;
-    enum heal_how *how;   /* of each peer of the map */
-    bool *left;           /* of each collection of the map */
-    bool begun;           /* the peers were judged before */
-    unsigned failures;    /* steps that failed */
-    struct cJSON *failed; /* names of collections that are left */
-    struct cJSON *json;   /* with --json: what comes out */
+    enum heal_how *how;    /* of each peer of the map */
+    bool *deaf;            /* of each peer: its REST API is not where it was looked for */
+    bool *left;            /* of each collection of the map */
+    bool begun;            /* the peers were judged before */
+    unsigned failures;     /* steps that failed */
+    struct cJSON *failed;  /* names of collections that are left */
+    struct cJSON *unheard; /* ids of peers that are deaf */
+    struct cJSON *json;    /* with --json: what comes out */
 };
 
 /* The REST API of another node: the peer's host and the port of --url, or a --peer-url, if that peer answers
@@ -29,8 +31,9 @@ struct qdrant *heal_node(const struct healing *h, size_t peer, struct qdrant_set
  * lost as far as anybody can see, or the cluster cannot be changed. */
 int heal_judge_peers(struct healing *h);
 
-/* All shards of the collection that are lost, from backups into that step's peer. -1 with `e`. `list`: JSON
- * array for the names of these backups, or NULL. */
+/* All shards of the collection that are lost, from backups into that step's peer. -1 with `e`, whose code is
+ * EHOSTUNREACH when that peer's REST API is not found. `list`: JSON array for the names of these backups, or
+ * NULL. */
 int heal_from_backups(const struct healing *h, const struct heal_step *step, struct cJSON *list,
                       struct err *e);
 

@@ -122,6 +122,11 @@ void heal_say_step(struct healing *h, const struct heal_step *step, cJSON *backu
 
 /* --- the end */
 
+static bool is_healed(const struct healing *h, const struct heal_rest *rest)
+{
+    return h->failures == 0 && rest->lost == 0 && rest->few == 0 && rest->peers == 0 && rest->silent == 0;
+}
+
 static void end_words(const struct healing *h, const struct heal_rest *rest)
 {
     const char *would = h->o->dry_run ? "would be " : "";
@@ -137,14 +142,14 @@ static void end_words(const struct healing *h, const struct heal_rest *rest)
             rest->few, would);
     if (rest->peers > 0 && rest->lost == 0)
         cmd_complain("%u lost peers %sstill members", rest->peers, would);
-    if (h->failures == 0 && rest->lost == 0 && rest->few == 0 && rest->peers == 0 && !h->json)
+    if (is_healed(h, rest) && !h->json)
         (void)printf("%s\n",
                      h->o->dry_run ? "then every shard has its copies" : "every shard has its copies");
 }
 
 int heal_say_end(struct healing *h, const struct heal_rest *rest)
 {
-    bool healed = h->failures == 0 && rest->lost == 0 && rest->few == 0 && rest->peers == 0;
+    bool healed = is_healed(h, rest);
     end_words(h, rest);
     if (!h->json)
         return healed ? 0 : EXIT_DEFECT;
@@ -152,6 +157,7 @@ int heal_say_end(struct healing *h, const struct heal_rest *rest)
               json_add_number(h->json, "shards_lost", rest->lost) &&
               json_add_number(h->json, "shards_short", rest->few) &&
               json_add_number(h->json, "peers_lost", rest->peers) &&
+              json_add_number(h->json, "peers_not_reached", rest->silent) &&
               cJSON_AddBoolToObject(h->json, "healed", healed);
     int rc = cmd_print_json(h->json);
     h->json = NULL;

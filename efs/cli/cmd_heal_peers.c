@@ -3,6 +3,7 @@
  * not contradict what can be seen. */
 #include "efs/cli/cmd_heal.h"
 #include "common/base/cleanup.h"
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -72,6 +73,7 @@ struct qdrant *heal_node(const struct healing *h, size_t peer, struct qdrant_set
                    "the peer %.20s (%.200s) does not answer at its host and the port of --url",
                    h->map.peers[peer].id, h->map.peers[peer].uri);
     (void)err_set(e, 0, what, NULL, "give the address of its REST API with --peer-url");
+    e->code = EHOSTUNREACH;
     return NULL;
 }
 

@@ -177,9 +177,9 @@ int heal_from_backups(const struct healing *h, const struct heal_step *step, cJS
     struct qdrant_settings settings;
     if (gather(&p, e) != 0)
         return -1;
-    struct qdrant *q = h->o->dry_run ? NULL : heal_node(h, step->peer, &settings, e);
-    int rc = q || h->o->dry_run ? choose(&p, e) : -1;
-    while (q && rc == 0) {
+    struct qdrant *q = heal_node(h, step->peer, &settings, e);
+    int rc = q ? choose(&p, e) : -1;
+    while (!h->o->dry_run && rc == 0) {
         size_t bad = 0;
         enum restore_outcome outcome = send(&p, q, &bad, e);
         if (outcome == RESTORE_DONE)

@@ -16,10 +16,9 @@
 #include <sys/wait.h>
 
 enum {
-    LOOK_MS = 10000,
+    LOOK_MS = 5000,
     RECORD_MS = 60000, /* how often EFS is told that this node is there */
     RENEW_MS = 30000,  /* and that it heals */
-    QUIET_MS = 60000,  /* members have to be the same for so long before copies are made */
     AGAIN_MS = 600000, /* between two tries that came to nothing */
     CHILD_MS = 24 * 3600 * 1000,
     OUTPUT_MAX = 16 << 20,
@@ -50,6 +49,9 @@ static struct cluster_place_of place(const struct healer *h)
 {
     return (struct cluster_place_of){h->x->settings.efs_root, h->x->settings.tier};
 }
+
+/* For so long a peer is silent, or members are the same, before anything is done. */
+static int64_t settle_ms(const struct healer *h) { return (int64_t)h->x->options.heal_after * 1000; }
 
 static bool has_efs(const struct healer *h)
 {
@@ -325,7 +327,7 @@ static size_t judge(struct healer *h, const struct cluster_map *m, const struct 
         struct watched *w = &h->silent[i];
         struct gone_facts f = {.peer = w->id,
                                .silent_ms = clock_ms() - w->since,
-                               .settle_ms = (int64_t)h->x->options.heal_after * 1000,
+                               .settle_ms = settle_ms(h),
                                .known = known,
                                .alive = alive,
                                .n_alive = n_alive,
@@ -375,7 +377,7 @@ static void look(struct healer *h)
         return;
     }
     char *const nobody[] = {NULL};
-    if (h->copies_due && clock_ms() >= h->same_since + QUIET_MS)
+    if (h->copies_due && clock_ms() >= h->same_since + settle_ms(h))
         heal(h, nobody);
     else if (!h->not_before)
         status_heal(h->x->status, STATUS_HEAL_NONE, "");

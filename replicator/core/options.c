@@ -59,7 +59,8 @@ const struct config_row option_rows[] = {
      "other "
      "nodes), or restore (from backups, too)",
      "off", NULL, false},
-    {"HEAL_AFTER", "once its old peer has been silent for so long", "2m", NULL, false},
+    {"HEAL_AFTER", "once its old peer has been silent, or the members the same, for so long", "2m", NULL,
+     false},
     {"CONFINE_REPLICATOR", "off: the replicator may open what its user may; on: what it needs", "off", NULL,
      false},
     {"DRILL_SCHEDULE",
@@ -319,7 +320,7 @@ static int of_cluster(struct options *o, struct err *e)
     static const char *const words[] = {"off", "replicate", "restore", NULL};
     unsigned n = 0;
     if (config_choice("HEAL", standard("HEAL"), words, &n, e) != 0 ||
-        config_seconds("HEAL_AFTER", standard("HEAL_AFTER"), 10, DAY, &o->heal_after, e) != 0)
+        config_seconds("HEAL_AFTER", standard("HEAL_AFTER"), 1, DAY, &o->heal_after, e) != 0)
         return -1;
     o->heal = (enum heal)n;
     return n == 0 || *config_env("NODE_NAME", "")

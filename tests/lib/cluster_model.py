@@ -13,7 +13,7 @@ import urllib.parse
 
 
 class Node:
-    def __init__(self, cluster, number):
+    def __init__(self, cluster, number, host="127.0.0.1", port=0):
         self.cluster, self.number, self.sent = cluster, number, []
         node = self
 
@@ -37,8 +37,8 @@ class Node:
                 self.wfile.write(data)
             do_GET = do_PUT = do_POST = do_DELETE = do
 
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        self.server = http.server.ThreadingHTTPServer((host, port), Handler)
+        self.url = f"http://{host}:{self.server.server_port}"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     def close(self):
@@ -49,21 +49,25 @@ class Node:
 class Cluster:
     """`place`: {shard: [numbers of nodes]} of a collection that is made. `points`: {shard: points} once it was restored."""
 
-    def __init__(self, n, place, points):
+    def __init__(self, n, place, points, ids=None):
+        self.ids = [int(i) for i in ids] if ids else [100 + i for i in range(n)]
         self.lock, self.place, self.points = threading.RLock(), place, points
         self.there, self.asked, self.wrong, self.had = {}, [], [], {}  # {collection: {(node, shard): points}}
         self.balanced, self.turn = False, itertools.count()
         self.unsettled, self.refuses, self.on_settled = 0, None, lambda: None
         self.on_upload = lambda: None
         self.failures, self.host = {}, "10.0.0.{}".format  # where the peers reach each other
-        self.nodes = [Node(self, i) for i in range(n)]
+        self.nodes = self.begin(n)
+
+    def begin(self, n):
+        return [Node(self, i) for i in range(n)]
 
     def close(self):
         for node in self.nodes:
             node.close()
 
     def peers(self):
-        return {str(100 + i): {"uri": f"http://{self.host(i)}:6335/"} for i in range(len(self.nodes))}
+        return {str(self.ids[i]): {"uri": f"http://{self.host(i)}:6335/"} for i in range(len(self.nodes))}
 
     def urls(self):
         """What restore is to be told of the nodes behind the first one."""
@@ -81,7 +85,7 @@ class Cluster:
         if path == "/":
             return 200, None
         if path == "/cluster":
-            return 200, {"status": "enabled", "peer_id": 100 + node.number, "peers": self.peers(), "raft_info": {},
+            return 200, {"status": "enabled", "peer_id": self.ids[node.number], "peers": self.peers(), "raft_info": {},
                          "consensus_thread_status": {"consensus_thread_status": "working"}, "message_send_failures": self.failures}
         if path == "/collections":
             return 200, {"collections": [{"name": n} for n in self.there]}
@@ -119,8 +123,8 @@ class Cluster:
                     self.on_settled()
             state = "Initializing" if self.unsettled else "Active"
             local = [{"shard_id": s, "points_count": p, "state": state} for (n, s), p in c["points"].items() if n == node.number]
-            remote = [{"shard_id": s, "peer_id": 100 + n, "state": state} for n, s in c["points"] if n != node.number]
-            return 200, {"peer_id": 100 + node.number, "shard_count": len(self.place), "local_shards": local, "remote_shards": remote, "shard_transfers": []}
+            remote = [{"shard_id": s, "peer_id": self.ids[n], "state": state} for n, s in c["points"] if n != node.number]
+            return 200, {"peer_id": self.ids[node.number], "shard_count": len(self.place), "local_shards": local, "remote_shards": remote, "shard_transfers": []}
         if rest == "snapshots/upload" and method == "POST":
             return self.upload(node, c, urllib.parse.parse_qs(query), body)
         if rest == "snapshots" or rest.startswith("snapshots/"):

@@ -630,8 +630,14 @@ class Cluster(Scene):
         self.dead = str(self.peers[2].result("GET", "/cluster")["peer_id"])
         self.peers[2].kill()
         upsert(self.peers[0], "docs", [SIXTH])
-        wait_for(lambda: self.peers[0].result("GET", "/cluster")["message_send_failures"], 60)
+        wait_for(self.is_silent, 60)
         self.new = "0"
+
+    def is_silent(self):
+        """Whoever leads has tried to reach it for a while."""
+        leader = self.peers[0].result("GET", "/cluster")["raft_info"]["leader"]
+        asked = next((p.result("GET", "/cluster") for p in self.peers[:2] if p.result("GET", "/cluster")["peer_id"] == leader), None)
+        return asked and any(f["count"] >= 5 for f in asked["message_send_failures"].values())
 
     def peer(self, n):
         peer = Server("real", self.tmp / f"peer{n}", api_key="e2e-key", env={
@@ -698,4 +704,4 @@ class Cluster(Scene):
 VARIANTS = {"glance": [Glance, GlanceWithJson], "key": [Key, KeyInJson], "way-back": [WayBack, WayBackAfterACut]}
 SCENES = {"glance": Glance, "no-task": NoTask, "behind": Behind, "planned": Planned, "failed-create": FailedCreate, "choose": Choose, "lost-points": LostPoints, "lost-disk": LostDisk, "empty-node": EmptyNode,
           "lost-region": LostRegion, "way-back": WayBack, "key": Key, "hung": Hung, "full": Full, "corrupt": Corrupt,
-          "mismatch": Mismatch, "conflict": Conflict, "drill": Drill, "cluster": Cluster, "only-s3": OnlyS3}
+          "mismatch": Mismatch, "conflict": Conflict, "drill": Drill, "heal": Cluster, "cluster": Cluster, "only-s3": OnlyS3}
