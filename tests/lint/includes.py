@@ -25,7 +25,7 @@ ALLOWED = {
     "replicator/publish": "common aws/s3 efs/repo efs/restore efs/verify qdrant replicator/core replicator/status",
     "replicator/snapshot": "common efs/repo efs/restore qdrant replicator/core replicator/status replicator/publish",
     "replicator/restore": "common efs/repo efs/restore efs/drill qdrant replicator/core replicator/status",
-    "replicator/cluster": "common efs/repo qdrant replicator/core",
+    "replicator/cluster": "common efs/repo qdrant replicator/core replicator/status",
     "replicator/drill": "common efs/repo efs/drill qdrant replicator/core replicator/status",
     "replicator": "common efs/drill qdrant replicator/core replicator/status replicator/publish replicator/snapshot replicator/restore replicator/drill replicator/cluster",
     "entrypoint": "",
