@@ -15,4 +15,9 @@ struct ecs_task {
  * `uri` is NULL or empty; -1 no good answer within a second: try again later, or do without. `stop` may be
  * NULL. */
 int ecs_task_get(const char *uri, const atomic_bool *stop, struct ecs_task *out, struct err *e);
+/* Have ECS keep this task for so many minutes, whatever a deployment or a scale-in would do; 0: no more. PUT
+ * {agent}/task-protection/v1/state, where `agent` is the value of ECS_AGENT_URI; the task role needs
+ * ecs:UpdateTaskProtection. A protection ends by itself, so that a task that hangs blocks no deployment for
+ * ever. -1 with what ECS said; `stop` may be NULL. */
+int ecs_task_protect(const char *agent, unsigned minutes, const atomic_bool *stop, struct err *e);
 #endif

@@ -307,7 +307,10 @@ static void heal(struct healer *h, char *const *ids)
                                                          : "");
     status_heal(h->x->status, STATUS_HEAL_RUNS, "the cluster is being healed; see heal_step in the log");
     h->copies_due = false;
-    if (!run(h, ids))
+    atomic_store(&h->x->healing, true);
+    bool good = run(h, ids);
+    atomic_store(&h->x->healing, false);
+    if (!good)
         h->not_before = clock_ms() + AGAIN_MS;
     h->same_since = clock_ms();
 }

@@ -36,6 +36,7 @@ struct context {
     atomic_bool efs_local;                      /* EFS is not mounted (efs_check.h): nothing there is safe */
     atomic_bool restore_pending; /* a restore at boot is not over: no snapshots on schedule, nothing is
                                     pruned, no drills */
+    atomic_bool healing;         /* this node heals the cluster */
     enum qdrant_gate gate;       /* changed by the restore at boot alone */
     int gate_fd;
     atomic_bool ending; /* a stop has begun: the schedule makes its last snapshots, nothing else is begun */

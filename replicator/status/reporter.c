@@ -1,11 +1,12 @@
 #include "replicator/status/reporter.h"
 #include "common/base/clock.h"
+#include "common/json.h"
 #include "common/log.h"
 #include "replicator/core/worker.h"
 #include "replicator/status/emf.h"
 #include "replicator/status/ecs_task.h"
 #include "replicator/status/state.h"
-#include <cjson/cJSON.h>
+#include "replicator/status/task_protection.h"
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -16,6 +17,7 @@ struct reporter {
     struct context *context;
     struct emf *emf; /* NULL: no CloudWatch lines */
     cJSON *before;   /* the document of a minute ago */
+    struct task_protection protection;
     struct worker_thread worker;
 };
 
@@ -32,6 +34,16 @@ static void report(struct reporter *r)
     r->before = now;
 }
 
+/* Does it do what the next task would have to begin anew? */
+static bool is_irreplaceable(const struct reporter *r)
+{
+    bool pending;
+    cJSON *restore = status_restored(r->context->status, time(NULL), &pending);
+    bool restores = json_says(restore, "state", "restoring") && json_true(restore, "progressing");
+    cJSON_Delete(restore);
+    return restores || atomic_load(&r->context->healing);
+}
+
 static void *loop(void *arg)
 {
     struct reporter *r = arg;
@@ -39,12 +51,13 @@ static void *loop(void *arg)
     int64_t next = clock_ms() + MINUTE;
     while (!atomic_load(&r->context->stop)) {
         known = known || ecs_task_ask(r->context->ecs_task, r->context->status, &r->context->stop);
+        task_protection_keep(&r->protection, is_irreplaceable(r), &r->context->stop);
         int64_t now = clock_ms();
         if (r->emf && now >= next)
             report(r);
         if (now >= next)
             next += MINUTE * ((now - next) / MINUTE + 1);
-        worker_rest(&r->worker, known || now + ASK > next ? next : now + ASK);
+        worker_rest(&r->worker, now + ASK > next ? next : now + ASK);
     }
     if (r->emf)
         report(r); /* what happened in the last minute */

@@ -319,6 +319,16 @@ static int command_ecs(char **args)
     return say(o);
 }
 
+/* ---- protect MINUTES: by ECS_AGENT_URI */
+
+static int command_protect(char **args)
+{
+    struct err e = {0};
+    if (ecs_task_protect(getenv("ECS_AGENT_URI"), (unsigned)atoi(args[0]), &stop, &e) != 0)
+        return say_error(&e);
+    return say(cJSON_CreateObject());
+}
+
 /* ---- host SERVICE REGION */
 
 static int command_host(char **args)
@@ -336,7 +346,7 @@ static const struct {
     int (*run)(char **args);
 } commands[] = {{"sign", 1, command_sign}, {"keys", 3, command_keys}, {"secret", 1, command_secret},
                 {"put", 2, command_put},   {"get", 2, command_get},   {"list", 1, command_list},
-                {"ecs", 0, command_ecs},   {"host", 2, command_host}};
+                {"ecs", 0, command_ecs},   {"host", 2, command_host}, {"protect", 1, command_protect}};
 
 /* --peak FILE: the most memory that this program had, in KiB. Not getrusage(2)'s, which begins with what the
  * process had before execve(2). */

@@ -65,3 +65,49 @@ def test_nobody_there_costs_a_second_at_most(aws):
         begin = time.monotonic()
         assert ask(aws, url)["code"] == "ETIMEDOUT"
         assert time.monotonic() - begin < 2.5 * patience()
+
+
+# --- protection against deployments and scale-in
+
+def agent(answer, asked):
+    """The agent's endpoint, as strict as it is: another path, method or body is refused."""
+    def reply(request):
+        body = json.loads(request.body)
+        asked.append(body)
+        if request.method != "PUT" or not request.target.endswith("/task-protection/v1/state") or request.headers.get("Content-Type") != "application/json":
+            return Reply(404, b"404 page not found")
+        if set(body) - {"ProtectionEnabled", "ExpiresInMinutes"} or not isinstance(body["ProtectionEnabled"], bool) or not 1 <= body.get("ExpiresInMinutes", 120) <= 2880:
+            return Reply(400, json.dumps({"error": {"Code": "InvalidParameterException", "Message": "no"}}).encode())
+        return answer(body)
+    return reply
+
+
+def granted(body):
+    return Reply(200, json.dumps({"protection": {"ProtectionEnabled": body["ProtectionEnabled"], "ExpirationDate": "2026-11-24T09:00:00Z", "TaskArn": TASK["TaskARN"]}}).encode())
+
+
+def protect(aws, url, minutes):
+    return aws.one("protect", minutes, env={"ECS_AGENT_URI": url})
+
+
+def test_a_task_is_protected_for_a_while_and_then_no_more(aws):
+    asked = []
+    with Server(agent(granted, asked)) as s:
+        assert protect(aws, s.url + "/api/abc", "30") == {} and protect(aws, s.url + "/api/abc", "0") == {}
+        assert s.requests[0].target == "/api/abc/task-protection/v1/state"
+    assert asked == [{"ProtectionEnabled": True, "ExpiresInMinutes": 30}, {"ProtectionEnabled": False}]
+
+
+@pytest.mark.parametrize("status, body, said", [
+    (400, {"error": {"Arn": "a", "Code": "AccessDeniedException", "Message": "not authorized to perform: ecs:UpdateTaskProtection"}}, "give the task role ecs:UpdateTaskProtection"),
+    (200, {"failure": {"Arn": "a", "Reason": "DEPLOYMENT_BLOCKED"}}, "DEPLOYMENT_BLOCKED"),
+    (400, {"error": {"Code": "ResourceNotFoundException", "Message": "the task is of no service"}}, "of no service"),
+    (200, {"protection": {"ProtectionEnabled": False}}, "does not protect"), (500, [], "HTTP status 500"), (200, None, "does not protect")])
+def test_what_ecs_refuses_is_told(aws, status, body, said):
+    with Server(agent(lambda _: Reply(status, json.dumps(body).encode()), [])) as s:
+        out = protect(aws, s.url, "30")
+    assert out["code"] == "EPERM" and said in out["error"], out
+
+
+def test_only_the_hosts_agent_is_told(aws):
+    assert protect(aws, "http://10.0.0.1/api", "30")["code"] == "EINVAL"

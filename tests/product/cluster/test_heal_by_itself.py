@@ -4,6 +4,7 @@ import os
 import time
 
 import pytest
+from aws_front import Reply, Server
 from harness import wait_for
 from heal_model import HealCluster
 from nodes import HELD, PEERS, Nodes
@@ -141,6 +142,22 @@ def test_a_new_node_gets_the_copies_that_are_missing(cluster, tree):
     tree.start()
     wait_for(lambda: tree.logged("healed"), 120)
     assert cluster.changes == ["replicate_shard two 1 to 3"]
+
+
+def test_ecs_keeps_the_task_that_heals_until_it_is_done(cluster, tree):
+    asked = []
+
+    def agent(request):
+        asked.append(json.loads(request.body)["ProtectionEnabled"])
+        return Reply(200, json.dumps({"protection": {"ProtectionEnabled": asked[-1], "TaskArn": "a"}}).encode())
+    cluster.slow = 16  # each copy takes some seconds
+    replaced(tree)
+    with Server(agent) as ecs:
+        tree.start(ECS_AGENT_URI=ecs.url + "/api/x")
+        wait_for(lambda: tree.logged("healed"), 90)
+        wait_for(lambda: asked == [True, False], 20)
+        assert {r.target for r in ecs.requests} == {"/api/x/task-protection/v1/state"}
+    assert len(tree.logged("protected")) == 2
 
 
 def test_it_needs_the_nodes_names(tree):

@@ -1,15 +1,21 @@
 """A node of three real ones comes back without its disk: `HEAL` and `qdrant-efs heal` fill its place, and touch nothing that may come back."""
+import http.client
 import json
 import os
+import random
 import subprocess
+import threading
+import time
 
 import pytest
 from cluster_peers import HOSTS
 from harness import BUILD, wait_for
+from real_cluster import IsolatedCluster
 from server import REAL
 
 pytestmark = [pytest.mark.real, pytest.mark.skipif(not REAL, reason="needs the real Qdrant server: set QDRANT_BIN to its binary")]
 POINTS = 300
+ROUNDS = int(os.environ.get("ROUNDS", "50" if os.environ.get("LONG") else "5"))
 
 
 def begin(cluster, **env):
@@ -18,7 +24,8 @@ def begin(cluster, **env):
     cluster.await_one(3)
     ask = cluster.nodes[0].ask
     for name, factor in (("one", 1), ("two", 2)):
-        ask("PUT", f"/collections/{name}?timeout=30", {"vectors": {"size": 4, "distance": "Dot"}, "shard_number": 6, "replication_factor": factor})
+        ask("PUT", f"/collections/{name}?timeout=30", {"vectors": {"size": 4, "distance": "Dot"}, "shard_number": 6, "replication_factor": factor,
+                                                    "write_consistency_factor": factor})  # what is acknowledged, all copies have
         fill(cluster, name, range(POINTS))
     assert all(holders(cluster.nodes[0], "one").values())
 
@@ -40,11 +47,12 @@ def holders(node, name):
 
 def back_up(cluster, names=("one", "two")):
     """A set of each collection on EFS."""
-    before = len(list(cluster.tree.efs.glob("test-*/*/*/*.json")))
+    made = []
     for n in cluster.running():
         for name in names:
-            n.ask("POST", f"/collections/{name}/snapshots?wait=true")
-    wait_for(lambda: len(list(cluster.tree.efs.glob("test-*/*/*/*.json"))) == before + len(names) * len(cluster.running()), 60)
+            if n.ask("GET", f"/collections/{name}/cluster")["local_shards"]:  # else there is nothing to back up
+                made.append(n.ask("POST", f"/collections/{name}/snapshots?wait=true")["name"].removesuffix(".snapshot"))
+    wait_for(lambda: set(made) <= {p.stem for p in cluster.tree.efs.glob("test-*/*/*/*.json")}, 60)
 
 
 def ids_of(node, name):
@@ -147,3 +155,92 @@ def test_a_person_heals_with_one_command(cluster):
     await_whole(cluster)
     again = heal(cluster, "--dry-run")
     assert again.returncode == 0 and "then every shard has its copies" in again.stdout
+
+
+class Writer:
+    """Writes to the collection `two` all the while, by whichever node takes it, and knows what was acknowledged."""
+
+    def __init__(self, cluster):
+        self.cluster, self.acknowledged, self.next, self.ended = cluster, set(range(POINTS)), POINTS, False
+        self.thread = threading.Thread(target=self.write)
+        self.thread.start()
+
+    def write(self):
+        while not self.ended:
+            for n in self.cluster.running():
+                i = self.next
+                self.next += 1
+                try:
+                    n.ask("PUT", "/collections/two/points?wait=true", {"points": [{"id": i, "vector": [1, 2, 3, i], "payload": {"n": i}}]}, timeout=15)
+                except (OSError, AssertionError, http.client.HTTPException, ValueError):
+                    continue
+                self.acknowledged.add(i)
+            time.sleep(0.02)
+
+    def end(self):
+        self.ended = True
+        self.thread.join()
+
+
+@pytest.fixture
+def isolated(tree):
+    if not IsolatedCluster.possible():
+        pytest.skip("needs root, for networks of its own")
+    c = IsolatedCluster(tree)
+    yield c
+    c.end()
+
+
+def test_rounds_of_losses_and_cuts_under_a_client_leave_one_cluster_with_all_points(isolated):
+    """`one` has no copies, and is written before each backup alone; `two` has two, and is written all the while."""
+    seed = int(os.environ.get("SEED") or random.randrange(1 << 30))
+    rng, env = random.Random(seed), {"HEAL": "restore", "HEAL_AFTER": "10s"}
+    begin(isolated, **env)
+    back_up(isolated)
+    writer, spare, done = Writer(isolated), list(isolated.hosts[3:]), []
+    try:
+        for number in range(ROUNDS):
+            what = rng.choice(("kill", "lose", "lose", "move", "cut", "roll"))
+            victim = rng.choice(isolated.nodes)
+            done.append(f"{what} {victim.name}")
+            peer = victim.state()[0]
+            wait_for(lambda: (isolated.tree.efs / f"clusters/test/peers/{peer}.json").exists(), 90)
+            if what == "cut":
+                victim.cut()
+                time.sleep(40)
+                victim.mend()
+            elif what == "roll":
+                for n in isolated.nodes:
+                    n.stop()
+                    n.start(**env)
+                    isolated.await_one(3, 120)
+            else:
+                victim.kill()
+                if what != "kill":
+                    victim.lose_disk()
+                if what == "move":
+                    spare.append(victim.host)
+                    victim.host = spare.pop(0)
+                victim.start(**env)
+            isolated.await_one(3, 300)
+            assert (str(peer) in isolated.nodes[0].state()[2]) == (what not in ("lose", "move"))
+            members = {str(n.state()[0]) for n in isolated.running()}
+            wait_for(lambda: all(states_are(isolated, name, factor, members) for name, factor in (("one", 1), ("two", 2))), 240)
+            assert all(ids_of(n, "one") == {i: i for i in range(POINTS)} for n in isolated.running())
+            seen = set(writer.acknowledged)
+            for n in isolated.running():
+                got = n.ask("POST", "/collections/two/points/scroll", {"limit": 1000000, "with_payload": False})
+                assert seen <= {p["id"] for p in got["points"]}
+            back_up(isolated)
+    except BaseException:
+        print(f"SEED={seed}: {done}, {[(n.name, n.state()) for n in isolated.nodes]}")
+        raise
+    finally:
+        writer.end()
+    assert not any(n.log("heal_step_failed") for n in isolated.nodes)
+
+
+def states_are(cluster, name, factor, members):
+    shards = holders(cluster.running()[0], name)
+    return (set(map(len, shards.values())) == {factor} and {s for r in shards.values() for s in r.values()} == {"Active"} and
+            {p for r in shards.values() for p in r} <= members)
