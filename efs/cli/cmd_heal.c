@@ -140,21 +140,26 @@ static int replicate(struct healing *h, const struct heal_step *step, struct err
     return in_collection(h, step, json, e) != 0 ? -1 : await(h, step, e);
 }
 
+static bool is_removed(const struct healing *h, size_t peer)
+{
+    cleanup_cluster_map struct cluster_map now = {0};
+    struct err ignored;
+    return cluster_map_peers(h->qdrant, &now, &ignored) == 0 && now.n_peers > 0 &&
+           cluster_map_peer(&now, h->map.peers[peer].id) == CLUSTER_NOBODY;
+}
+
 /* Without force: Qdrant refuses while the peer has shards. */
 static int remove_peer(struct healing *h, const struct heal_step *step, struct err *e)
 {
     char path[80];
     (void)snprintf(path, sizeof path, "/cluster/peer/%s?timeout=30", h->map.peers[step->peer].id);
     struct qdrant_ask ask = {.method = "DELETE", .path = path, .total_ms = CHANGE_MS};
+    /* A new node at its address, which has waited for this, may have taken its place a moment before. */
     if (change(h, &ask, e) != 0)
-        return -1;
-    for (int64_t end = clock_ms() + SEEN_MS; clock_ms() < end && !stopped(h); clock_sleep(POLL_MS)) {
-        cleanup_cluster_map struct cluster_map now = {0};
-        struct err ignored;
-        if (cluster_map_peers(h->qdrant, &now, &ignored) == 0 &&
-            cluster_map_peer(&now, h->map.peers[step->peer].id) == CLUSTER_NOBODY)
+        return is_removed(h, step->peer) ? 0 : -1;
+    for (int64_t end = clock_ms() + SEEN_MS; clock_ms() < end && !stopped(h); clock_sleep(POLL_MS))
+        if (is_removed(h, step->peer))
             return 0;
-    }
     return err_set(e, 0, "it is still a member", NULL, "heal again");
 }
 

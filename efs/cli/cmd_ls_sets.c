@@ -158,6 +158,15 @@ static bool fill(cJSON *o, const struct set_world *w, const struct set *s)
     return good;
 }
 
+cJSON *set_json(const struct set_world *w, const struct set *s)
+{
+    cJSON *o = cJSON_CreateObject();
+    if (o && fill(o, w, s))
+        return o;
+    cJSON_Delete(o);
+    return NULL;
+}
+
 static int print_json(const struct set_world *w, const bool *shown)
 {
     cJSON *array = cJSON_CreateArray();

@@ -26,6 +26,12 @@ struct backup *set_world_condemn(struct set_world *w, const struct backup *b, co
 bool set_several_trees(const struct sets *s);
 /* What a peer is called: the NODE_NAME of its newest backup, else its id. `arg` is a world. */
 const char *set_peer_name(const char *peer, void *arg);
+/* As `ls --sets --json` tells it. Owned by the caller; NULL without memory. */
+struct cJSON *set_json(const struct set_world *w, const struct set *s);
+/* Is that a set's name, {collection}-set-{slot}? */
+bool set_is_named(const char *name);
+/* show SET. An exit code. */
+int cmd_show_set(const struct options *o);
 enum { SET_REASONS = 2000 };
 /* Why it is not complete, each reason after the other; fit for a terminal. */
 void set_reasons(const struct set_world *w, const struct set *s, char *out, size_t size);

@@ -1,6 +1,6 @@
 /* show: all that is known of a backup, and the commands that give it back without us. */
 #include "common/base/text.h"
-#include "efs/cli/cli.h"
+#include "efs/cli/cmd_sets.h"
 #include <cjson/cJSON.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -85,8 +85,11 @@ static int print_one(const struct backup *b)
 int cmd_show(const struct options *o)
 {
     cleanup_backup_list struct backup_list list = {0};
-    if (cmd_gather(o, &list) != 0)
+    bool set = set_is_named(o->operand);
+    if ((set ? cmd_gather_quietly : cmd_gather)(o, &list) != 0)
         return EXIT_DEFECT;
+    if (set && list.n == 0)
+        return cmd_show_set(o);
     cmd_keep_node(o, &list);
     if (list.n == 0)
         return EXIT_DEFECT;

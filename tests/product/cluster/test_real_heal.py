@@ -229,8 +229,8 @@ def test_rounds_of_losses_and_cuts_under_a_client_leave_one_cluster_with_all_poi
             assert all(ids_of(n, "one") == {i: i for i in range(POINTS)} for n in isolated.running())
             seen = set(writer.acknowledged)
             for n in isolated.running():
-                got = n.ask("POST", "/collections/two/points/scroll", {"limit": 1000000, "with_payload": False})
-                assert seen <= {p["id"] for p in got["points"]}
+                missing = seen - all_ids(n, "two")
+                assert not missing, (n.name, sorted(missing), [(m.name, sorted(missing - all_ids(m, "two")), holders(m, "two")) for m in isolated.running()])
             back_up(isolated)
     except BaseException:
         print(f"SEED={seed}: {done}, {[(n.name, n.state()) for n in isolated.nodes]}")
@@ -238,6 +238,10 @@ def test_rounds_of_losses_and_cuts_under_a_client_leave_one_cluster_with_all_poi
     finally:
         writer.end()
     assert not any(n.log("heal_step_failed") for n in isolated.nodes)
+
+
+def all_ids(node, name):
+    return {p["id"] for p in node.ask("POST", f"/collections/{name}/points/scroll", {"limit": 1000000, "with_payload": False})["points"]}
 
 
 def states_are(cluster, name, factor, members):

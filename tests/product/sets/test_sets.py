@@ -1,6 +1,7 @@
 """Which backups of a cluster's nodes make a whole together: what the manifests tell, what `ls --sets` shows, what `verify --set` takes."""
 import json
 import re
+import shlex
 
 import pytest
 from harness import manifests_of
@@ -174,3 +175,37 @@ def test_a_manifest_that_was_changed_by_hand_says_nothing_of_its_shards(nodes, t
     path.write_text(path.read_text().replace('"shards"', '"shrads"'))
     one, = nodes.sets()
     assert one["state"] == "incomplete" and one["reason"] == "shard 0: the backup of node-1 does not tell its shards"
+
+
+# --- one of them
+
+SET = "rf1-set-2026-11-24-08-00-00"
+
+
+def test_a_set_is_shown_with_the_backup_of_each_shard_and_the_command_that_restores_it(nodes, tree):
+    made = nodes.slot("08-00")
+    nodes.slot("08-15", nodes=["node-0"])
+    run = tree.efs_tool("show", SET)
+    assert run.returncode == 0, run.stderr
+    lines = dict(line.split(None, 1) for line in run.stdout.splitlines() if line and not line.startswith(("shard", "backup", " ", "Into")))
+    assert (lines["collection"], lines["slot"], lines["state"]) == ("rf1", "2026-11-24T08:00:00Z", "complete")
+    for node, shard in HELD["rf1"].items():
+        assert f"shard {shard}         {node}, {made[node]}" in run.stdout
+    command = shlex.split(run.stdout.splitlines()[-1])
+    assert command == ["qdrant-efs", "restore", "--set", "--collection", "rf1", "--at", "2026-11-24T08:00:05Z"]
+    dry = tree.efs_tool(*command[1:], "--to", str(tree.root / "rf1.snapshot"), "--json")
+    assert dry.returncode == 0 and json.loads(dry.stdout)[0]["snapshot"] == SET, dry.stdout + dry.stderr
+    assert json.loads(tree.efs_tool("show", SET, "--json").stdout) == [s for s in nodes.sets() if s["slot"] == "2026-11-24T08:00:00Z"][0]
+
+
+def test_a_set_that_lacks_something_says_what_and_has_no_command(nodes, tree):
+    nodes.slot("08-00", nodes=["node-0", "node-1"])
+    run = tree.efs_tool("show", SET)
+    assert run.returncode == 0 and "incomplete" in run.stdout and "has no backup of this slot" in run.stdout and "restore" not in run.stdout
+
+
+def test_a_set_that_is_not_there_is_no_backup_either(nodes, tree):
+    nodes.slot("08-00")
+    for name, said in (("rf1-set-2026-11-24-09-00-00", "there is no set"), ("none-set-2026-11-24-08-00-00", "none"), ("rf1-set-2026-11-24", "no backup")):
+        run = tree.efs_tool("show", name)
+        assert run.returncode == 1 and said in run.stderr, run.stderr
