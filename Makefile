@@ -60,6 +60,7 @@ $(BUILD)/%.o: %.c
 	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
 # .incbin, which no compiler lists.
 $(BUILD)/replicator/status/page.o: replicator/status/page.html
+$(BUILD)/efs/cli/cmd_browse.o: efs/cli/browse.html
 $(BUILD)/qdrant-entrypoint: $(EP_OBJ)
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) $^ -o $@
 $(BUILD)/qdrant-replicator: $(REP_OBJ) $(LIB_OBJ)

@@ -71,6 +71,7 @@ int cmd_status(const struct options *o);
 int cmd_drill(const struct options *o);
 int cmd_replica(const struct options *o);
 int cmd_du(const struct options *o);
+int cmd_browse(const struct options *o);
 int cmd_heal(const struct options *o);
 
 /* Visit each folder of each tree {TIER}-{CPU_ARCH} below the root that --collection lets through. */

@@ -161,7 +161,7 @@ class Writer:
     """Writes to the collection `two` all the while, by whichever node takes it, and knows what was acknowledged."""
 
     def __init__(self, cluster):
-        self.cluster, self.acknowledged, self.next, self.ended = cluster, set(range(POINTS)), POINTS, False
+        self.cluster, self.acknowledged, self.next, self.ended = cluster, dict.fromkeys(range(POINTS)), POINTS, False
         self.thread = threading.Thread(target=self.write)
         self.thread.start()
 
@@ -174,7 +174,7 @@ class Writer:
                     n.ask("PUT", "/collections/two/points?wait=true", {"points": [{"id": i, "vector": [1, 2, 3, i], "payload": {"n": i}}]}, timeout=15)
                 except (OSError, AssertionError, http.client.HTTPException, ValueError):
                     continue
-                self.acknowledged.add(i)
+                self.acknowledged[i] = f"{time.strftime('%H:%M:%S', time.gmtime())} {n.name}"
             time.sleep(0.02)
 
     def end(self):
@@ -230,7 +230,8 @@ def test_rounds_of_losses_and_cuts_under_a_client_leave_one_cluster_with_all_poi
             seen = set(writer.acknowledged)
             for n in isolated.running():
                 missing = seen - all_ids(n, "two")
-                assert not missing, (n.name, sorted(missing), [(m.name, sorted(missing - all_ids(m, "two")), holders(m, "two")) for m in isolated.running()])
+                assert not missing, (n.name, [(i, writer.acknowledged[i]) for i in sorted(missing)], [(m.name, m.state()[0], sorted(missing - all_ids(m, "two"))) for m in isolated.running()],
+                                     holders(n, "two"))
             back_up(isolated)
     except BaseException:
         print(f"SEED={seed}: {done}, {[(n.name, n.state()) for n in isolated.nodes]}")
