@@ -1,4 +1,5 @@
 """What qdrant-efs says of itself: each command's help, its examples, the manual page, and what it says to a slip of the keyboard."""
+import contextlib
 import re
 import shlex
 import shutil
@@ -6,6 +7,7 @@ import subprocess
 
 import pytest
 from harness import BUILD, ROOT, Tree, checksum_of, wait_for
+from heal_model import HealCluster
 from restoring import KEY, attach, fill, snapshot
 from server import Server
 
@@ -92,6 +94,13 @@ class Site:
     def run(self, line):
         words = shlex.split(line.replace("/mnt/primary", str(self.primary)))
         assert words[0] == "qdrant-efs"
+        if words[-2] == ">":
+            words = words[:-2]
+        if words[1] == "heal":
+            with contextlib.closing(HealCluster(3, {"docs": {0: [0, 1], 1: [1, 2]}}, {"docs": 2}, {0: 1, 1: 1}, [1, 2, 5203915410238477])) as c:
+                if "--peer" in words:
+                    c.lose(2)
+                return self.tree.efs_tool(*words[1:], f"--url={c.nodes[0].url}")
         return self.tree.efs_tool(*words[1:])
 
     def close(self):
@@ -119,10 +128,10 @@ def test_each_example_runs_as_it_stands(line, site):
 SLIPS = [
     (["statsu"], "no such command: statsu; did you mean status? See qdrant-efs --help"),
     (["stat"], "did you mean status?"), (["help", "restroe"], "did you mean restore?"), (["restroe", "--help"], "did you mean restore?"),
-    (["frobnicate"], "no such command: frobnicate; use status, check, ls, du, show, verify, restore, drill, replica, diff, pin, unpin, note, forget or prune; "),
+    (["frobnicate"], "no such command: frobnicate; use status, check, ls, browse, du, show, verify, restore, drill, heal, replica, diff, pin, unpin, note, forget or prune; "),
     (["ls", "--colection", "docs"], "no such option: --colection; did you mean --collection? See qdrant-efs ls --help"),
     (["ls", "--jsno"], "did you mean --json?"), (["ls", "--bogus=s3cret"], "no such option: --bogus; see qdrant-efs ls --help"),
-    (["ls", "--dry-run"], "--dry-run is not for ls, but for restore, forget or prune; see qdrant-efs ls --help"),
+    (["ls", "--dry-run"], "--dry-run is not for ls, but for restore, heal, forget or prune; see qdrant-efs ls --help"),
     (["status", "--newer", "2h"], "--newer is not for status, but for "),
     (["ls", "--json=yes"], "--json takes no value"), (["status", "--rpo", "soon"], "--rpo soon is not allowed; use seconds, or an age"),
     (["status", "--rpo"], "a value is missing after --rpo"), (["status", "docs"], "docs"), ([], "no command given"),
