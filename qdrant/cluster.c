@@ -218,7 +218,7 @@ static void add_failures(struct cluster_state *out, const cJSON *result)
         if (!id || !has_failed(f))
             continue; /* of a peer that was removed, or too few */
         if (out->unreachable++ < 3 && n < sizeof out->peers)
-            n += (size_t)snprintf(out->peers + n, sizeof out->peers - n, "%s%.24s (%.80s, last tried %.20s)",
+            n += (size_t)snprintf(out->peers + n, sizeof out->peers - n, "%s%.24s (%.80s, last tried %.19sZ)",
                                   n ? ", " : "", id, f->string, json_text(f, "latest_error_timestamp"));
     }
 }

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FACTOR_MAX = 1024, FACTOR_MS = 20000 };
+enum { FACTOR_MAX = 1024, FACTOR_MS = 15000 };
 
 static void collection_free(struct map_collection *c)
 {
@@ -15,6 +15,12 @@ static void collection_free(struct map_collection *c)
     free(c->v);
     c->v = NULL;
     c->n = 0;
+}
+
+void cluster_map_forget(struct cluster_map *m, size_t collection)
+{
+    collection_free(&m->v[collection]);
+    m->v[collection].count = 0;
 }
 
 void cluster_map_free(struct cluster_map *m)
@@ -79,6 +85,13 @@ static size_t peer_of(const struct cluster_map *m, const cJSON *id)
     return cluster_id_text(id, text) ? cluster_map_peer(m, text) : CLUSTER_NOBODY;
 }
 
+/* Qdrant tells them in another order each time. */
+static int by_peer_id(const void *a, const void *b)
+{
+    const struct map_peer *x = a, *y = b;
+    return strcmp(x->id, y->id);
+}
+
 static int take_peers(const cJSON *result, struct cluster_map *m, struct err *e)
 {
     const cJSON *peers = json_member(result, "peers"), *p;
@@ -94,6 +107,8 @@ static int take_peers(const cJSON *result, struct cluster_map *m, struct err *e)
         (void)snprintf(to->uri, sizeof to->uri, "%s", json_text(p, "uri"));
         to->unreached = cluster_unreached(result, to->uri);
     }
+    if (m->n_peers > 0)
+        qsort(m->peers, m->n_peers, sizeof *m->peers, by_peer_id);
     m->own = peer_of(m, json_member(result, "peer_id"));
     m->leader = peer_of(m, json_member(json_member(result, "raft_info"), "leader"));
     cluster_consensus(result, m->consensus, sizeof m->consensus);
@@ -164,8 +179,14 @@ static int take_shards(struct qdrant *q, const struct cluster_map *m, struct map
                 *remote = json_member(result, "remote_shards");
     if (!whole)
         return -1;
-    if (!cJSON_IsArray(local) || !cJSON_IsArray(remote))
+    uint64_t count;
+    if (!cJSON_IsArray(local) || !cJSON_IsArray(remote) ||
+        !json_whole(result, "shard_count", UINT32_MAX, &count))
         return odd("GET /collections/{collection}/cluster", e);
+    if (peer_of(m, json_member(result, "peer_id")) != m->own)
+        return err_set(e, 0, "several nodes answer at one address, as behind a load balancer", NULL,
+                       "name one of them with --url");
+    c->count = (unsigned)count;
     c->moving = cJSON_GetArraySize(json_member(result, "shard_transfers")) > 0 ||
                 cJSON_GetArraySize(json_member(result, "resharding_operations")) > 0;
     if (take_replicas(c, m, local, e) != 0 || take_replicas(c, m, remote, e) != 0)
@@ -190,18 +211,19 @@ static unsigned factor_of(struct qdrant *q, const char *collection, struct err *
 static int take_collection(struct qdrant *q, const struct cluster_map *m, struct map_collection *c,
                            struct err *e)
 {
-    struct err ignored;
-    c->factor = factor_of(q, c->name, &ignored);
     return take_shards(q, m, c, e);
 }
 
 int cluster_map_again(struct qdrant *q, struct cluster_map *m, size_t i, struct err *e)
 {
-    struct map_collection now = {.name = m->v[i].name};
+    struct map_collection now = {.name = m->v[i].name, .factor = m->v[i].factor};
+    struct err ignored;
     if (take_collection(q, m, &now, e) != 0) {
         collection_free(&now);
         return -1;
     }
+    if (now.factor == 0) /* that may take Qdrant a while, with a shard that does not answer */
+        now.factor = factor_of(q, now.name, &ignored);
     collection_free(&m->v[i]);
     m->v[i] = now;
     return 0;

@@ -19,6 +19,7 @@ struct map_collection {
     char *name;
     unsigned factor; /* its replication_factor: how many replicas each shard is to have; 0: not told */
     bool moving;     /* a shard is being transferred */
+    unsigned count;  /* how many shards it has, also those of which no node has a replica */
     struct map_shard *v;
     size_t n;
 };
@@ -39,8 +40,10 @@ struct cluster_map {
 int cluster_map_peers(struct qdrant *q, struct cluster_map *out, struct err *e);
 /* And all collections: two questions for each. One that is deleted meanwhile is left out. */
 int cluster_map_read(struct qdrant *q, struct cluster_map *out, struct err *e);
-/* One collection anew. */
+/* One collection anew; no error is trusted that another node gave: one address is to be one node's. */
 int cluster_map_again(struct qdrant *q, struct cluster_map *m, size_t collection, struct err *e);
+/* It was deleted: it has no shards any more. */
+void cluster_map_forget(struct cluster_map *m, size_t collection);
 void cluster_map_free(struct cluster_map *m);
 #define cleanup_cluster_map __attribute__((cleanup(cluster_map_free)))
 /* CLUSTER_NOBODY: there is no such peer. */

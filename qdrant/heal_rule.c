@@ -31,9 +31,23 @@ static bool silent_copy(const struct heal_case *c, const struct map_shard *s)
     return false;
 }
 
+/* On a peer that is not lost, in whatever state. */
+static bool other_copy(const struct heal_case *c, const struct map_shard *s)
+{
+    for (size_t i = 0; i < s->n; i++)
+        if (how_of(c, s->v[i].peer) != HEAL_LOST)
+            return true;
+    return false;
+}
+
 bool heal_is_lost(const struct heal_case *c, const struct map_shard *s)
 {
-    return lost_copy(c, s) && !active_copy(c, s) && !silent_copy(c, s);
+    return lost_copy(c, s) && !active_copy(c, s) && !silent_copy(c, s) && (c->replace || !other_copy(c, s));
+}
+
+static bool is_broken(const struct heal_case *c, const struct map_shard *s)
+{
+    return lost_copy(c, s) && !active_copy(c, s) && !silent_copy(c, s) && !heal_is_lost(c, s);
 }
 
 /* --- the steps */
@@ -45,7 +59,7 @@ static bool next_drop(const struct heal_case *c, struct heal_step *out)
             const struct map_shard *s = &c->map->v[i].v[k];
             const struct map_replica *r = lost_copy(c, s);
             if (r && active_copy(c, s)) {
-                *out = (struct heal_step){HEAL_DROP, i, s->id, r->peer, CLUSTER_NOBODY};
+                *out = (struct heal_step){HEAL_DROP, i, s->id, r->peer, CLUSTER_NOBODY, false};
                 return true;
             }
         }
@@ -110,8 +124,11 @@ static bool next_restore(const struct heal_case *c, struct heal_step *out)
             lost = heal_is_lost(c, &of->v[k]);
         if (!lost || c->left[i])
             continue;
-        *out = (struct heal_step){of->moving ? HEAL_WAIT : HEAL_RESTORE, i, 0, emptiest(c, takes_restore, of),
-                                  CLUSTER_NOBODY};
+        *out = (struct heal_step){.what = of->moving ? HEAL_WAIT : HEAL_RESTORE,
+                                  .collection = i,
+                                  .peer = emptiest(c, takes_restore, of),
+                                  .from = CLUSTER_NOBODY,
+                                  .replace = c->replace};
         return true;
     }
     return false;
@@ -121,7 +138,7 @@ static bool next_remove(const struct heal_case *c, struct heal_step *out)
 {
     for (size_t p = 0; p < c->map->n_peers; p++)
         if (c->how[p] == HEAL_LOST && c->map->peers[p].id[0] && replicas_of(c->map, p) == 0) {
-            *out = (struct heal_step){HEAL_REMOVE, 0, 0, p, CLUSTER_NOBODY};
+            *out = (struct heal_step){HEAL_REMOVE, 0, 0, p, CLUSTER_NOBODY, false};
             return true;
         }
     return false;
@@ -132,11 +149,13 @@ static bool takes_replica(const struct heal_case *c, const void *shard, size_t p
     return c->how[peer] == HEAL_ALIVE && !cluster_map_replica(shard, peer);
 }
 
-static bool has_few(const struct heal_case *c, const struct map_collection *of, const struct map_shard *s)
+/* `active`: those alone; else one that is being made, or mends itself, counts, too. */
+static bool has_few(const struct heal_case *c, const struct map_collection *of, const struct map_shard *s,
+                    bool active)
 {
     size_t n = 0;
     for (size_t i = 0; i < s->n; i++)
-        n += how_of(c, s->v[i].peer) != HEAL_LOST;
+        n += how_of(c, s->v[i].peer) != HEAL_LOST && (!active || cluster_is_active(s->v[i].state));
     return n < of->factor;
 }
 
@@ -148,13 +167,14 @@ static bool next_replicate(const struct heal_case *c, struct heal_step *out)
             const struct map_collection *of = &c->map->v[i];
             const struct map_shard *s = &of->v[k];
             const struct map_replica *from = active_copy(c, s);
-            if (!from || !has_few(c, of, s))
+            if (!from || !has_few(c, of, s, false))
                 continue;
             size_t to = emptiest(c, takes_replica, s);
             if (to == CLUSTER_NOBODY)
                 continue;
             waits = waits || of->moving;
-            *out = (struct heal_step){of->moving ? HEAL_WAIT : HEAL_REPLICATE, i, s->id, to, from->peer};
+            *out =
+                (struct heal_step){of->moving ? HEAL_WAIT : HEAL_REPLICATE, i, s->id, to, from->peer, false};
             if (!of->moving)
                 return true;
         }
@@ -190,7 +210,7 @@ static void remove_peer(struct cluster_map *m, size_t peer)
 
 static bool restore_all(struct cluster_map *m, const enum heal_how *how, const struct heal_step *step)
 {
-    struct heal_case c = {.map = m, .how = how};
+    struct heal_case c = {.map = m, .how = how, .replace = step->replace};
     struct map_collection *of = &m->v[step->collection];
     for (size_t k = 0; k < of->n; k++) {
         struct map_shard *s = &of->v[k];
@@ -227,11 +247,17 @@ struct heal_rest heal_left(const struct heal_case *c)
         rest.peers += c->how[p] == HEAL_LOST && c->map->peers[p].id[0];
         rest.silent += c->how[p] == HEAL_SILENT;
     }
-    for (size_t i = 0; i < c->map->n; i++)
-        for (size_t k = 0; k < c->map->v[i].n; k++) {
-            const struct map_shard *s = &c->map->v[i].v[k];
-            rest.lost += heal_is_lost(c, s);
-            rest.few += has_few(c, &c->map->v[i], s) && !heal_is_lost(c, s);
+    for (size_t i = 0; i < c->map->n; i++) {
+        const struct map_collection *of = &c->map->v[i];
+        rest.untold += of->factor == 0;
+        rest.bare += of->count > of->n ? of->count - (unsigned)of->n : 0;
+        for (size_t k = 0; k < of->n; k++) {
+            const struct map_shard *s = &of->v[k];
+            bool lost = heal_is_lost(c, s), broken = is_broken(c, s);
+            rest.lost += lost;
+            rest.broken += broken;
+            rest.few += has_few(c, of, s, true) && !lost && !broken;
         }
+    }
     return rest;
 }

@@ -28,11 +28,13 @@ struct heal_step {
     size_t collection;
     unsigned shard;
     size_t peer, from;
+    bool replace; /* of HEAL_RESTORE: as in the case */
 };
 struct heal_case {
     const struct cluster_map *map;
     const enum heal_how *how; /* of each peer */
     bool restore;             /* may shards come back from backups? */
+    bool replace;             /* also those of which a living node has a copy that is not active? */
     const bool *deaf;         /* of each peer: its REST API is not to be found, so that it takes none; NULL */
     bool quiet;               /* and nobody writes, as somebody vouches for: any node may take them */
     const bool *left;         /* of each collection: it is left as it is, since a step of it failed */
@@ -40,13 +42,17 @@ struct heal_case {
 struct heal_step heal_next(const struct heal_case *c);
 /* What the map is after that step, for whoever only tells what would be done. False without memory. */
 bool heal_apply(struct cluster_map *m, const enum heal_how *how, const struct heal_step *step);
-/* Is there a replica of it on a lost peer, and no active one elsewhere? */
+/* Is there a replica of it on a lost peer, and none on another one? One that is not active may have newer
+ * points than any backup: with `replace` it counts as none. */
 bool heal_is_lost(const struct heal_case *c, const struct map_shard *s);
 
 /* What is left when nothing more can be done. */
 struct heal_rest {
     unsigned lost;   /* shards that only a lost peer had */
-    unsigned few;    /* shards with fewer replicas than their collection asks for */
+    unsigned broken; /* shards that a lost peer has, and others only in a state that is not active */
+    unsigned bare;   /* shards of which no member has a replica at all */
+    unsigned few;    /* shards with fewer active replicas than their collection asks for */
+    unsigned untold; /* collections that do not tell how many they ask for */
     unsigned peers;  /* lost peers that are still members */
     unsigned silent; /* peers that cannot be reached, and keep what they have */
 };

@@ -22,7 +22,7 @@ struct replica_options {
 struct heal_options {
     const char **peers; /* --peer: as many as were given */
     size_t n_peers;
-    bool restore, no_writers;
+    bool restore, no_writers, replace;
 };
 struct options {
     struct settings settings;

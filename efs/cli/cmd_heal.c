@@ -4,9 +4,11 @@
 #include "common/base/cleanup.h"
 #include "common/base/clock.h"
 #include "common/json.h"
+#include "qdrant/cluster.h"
 #include "qdrant/config_files.h"
 #include <curl/curl.h>
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,13 +17,27 @@ enum {
     CHANGE_MS = 60000, /* for Qdrant to agree to a change */
     SEEN_MS = 120000,  /* ... and for it to be seen */
     POLL_MS = 500,
+    NEWCOMER_MS = 120000,
+    NEWCOMER_FRESH = 180, /* seconds */
     STEPS_MAX = 1 << 20,
 };
 
-static int failed(const struct err *e)
+int heal_fail(struct healing *h, const char *fmt, ...)
 {
-    cmd_complain("%s", e->text);
+    va_list ap;
+    va_start(ap, fmt);
+    (void)vsnprintf(h->error, sizeof h->error, fmt, ap);
+    va_end(ap);
+    cmd_complain("%s", h->error);
     return EXIT_DEFECT;
+}
+
+const char *heal_name(const struct healing *h, size_t peer, char out[160])
+{
+    const struct cluster_node *n =
+        peer == CLUSTER_NOBODY ? NULL : cluster_nodes_peer(&h->known, h->map.peers[peer].id);
+    (void)snprintf(out, 160, "%s%.127s", n ? " " : "", n ? n->node : "");
+    return out;
 }
 
 static bool stopped(const struct healing *h) { return atomic_load(h->stop); }
@@ -53,17 +69,25 @@ static bool is_in(const cJSON *list, const char *name)
 static int look(struct healing *h)
 {
     struct err e = {0};
+    int rc = -1;
     forget_map(h);
-    if (cluster_map_read(h->qdrant, &h->map, &e) != 0)
-        return failed(&e);
+    for (int64_t end = clock_ms() + (h->begun ? SEEN_MS : 0);; clock_sleep(POLL_MS)) {
+        e = (struct err){0};
+        rc = cluster_map_read(h->qdrant, &h->map, &e);
+        bool electing = rc == 0 && h->map.n_peers > 0 && h->map.leader == CLUSTER_NOBODY;
+        if ((rc == 0 && !electing) || clock_ms() >= end || stopped(h))
+            break;
+        cluster_map_free(&h->map);
+    }
+    if (rc != 0)
+        return heal_fail(h, "%s", e.text);
     if (h->map.n_peers == 0)
-        return cmd_complain("the Qdrant at %s is no cluster: there is nothing to heal", h->settings.url),
-               EXIT_DEFECT;
+        return heal_fail(h, "the Qdrant at %s is no cluster: there is nothing to heal", h->settings.url);
     h->how = calloc(h->map.n_peers + 1, sizeof *h->how);
     h->left = calloc(h->map.n + 1, sizeof *h->left);
     h->deaf = calloc(h->map.n_peers + 1, sizeof *h->deaf);
     if (!h->how || !h->left || !h->deaf)
-        return cmd_complain("no memory"), EXIT_DEFECT;
+        return heal_fail(h, "no memory");
     for (size_t i = 0; i < h->map.n; i++)
         h->left[i] = is_in(h->failed, h->map.v[i].name);
     for (size_t i = 0; i < h->map.n_peers; i++)
@@ -109,12 +133,12 @@ static int await(struct healing *h, const struct heal_step *step, struct err *e)
         struct err why = {0};
         if (cluster_map_again(h->qdrant, &h->map, step->collection, &why) == 0) {
             const struct map_replica *r = replica_of(h, step);
-            if (step->what == HEAL_DROP ? !r : r && strcmp(r->state, "Active") == 0)
+            if (step->what == HEAL_DROP ? !r : r && cluster_is_active(r->state))
                 return 0;
             if (h->map.v[step->collection].moving)
                 end = clock_ms() + SEEN_MS;
         } else if (why.code == QDRANT_MISSING) {
-            return 0; /* the collection was deleted */
+            return cluster_map_forget(&h->map, step->collection), 0;
         }
         if (clock_ms() >= end)
             return err_set(e, 0, why.text[0] ? why.text : what, NULL, "see Qdrant's log, and heal again");
@@ -123,12 +147,25 @@ static int await(struct healing *h, const struct heal_step *step, struct err *e)
     return err_set(e, ECANCELED, "stopped", NULL, "heal again");
 }
 
+/* Qdrant refused. That may be for what was done already, by an earlier heal, or by Qdrant: then the aim is
+ * reached. */
+static int is_done(struct healing *h, const struct heal_step *step)
+{
+    struct err e = {0};
+    if (cluster_map_again(h->qdrant, &h->map, step->collection, &e) != 0)
+        return e.code == QDRANT_MISSING ? (cluster_map_forget(&h->map, step->collection), 0) : -1;
+    const struct map_replica *r = replica_of(h, step);
+    if (step->what == HEAL_DROP)
+        return r ? -1 : 0;
+    return r ? await(h, step, &e) : -1;
+}
+
 static int drop(struct healing *h, const struct heal_step *step, struct err *e)
 {
     char json[128];
     (void)snprintf(json, sizeof json, "{\"drop_replica\": {\"shard_id\": %u, \"peer_id\": %s}}", step->shard,
                    h->map.peers[step->peer].id);
-    return in_collection(h, step, json, e) != 0 ? -1 : await(h, step, e);
+    return in_collection(h, step, json, e) != 0 ? is_done(h, step) : await(h, step, e);
 }
 
 static int replicate(struct healing *h, const struct heal_step *step, struct err *e)
@@ -137,7 +174,7 @@ static int replicate(struct healing *h, const struct heal_step *step, struct err
     (void)snprintf(json, sizeof json,
                    "{\"replicate_shard\": {\"shard_id\": %u, \"from_peer_id\": %s, \"to_peer_id\": %s}}",
                    step->shard, h->map.peers[step->from].id, h->map.peers[step->peer].id);
-    return in_collection(h, step, json, e) != 0 ? -1 : await(h, step, e);
+    return in_collection(h, step, json, e) != 0 ? is_done(h, step) : await(h, step, e);
 }
 
 static bool is_removed(const struct healing *h, size_t peer)
@@ -182,7 +219,35 @@ static int wait_calm(struct healing *h, const struct heal_step *step)
     clock_sleep(POLL_MS);
     if (cluster_map_again(h->qdrant, &h->map, step->collection, &e) == 0)
         return 0;
-    return e.code == QDRANT_MISSING ? look(h) : failed(&e);
+    return e.code == QDRANT_MISSING ? look(h) : heal_fail(h, "%s", e.text);
+}
+
+/* A node that waits for the address of the peer that has just been removed joins in a moment, and is to have
+ * its part. */
+static void await_newcomer(struct healing *h, const char *removed)
+{
+    const struct cluster_node *waits = NULL;
+    struct cluster_place_of at = {h->o->root, h->o->settings.tier};
+    struct err e;
+    cluster_nodes_free(&h->known);
+    if (!*at.root || cluster_nodes_read(&at, &h->known, &e) != 0)
+        return;
+    for (size_t i = 0; i < h->known.n_waiting; i++)
+        if (strcmp(h->known.waiting[i].peer, removed) == 0 &&
+            h->known.waiting[i].last > time(NULL) - NEWCOMER_FRESH)
+            waits = &h->known.waiting[i];
+    if (!waits)
+        return;
+    cmd_complain("waiting until the new %s has joined", waits->node);
+    for (int64_t end = clock_ms() + NEWCOMER_MS; clock_ms() < end && !stopped(h); clock_sleep(POLL_MS)) {
+        cleanup_cluster_map struct cluster_map now = {0};
+        struct err ignored;
+        bool all = cluster_map_peers(h->qdrant, &now, &ignored) == 0;
+        for (size_t i = 0; all && i < now.n_peers; i++)
+            if (cluster_map_peer(&h->map, now.peers[i].id) == CLUSTER_NOBODY && !now.peers[i].unreached)
+                return;
+    }
+    cmd_complain("%s has not joined; the other nodes get its part", waits->node);
 }
 
 static int act(struct healing *h, const struct heal_step *step, cJSON *backups, struct err *e)
@@ -209,8 +274,15 @@ static bool leave(struct healing *h, const struct heal_step *step)
 static int take(struct healing *h, const struct heal_step *step)
 {
     struct err e = {0};
-    cJSON *backups = h->json && step->what == HEAL_RESTORE ? cJSON_CreateArray() : NULL;
+    char why[HEAL_ERROR], removed[CLUSTER_ID] = "";
+    cJSON *backups = step->what == HEAL_RESTORE ? cJSON_CreateArray() : NULL;
     bool dry = h->o->dry_run;
+    if (!dry && (step->what == HEAL_DROP || step->what == HEAL_REMOVE) &&
+        !heal_still_lost(h, step->peer, why))
+        return cJSON_Delete(backups), heal_fail(h, "the peer %s is not lost: %s; what was done stays",
+                                                h->map.peers[step->peer].id, why);
+    if (step->what == HEAL_REMOVE)
+        (void)snprintf(removed, sizeof removed, "%s", h->map.peers[step->peer].id);
     int rc = dry && step->what != HEAL_RESTORE ? 0 : act(h, step, backups, &e);
     if (rc != 0 && step->what == HEAL_RESTORE && e.code == EHOSTUNREACH) { /* then into another node */
         cmd_complain("%s; another node is looked for", e.text);
@@ -220,9 +292,11 @@ static int take(struct healing *h, const struct heal_step *step)
     }
     heal_say_step(h, step, backups, rc == 0 ? NULL : e.text);
     if (rc != 0)
-        return leave(h, step) ? 0 : (cmd_complain("no memory"), EXIT_DEFECT);
+        return leave(h, step) ? 0 : heal_fail(h, "no memory");
     if (dry)
-        return heal_apply(&h->map, h->how, step) ? 0 : (cmd_complain("no memory"), EXIT_DEFECT);
+        return heal_apply(&h->map, h->how, step) ? 0 : heal_fail(h, "no memory");
+    if (*removed)
+        await_newcomer(h, removed);
     return step->what == HEAL_RESTORE || step->what == HEAL_REMOVE ? look(h) : 0;
 }
 
@@ -231,6 +305,7 @@ static struct heal_case the_case(const struct healing *h)
     return (struct heal_case){.map = &h->map,
                               .how = h->how,
                               .restore = h->o->heal.restore,
+                              .replace = h->o->heal.replace,
                               .deaf = h->deaf,
                               .quiet = h->o->heal.no_writers,
                               .left = h->left};
@@ -248,7 +323,9 @@ static int heal(struct healing *h)
         struct heal_case c = the_case(h);
         struct heal_step step = heal_next(&c);
         if (stopped(h))
-            return cmd_complain("stopped; heal again to go on"), EXIT_DEFECT;
+            return heal_fail(h, "stopped; heal again to go on");
+        if (!heal_claim_holds())
+            return heal_fail(h, "the heal ends here; heal again to go on");
         if (step.what == HEAL_NONE)
             break;
         if (step.what != HEAL_WAIT) {
@@ -268,6 +345,8 @@ static int heal(struct healing *h)
     }
     if (rc != 0)
         return rc;
+    if (!h->o->dry_run && (rc = look(h)) != 0) /* what is so now, and not what each step made of it */
+        return rc;
     struct heal_case c = the_case(h);
     struct heal_rest rest = heal_left(&c);
     return heal_say_end(h, &rest);
@@ -281,8 +360,8 @@ static int check_use(const struct options *o)
     for (size_t i = 0; i < o->heal.n_peers && !what; i++)
         if (strspn(o->heal.peers[i], "0123456789") != strlen(o->heal.peers[i]))
             what = "--peer takes the id of a peer, a number, as `qdrant-efs heal --dry-run` lists them";
-    if (!what && o->heal.no_writers && !o->heal.restore)
-        what = "--no-writers goes with --restore";
+    if (!what && (o->heal.no_writers || o->heal.replace) && !o->heal.restore)
+        what = "--no-writers and --replace-broken go with --restore";
     if (what)
         cmd_complain("%s; see qdrant-efs heal --help", what);
     return what ? EXIT_SETTING : 0;
@@ -305,6 +384,9 @@ static int open_qdrant(struct healing *h)
     h->failed = cJSON_CreateArray();
     h->unheard = cJSON_CreateArray();
     h->json = h->o->json ? cJSON_CreateObject() : NULL;
+    struct cluster_place_of at = {h->o->root, h->o->settings.tier};
+    if (*at.root)
+        (void)cluster_nodes_read(&at, &h->known, &e); /* names, for people; without EFS there are none */
     if (h->qdrant && h->failed && h->unheard && (h->json || !h->o->json))
         return 0;
     return cmd_complain("no memory"), EXIT_DEFECT;
@@ -318,8 +400,13 @@ int cmd_heal(const struct options *o)
         return rc;
     h.stop = cmd_catch_signals(false, NULL);
     rc = open_qdrant(&h);
-    if (rc == 0)
+    if (rc == 0 && (rc = heal_claim_begin(&h)) == 0) {
         rc = heal(&h);
+        heal_claim_leave();
+    }
+    if (rc == EXIT_DEFECT && h.json)
+        rc = heal_say_end(&h, NULL);
+    cluster_nodes_free(&h.known);
     cJSON_Delete(h.json);
     cJSON_Delete(h.failed);
     cJSON_Delete(h.unheard);

@@ -2,9 +2,11 @@
 #ifndef EFS_CLI_CMD_HEAL_H
 #define EFS_CLI_CMD_HEAL_H
 #include "efs/cli/cli.h"
+#include "efs/repo/cluster_nodes.h"
 #include "qdrant/heal_rule.h"
 #include "qdrant/key.h"
 
+enum { HEAL_ERROR = 700 };
 struct cJSON;
 struct healing {
     const struct options *o;
@@ -13,15 +15,31 @@ struct healing {
     struct key *key;
     struct qdrant *qdrant; /* at --url */
     struct cluster_map map;
-    enum heal_how *how;    /* of each peer of the map */
-    bool *deaf;            /* of each peer: its REST API is not where it was looked for */
-    bool *left;            /* of each collection of the map */
-    bool begun;            /* the peers were judged before */
-    unsigned failures;     /* steps that failed */
-    struct cJSON *failed;  /* names of collections that are left */
-    struct cJSON *unheard; /* ids of peers that are deaf */
-    struct cJSON *json;    /* with --json: what comes out */
+    struct cluster_nodes known; /* what EFS says of nodes; empty where it says nothing */
+    char error[HEAL_ERROR];     /* why it cannot go on */
+    enum heal_how *how;         /* of each peer of the map */
+    bool *deaf;                 /* of each peer: its REST API is not where it was looked for */
+    bool *left;                 /* of each collection of the map */
+    bool begun;                 /* the peers were judged before */
+    unsigned steps;             /* that were taken, or would be */
+    unsigned failures;          /* steps that failed */
+    struct cJSON *failed;       /* names of collections that are left */
+    struct cJSON *unheard;      /* ids of peers that are deaf */
+    struct cJSON *json;         /* with --json: what comes out */
 };
+
+/* Tell of an error that ends it. EXIT_DEFECT. */
+int heal_fail(struct healing *h, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* NODE_NAME of a peer where that is known, with a blank in front; else empty. */
+const char *heal_name(const struct healing *h, size_t peer, char out[160]);
+/* Is it still lost, as far as anybody can see? Asked before each step that takes something from it. */
+bool heal_still_lost(struct healing *h, size_t peer, char why[HEAL_ERROR]);
+
+/* 0, or an exit code: another node heals. */
+int heal_claim_begin(struct healing *h);
+/* Before each step. False: another one heals from here on, or may, as was told. */
+bool heal_claim_holds(void);
+void heal_claim_leave(void);
 
 /* The REST API of another node: the peer's host and the port of --url, or a --peer-url, if that peer answers
  * there. To be freed; NULL with `e`. */
@@ -32,8 +50,8 @@ struct qdrant *heal_node(const struct healing *h, size_t peer, struct qdrant_set
 int heal_judge_peers(struct healing *h);
 
 /* All shards of the collection that are lost, from backups into that step's peer. -1 with `e`, whose code is
- * EHOSTUNREACH when that peer's REST API is not found. `list`: JSON array for the names of these backups, or
- * NULL. */
+ * EHOSTUNREACH when that peer's REST API is not found. `list`: JSON array for these backups: name, node,
+ * time, shards. */
 int heal_from_backups(const struct healing *h, const struct heal_step *step, struct cJSON *list,
                       struct err *e);
 
@@ -41,6 +59,6 @@ int heal_from_backups(const struct healing *h, const struct heal_step *step, str
  * the end. `backups` may be NULL and is taken. */
 void heal_say_peers(const struct healing *h);
 void heal_say_step(struct healing *h, const struct heal_step *step, struct cJSON *backups, const char *why);
-/* An exit code. */
+/* `rest` NULL: it ended with h->error. An exit code. */
 int heal_say_end(struct healing *h, const struct heal_rest *rest);
 #endif

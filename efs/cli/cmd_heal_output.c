@@ -2,11 +2,14 @@
 #include "common/json.h"
 #include "efs/cli/cmd_heal.h"
 #include "efs/cli/cmd_table.h"
+#include "qdrant/cluster.h"
 #include <stdio.h>
 #include <string.h>
 
 static const char *const hows[] = {
     [HEAL_ALIVE] = "alive", [HEAL_SILENT] = "not reached", [HEAL_LOST] = "lost"};
+
+/* --- the peers */
 
 static unsigned replicas(const struct healing *h, size_t peer)
 {
@@ -17,35 +20,67 @@ static unsigned replicas(const struct healing *h, size_t peer)
     return n;
 }
 
+static bool is_alone(const struct healing *h, const struct map_shard *s, size_t peer)
+{
+    for (size_t j = 0; j < s->n; j++)
+        if (s->v[j].peer != peer && s->v[j].peer != CLUSTER_NOBODY && h->how[s->v[j].peer] == HEAL_ALIVE &&
+            cluster_is_active(s->v[j].state))
+            return false;
+    return cluster_map_replica(s, peer) != NULL;
+}
+
+/* Shards that no other living member has an active replica of. */
+static unsigned alone(const struct healing *h, size_t peer)
+{
+    unsigned n = 0;
+    for (size_t i = 0; i < h->map.n; i++)
+        for (size_t k = 0; k < h->map.v[i].n; k++)
+            n += is_alone(h, &h->map.v[i].v[k], peer);
+    return n;
+}
+
 static bool peer_json(const struct healing *h, cJSON *list, size_t i)
 {
+    char name[160];
+    const char *node = heal_name(h, i, name);
     cJSON *o = json_append_object(list);
     return o && json_add_text(o, "peer_id", h->map.peers[i].id) &&
-           json_add_text(o, "uri", h->map.peers[i].uri) &&
+           cmd_json_text(o, "node", node + (*node == ' ')) && json_add_text(o, "uri", h->map.peers[i].uri) &&
            json_add_text(o, "state", h->how[i] == HEAL_SILENT ? "not_reached" : hows[h->how[i]]) &&
-           json_add_number(o, "replicas", replicas(h, i));
+           json_add_number(o, "replicas", replicas(h, i)) && json_add_number(o, "alone", alone(h, i));
+}
+
+static void say_peer(const struct healing *h, size_t i)
+{
+    char text[CLUSTER_URI + 400], safe[(CLUSTER_URI + 400) * 4], name[160], only[60] = "";
+    unsigned n = replicas(h, i), own = alone(h, i);
+    if (own > 0)
+        (void)snprintf(only, sizeof only, ", %u of them nobody else has", own);
+    (void)snprintf(text, sizeof text, "peer %s%s  %s  %s, %u cop%s of shards%s", h->map.peers[i].id,
+                   heal_name(h, i, name), h->map.peers[i].uri, hows[h->how[i]], n, n == 1 ? "y" : "ies",
+                   only);
+    (void)puts(text_printable(text, safe, sizeof safe));
 }
 
 void heal_say_peers(const struct healing *h)
 {
+    char name[160];
     cJSON *list = h->json ? cJSON_AddArrayToObject(h->json, "peers") : NULL;
+    for (size_t i = 0; list && i < h->map.n_peers; i++)
+        (void)peer_json(h, list, i); /* without memory it is left out */
     if (h->json) {
-        for (size_t i = 0; list && i < h->map.n_peers; i++)
-            (void)peer_json(h, list, i); /* without memory it is left out */
         (void)cJSON_AddArrayToObject(h->json, "steps");
         return;
     }
-    for (size_t i = 0; i < h->map.n_peers; i++) {
-        char safe[CLUSTER_URI * 4];
-        (void)printf("peer %s  %s  %s, %u copies of shards\n", h->map.peers[i].id,
-                     text_printable(h->map.peers[i].uri, safe, sizeof safe), hows[h->how[i]], replicas(h, i));
-    }
+    for (size_t i = 0; i < h->map.n_peers; i++)
+        say_peer(h, i);
     for (size_t i = 0; i < h->map.n_peers; i++)
         if (h->how[i] == HEAL_SILENT)
             cmd_complain(
-                "the peer %s cannot be reached, and keeps its copies: it may come back. If its disk is "
-                "lost: --peer %s",
-                h->map.peers[i].id, h->map.peers[i].id);
+                "the peer %s%s cannot be reached, and keeps its copies: it may come back. If its disk "
+                "is lost: qdrant-efs heal --peer %s%s",
+                h->map.peers[i].id, heal_name(h, i, name), h->map.peers[i].id,
+                alone(h, i) > 0 ? " --restore" : "");
 }
 
 /* --- steps */
@@ -57,23 +92,27 @@ static const char *peer_id(const struct healing *h, size_t peer)
 
 static void words(const struct healing *h, const struct heal_step *s, char *out, size_t size)
 {
+    char name[160], from[160];
     const char *collection = s->what == HEAL_REMOVE ? "" : h->map.v[s->collection].name;
+    (void)heal_name(h, s->peer, name);
+    (void)heal_name(h, s->from, from);
     switch (s->what) {
     case HEAL_DROP:
-        (void)snprintf(out, size, "%.255s: drop the copy of shard %u on the lost peer %s", collection,
-                       s->shard, peer_id(h, s->peer));
+        (void)snprintf(out, size, "%.255s: drop the copy of shard %u on the lost peer %s%s", collection,
+                       s->shard, peer_id(h, s->peer), name);
         break;
     case HEAL_RESTORE:
-        (void)snprintf(out, size, "%.255s: restore the shards that were lost%s%s", collection,
+        (void)snprintf(out, size, "%.255s: restore the shards that were lost%s%s%s", collection,
                        s->peer == CLUSTER_NOBODY ? "" : " into the peer ",
-                       s->peer == CLUSTER_NOBODY ? "" : peer_id(h, s->peer));
+                       s->peer == CLUSTER_NOBODY ? "" : peer_id(h, s->peer), name);
         break;
     case HEAL_REMOVE:
-        (void)snprintf(out, size, "remove the lost peer %s, which has nothing any more", peer_id(h, s->peer));
+        (void)snprintf(out, size, "remove the lost peer %s%s, which has nothing any more",
+                       peer_id(h, s->peer), name);
         break;
     default:
-        (void)snprintf(out, size, "%.255s: copy shard %u from the peer %s to the peer %s", collection,
-                       s->shard, peer_id(h, s->from), peer_id(h, s->peer));
+        (void)snprintf(out, size, "%.255s: copy shard %u from the peer %s%s to the peer %s%s", collection,
+                       s->shard, peer_id(h, s->from), from, peer_id(h, s->peer), name);
     }
 }
 
@@ -99,12 +138,37 @@ static void step_json(const struct healing *h, const struct heal_step *s, cJSON 
         (void)json_add_text(o, "from", peer_id(h, s->from));
     if (backups && !cJSON_AddItemToObject(o, "backups", backups))
         cJSON_Delete(backups);
-    (void)json_add_text(o, "error", why ? why : "");
+    (void)cmd_json_text(o, "error", why ? why : "");
+}
+
+/* From which backups, and so from when. */
+static void say_backups(const cJSON *backups)
+{
+    const cJSON *b, *id;
+    cJSON_ArrayForEach(b, backups)
+    {
+        char text[900], safe[3600], shards[200] = "", age[32];
+        size_t n = 0;
+        time_t created = 0;
+        cJSON_ArrayForEach(id, json_member(b, "shards"))
+        {
+            if (n < sizeof shards)
+                n += (size_t)snprintf(shards + n, sizeof shards - n, "%s%.0f", n ? ", " : "",
+                                      cJSON_GetNumberValue(id));
+        }
+        (void)json_time(b, "created", &created);
+        (void)snprintf(text, sizeof text,
+                       "  shard%s %s from %.255s (%.127s), %s old: what was written since is gone",
+                       strchr(shards, ',') ? "s" : "", shards, json_text(b, "snapshot"), json_text(b, "node"),
+                       table_age(time(NULL) - created, age));
+        (void)puts(text_printable(text, safe, sizeof safe));
+    }
 }
 
 void heal_say_step(struct healing *h, const struct heal_step *step, cJSON *backups, const char *why)
 {
-    char text[500], safe[2100];
+    char text[900], safe[3700];
+    h->steps++;
     words(h, step, text, sizeof text);
     (void)text_printable(text, safe, sizeof safe);
     if (why)
@@ -113,10 +177,10 @@ void heal_say_step(struct healing *h, const struct heal_step *step, cJSON *backu
         step_json(h, step, backups, why);
         return;
     }
+    if (!why)
+        (void)printf("%s%s\n", safe, h->o->dry_run ? "" : ": done");
+    say_backups(backups);
     cJSON_Delete(backups);
-    if (why)
-        return;
-    (void)printf("%s%s\n", safe, h->o->dry_run ? "" : ": done");
     (void)fflush(stdout); /* the next one may take an hour */
 }
 
@@ -124,10 +188,12 @@ void heal_say_step(struct healing *h, const struct heal_step *step, cJSON *backu
 
 static bool is_healed(const struct healing *h, const struct heal_rest *rest)
 {
-    return h->failures == 0 && rest->lost == 0 && rest->few == 0 && rest->peers == 0 && rest->silent == 0;
+    return h->failures == 0 && rest->lost == 0 && rest->few == 0 && rest->peers == 0 && rest->silent == 0 &&
+           rest->broken == 0 && rest->bare == 0 &&
+           (rest->untold == 0 || h->o->dry_run); /* with shards that are lost Qdrant does not tell */
 }
 
-static void end_words(const struct healing *h, const struct heal_rest *rest)
+static void say_rest(const struct healing *h, const struct heal_rest *rest)
 {
     const char *would = h->o->dry_run ? "would be " : "";
     if (rest->lost > 0)
@@ -135,31 +201,54 @@ static void end_words(const struct healing *h, const struct heal_rest *rest)
             "%u shards %sleft that lost peers alone had: their collections cannot be read as a whole%s",
             rest->lost, would,
             h->o->heal.restore ? "" : ". --restore brings them back from backups, as they were then");
+    if (rest->broken > 0)
+        cmd_complain("%u shards %sleft that lost peers had, and of which a living one has a copy that is not "
+                     "active, and may have newer points than any backup: see GET /collections/NAME/cluster. "
+                     "--restore --replace-broken puts the backup in its place",
+                     rest->broken, would);
+    if (rest->bare > 0)
+        cmd_complain("%u shards %swithout a copy on any node, as after a removal by force: restore their "
+                     "collections (`qdrant-efs restore --set`)",
+                     rest->bare, would);
+    if (!h->o->dry_run && rest->untold > 0 && rest->lost + rest->broken + rest->bare == 0)
+        cmd_complain("%u collections do not tell how many copies they ask for; heal again", rest->untold);
     if (rest->few > 0)
         cmd_complain(
-            "%u shards %swith fewer copies than their collection asks for: there are not enough nodes. "
-            "Heal again when there are",
+            "%u shards %swith fewer active copies than their collection asks for: there are not enough "
+            "nodes, a step has failed, or Qdrant is making one. Heal again then",
             rest->few, would);
-    if (rest->peers > 0 && rest->lost == 0)
+    if (rest->peers > 0 && rest->lost + rest->broken == 0)
         cmd_complain("%u lost peers %sstill members", rest->peers, would);
-    if (is_healed(h, rest) && !h->json)
-        (void)printf("%s\n",
-                     h->o->dry_run ? "then every shard has its copies" : "every shard has its copies");
+}
+
+static bool end_json(struct healing *h, const struct heal_rest *rest, bool good)
+{
+    return cJSON_AddBoolToObject(h->json, "dry_run", h->o->dry_run) &&
+           json_add_number(h->json, "shards_lost", rest->lost) &&
+           json_add_number(h->json, "shards_broken", rest->broken) &&
+           json_add_number(h->json, "shards_bare", rest->bare) &&
+           json_add_number(h->json, "shards_short", rest->few) &&
+           json_add_number(h->json, "peers_lost", rest->peers) &&
+           json_add_number(h->json, "peers_not_reached", rest->silent) &&
+           cmd_json_text(h->json, "error", h->error) &&
+           cJSON_AddBoolToObject(h->json, "healed", good && !(h->o->dry_run && h->steps > 0));
 }
 
 int heal_say_end(struct healing *h, const struct heal_rest *rest)
 {
-    bool healed = is_healed(h, rest);
-    end_words(h, rest);
-    if (!h->json)
-        return healed ? 0 : EXIT_DEFECT;
-    bool ok = cJSON_AddBoolToObject(h->json, "dry_run", h->o->dry_run) &&
-              json_add_number(h->json, "shards_lost", rest->lost) &&
-              json_add_number(h->json, "shards_short", rest->few) &&
-              json_add_number(h->json, "peers_lost", rest->peers) &&
-              json_add_number(h->json, "peers_not_reached", rest->silent) &&
-              cJSON_AddBoolToObject(h->json, "healed", healed);
-    int rc = cmd_print_json(h->json);
-    h->json = NULL;
-    return !ok || !healed ? EXIT_DEFECT : rc;
+    static const struct heal_rest unknown;
+    bool good = rest && is_healed(h, rest);
+    if (rest)
+        say_rest(h, rest);
+    if (h->json) {
+        bool told = end_json(h, rest ? rest : &unknown, good);
+        int rc = cmd_print_json(h->json);
+        h->json = NULL;
+        return told && good ? rc : EXIT_DEFECT;
+    }
+    if (good)
+        (void)puts(h->steps == 0   ? "every shard has its copies: there is nothing to do"
+                   : h->o->dry_run ? "then every shard has its copies"
+                                   : "every shard has its copies");
+    return good ? 0 : EXIT_DEFECT;
 }

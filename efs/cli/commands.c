@@ -223,6 +223,11 @@ const struct flag flags[] = {
      FLAG_LOST, HEAL, 0},
     {"--restore", NULL, "bring back from backups on EFS the shards that lost peers alone had", FLAG_ON, HEAL,
      AT(heal.restore)},
+    {"--replace-broken", NULL,
+     "with --restore: also shards of which a living node has a copy that is not active, and that may have "
+     "newer "
+     "points than the backup",
+     FLAG_ON, HEAL, AT(heal.replace)},
     {"--no-writers", NULL,
      "with --restore: nobody writes meanwhile, so that any node may take them, not only one without copies "
      "of other shards",

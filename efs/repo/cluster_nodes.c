@@ -177,7 +177,11 @@ int cluster_nodes_put_peer(const struct cluster_place_of *at, struct cluster_nod
     struct err ignored;
     if (!name_of(PEERS, n->peer, name) || folder_of(at, PEERS, rel, dir, e) != 0)
         return err_set(e, EINVAL, "cannot name a file after the peer", n->peer, NULL);
-    if (read_one(dir, PEERS, name, &old, &ignored) > 0 && old.first < n->first)
+    int rc = read_one(dir, PEERS, name, &old, &ignored);
+    if (rc > 0 && strcmp(old.node, n->node) != 0 && old.last > n->last - CLUSTER_NODE_FRESH)
+        return err_set(e, 0, "another node says that it is this peer:", old.node,
+                       "see that QDRANT_URL is this node's own Qdrant, and NODE_NAME this node's own name");
+    if (rc > 0 && old.first < n->first)
         n->first = old.first;
     return put(at, PEERS, n, e);
 }

@@ -14,7 +14,8 @@
 #include <stddef.h>
 #include <time.h>
 
-enum { CLUSTER_NODE_OLD = 30 * 86400 }; /* seconds without a word, after which a file is deleted */
+/* Seconds: without a word for so long a file is deleted; and within so many a node says that it is there. */
+enum { CLUSTER_NODE_OLD = 30 * 86400, CLUSTER_NODE_FRESH = 180 };
 struct cluster_node {
     char peer[24]; /* its id; of one that waits, that of the lost peer at its address */
     char node[128];

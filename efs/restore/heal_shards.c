@@ -1,14 +1,17 @@
 #include "efs/restore/heal_shards.h"
 #include "common/base/cleanup.h"
 #include "common/base/clock.h"
+#include "common/json.h"
 #include "efs/restore/internal.h"
+#include "efs/restore/shape.h"
+#include "efs/restore/shard_keys.h"
 #include "qdrant/cluster.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { SETTLE_MS = 120000, POLL_MS = 500 };
+enum { SETTLE_MS = 120000, POLL_MS = 500, SHAPE_MS = 60000 };
 
 /* --- what came back */
 
@@ -71,7 +74,7 @@ static void count_one(unsigned id, int64_t points, void *arg)
         int64_t had = c->h->had[i].points, slack = had / 10 + 1;
         if (c->h->had[i].id != id || had <= 0 || c->why[0])
             continue;
-        if (points < had - slack || points > had + slack)
+        if (points < had - slack) /* more: somebody writes again */
             (void)snprintf(c->why, sizeof c->why,
                            "%" PRId64 " points came back in shard %u, and it had about %" PRId64, points, id,
                            had);
@@ -90,18 +93,34 @@ static enum restore_outcome count(const struct heal_shards *h, struct err *e)
 
 /* --- all of it */
 
-static enum restore_outcome compare(const struct restore_target_check *g, struct err *e)
+/* Of the collection as it is there, which cannot be read as a whole: its shard keys alone. Vectors and the
+ * number of shards Qdrant compares itself (recover.rs). */
+static enum restore_outcome same_keys(const struct heal_shards *h, const struct inside_says *says,
+                                      struct err *e)
 {
-    cleanup_inside struct inside *inside = NULL;
-    enum restore_keys keys = KEYS_THERE;
-    struct restore quiet = *g->r; /* the bar is of what is sent */
-    quiet.watch = (struct copy_watch){0};
-    enum restore_outcome outcome = restore_survey(&quiet, g->b, &inside, e);
-    if (outcome == RESTORE_DONE)
-        outcome = restore_target_check(g, inside_end(inside), &keys, e);
-    return outcome == RESTORE_DONE && keys != KEYS_THERE
-               ? restore_fail(e, "the collection has not the shard keys of the backup", NULL)
-               : outcome;
+    char differs[300], what[700];
+    int are = says && says->custom ? shard_keys_are(h->qdrant, h->collection, says->keys, differs, e) : 1;
+    if (are != 0)
+        return are > 0 ? RESTORE_DONE : RESTORE_FAILED;
+    (void)snprintf(what, sizeof what, "%.255s has other shard keys than the backup: %s", h->collection,
+                   differs);
+    return restore_fail(e, what, "nothing was sent: points would come back under another key");
+}
+
+/* Afterwards, when it can be read. */
+static enum restore_outcome same_shape(const struct heal_shards *h, const struct inside_says *says,
+                                       struct err *e)
+{
+    struct qdrant_ask ask = {.method = "GET", .collection = h->collection, .path = "", .total_ms = SHAPE_MS};
+    char differs[SHAPE_TEXT], what[SHAPE_TEXT + 400];
+    struct err ignored;
+    cleanup_json cJSON *whole = qdrant_ask(h->qdrant, &ask, &ignored);
+    if (!whole || !says || !says->config || shape_differs(says, json_member(whole, "result"), differs) == 0)
+        return RESTORE_DONE; /* with other shards that are lost, nobody can tell */
+    (void)snprintf(what, sizeof what,
+                   "restored, and %.255s is configured otherwise than the backup, which Qdrant keeps: %s",
+                   h->collection, differs);
+    return restore_fail(e, what, "look at the collection before anybody uses it");
 }
 
 static enum restore_outcome send(struct restore_target_check *g, struct restore_report *out, struct err *e)
@@ -137,10 +156,18 @@ enum restore_outcome heal_shards_restore(const struct heal_shards *h, size_t *ba
                         .stop = h->stop,
                         .origin = splice_origin(splice)};
     struct restore_target_check g = {.r = &r, .b = &b, .seen = &out};
-    outcome = compare(&g, e);
+    struct restore quiet = r; /* the bar is of what is sent */
+    quiet.watch = (struct copy_watch){0};
+    cleanup_inside struct inside *inside = NULL;
+    outcome = restore_survey(&quiet, &b, &inside, e);
+    const struct inside_says *says = outcome == RESTORE_DONE ? inside_end(inside) : NULL;
+    if (outcome == RESTORE_DONE)
+        outcome = same_keys(h, says, e);
     if (outcome == RESTORE_DONE)
         outcome = send(&g, &out, e);
     if (outcome == RESTORE_DONE)
         outcome = settle(h, e);
-    return outcome == RESTORE_DONE ? count(h, e) : outcome;
+    if (outcome == RESTORE_DONE)
+        outcome = count(h, e);
+    return outcome == RESTORE_DONE ? same_shape(h, says, e) : outcome;
 }

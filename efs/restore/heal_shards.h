@@ -21,8 +21,9 @@ struct heal_shards {
     struct copy_watch watch; /* of what is sent */
     const atomic_bool *stop;
 };
-/* Proves all of it first, and compares the collection's configuration and shard keys with the backups'. Comes
- * back when the shards are Active there, with about as many points as the manifests say. RESTORE_DEFECT: the
- * source number *bad is not what its manifest says, and nothing was sent. */
+/* Proves all of it first, and compares the collection's shard keys with the backup's; its configuration
+ * afterwards, when it can be read. Comes back when the shards are Active there, with not much fewer points
+ * than the manifests say. RESTORE_DEFECT: the source number *bad is not what its manifest says, and nothing
+ * was sent. */
 enum restore_outcome heal_shards_restore(const struct heal_shards *h, size_t *bad, struct err *e);
 #endif

@@ -3,7 +3,6 @@
 #include "common/base/clock.h"
 #include "common/json.h"
 #include "common/log.h"
-#include "efs/repo/heal_claim.h"
 #include "qdrant/cluster_map.h"
 #include "replicator/cluster/gone_rule.h"
 #include "replicator/core/subprocess.h"
@@ -17,12 +16,13 @@
 
 enum {
     LOOK_MS = 5000,
-    RECORD_MS = 60000, /* how often EFS is told that this node is there */
-    RENEW_MS = 30000,  /* and that it heals */
-    AGAIN_MS = 600000, /* between two tries that came to nothing */
+    RECORD_MS = 60000,  /* how often EFS is told that this node is there */
+    ASK_MS = 10000,     /* whether it still leads, while it heals */
+    AGAIN_MS = 300000,  /* between two tries that came to nothing ... */
+    CLAIMED_MS = 20000, /* ... since another node heals */
     CHILD_MS = 24 * 3600 * 1000,
     OUTPUT_MAX = 16 << 20,
-    PEERS_MOST = 64,
+    PEERS_MOST = 1024,
 };
 
 struct watched { /* a peer that does not answer */
@@ -39,9 +39,12 @@ struct healer {
     int64_t same_since;                   /* ... and since when */
     bool copies_due;                      /* members have changed: shards may have too few copies */
     int64_t recorded, not_before;         /* clock_ms; 0: never */
-    bool record_said, swept, claim_said;
-    struct heal_claim claim;
-    int64_t renewed;
+    bool record_said, read_said, swept, others_said;
+    time_t first; /* when this peer was there first, also where its record is lost meanwhile */
+    char peer[CLUSTER_ID];
+    bool claimed;    /* another node has the claim */
+    bool incomplete; /* the last heal left something, as status tells */
+    int64_t asked;
     struct worker_thread worker;
 };
 
@@ -62,7 +65,7 @@ static bool has_efs(const struct healer *h)
 
 static void leave_record(struct healer *h, const struct cluster_map *m)
 {
-    struct cluster_node own = {.first = time(NULL), .last = time(NULL)};
+    struct cluster_node own = {.last = time(NULL)};
     struct cluster_place_of at = place(h);
     struct err e = {0};
     int64_t now = clock_ms();
@@ -71,6 +74,10 @@ static void leave_record(struct healer *h, const struct cluster_map *m)
     (void)snprintf(own.peer, sizeof own.peer, "%s", m->peers[m->own].id);
     (void)snprintf(own.uri, sizeof own.uri, "%s", m->peers[m->own].uri);
     (void)snprintf(own.node, sizeof own.node, "%s", h->x->settings.node);
+    if (strcmp(h->peer, own.peer) != 0)
+        h->first = own.last;
+    memcpy(h->peer, own.peer, sizeof h->peer);
+    own.first = h->first;
     if (cluster_nodes_put_peer(&at, &own, &e) != 0) {
         if (!h->record_said)
             log_line(LOG_WARN, "cluster_record", "EFS does not take who this node is: %s; it is tried again",
@@ -79,6 +86,7 @@ static void leave_record(struct healer *h, const struct cluster_map *m)
         return;
     }
     h->record_said = false;
+    h->first = own.first;
     h->recorded = now;
     if (!h->swept)
         (void)cluster_nodes_sweep(&at, own.last, &e); /* what stays is swept at the next start */
@@ -114,7 +122,7 @@ static void sort_members(const struct cluster_map *m, char out[PEERS_MOST][CLUST
 
 static void watch(struct healer *h, const struct cluster_map *m)
 {
-    char members[PEERS_MOST][CLUSTER_ID];
+    static char members[PEERS_MOST][CLUSTER_ID]; /* this thread's */
     sort_members(m, members);
     for (size_t i = 0; i < h->n; i++)
         h->silent[i].seen = false;
@@ -145,11 +153,11 @@ static bool leads(const struct cluster_map *m)
 static void say_unsure(struct healer *h, struct watched *w, enum gone_what what, const char *node)
 {
     char text[900];
-    const char *why = what == GONE_UNKNOWN ? "nothing on EFS says which node it was"
-                      : what == GONE_TWO
-                          ? "two nodes go by its NODE_NAME, so that which one is lost is not known"
-                          : "no node of its name has come in its place: it may come back with "
-                            "its disk";
+    const char *why =
+        what == GONE_UNKNOWN ? "nothing on EFS that can be read and trusted says which node it was"
+        : what == GONE_TWO   ? "two nodes go by its NODE_NAME, so that which one is lost is not known"
+                             : "no node of its name has come in its place: it may come back with "
+                               "its disk";
     (void)snprintf(text, sizeof text,
                    "the peer %s%s%s does not answer, and is left alone: %s. If its disk is lost for good: "
                    "qdrant-efs heal --peer %s --restore",
@@ -162,51 +170,70 @@ static void say_unsure(struct healer *h, struct watched *w, enum gone_what what,
 
 /* --- healing */
 
-/* Another node leads by now, or has the claim: the child ends. */
+/* Another node leads by now: the child ends, and that one goes on. */
 static bool must_end(void *arg)
 {
     struct healer *h = arg;
     cleanup_cluster_map struct cluster_map m = {0};
-    struct err e = {0};
+    struct err ignored;
     int64_t now = clock_ms();
-    if (now < h->renewed + RENEW_MS)
+    if (now < h->asked + ASK_MS)
         return false;
-    h->renewed = now;
-    if (cluster_map_peers(h->x->qdrant, &m, &e) == 0 && m.n_peers > 0 && !leads(&m))
-        return true;
-    return heal_claim_renew(&h->claim, &e) ==
-           0; /* EFS may not answer for a while: then for the others, too */
-}
-
-static bool take_claim(struct healer *h)
-{
-    struct err e = {0};
-    h->claim = (struct heal_claim){
-        .root = h->x->settings.efs_root, .tier = h->x->settings.tier, .node = h->x->settings.node};
-    int rc = heal_claim_take(&h->claim, &e);
-    if (rc == 0 && !h->claim_said)
-        log_line(LOG_INFO, "heal_waits", "the node %s heals the cluster, or has begun to", h->claim.other);
-    if (rc < 0 && !h->claim_said)
-        log_line(LOG_WARN, "heal_waits",
-                 "EFS does not give the claim to heal the cluster: %s; it is tried again", e.text);
-    h->claim_said = rc != 1;
-    h->renewed = clock_ms();
-    return rc == 1;
+    h->asked = now;
+    return cluster_map_peers(h->x->qdrant, &m, &ignored) == 0 && m.n_peers > 0 &&
+           m.leader != CLUSTER_NOBODY && m.leader != m.own;
 }
 
 static void tell_step(const cJSON *step)
 {
-    const char *error = json_text(step, "error"), *what = json_text(step, "step");
+    const char *error = json_text(step, "error"), *collection = json_text(step, "collection"),
+               *peer = json_text(step, "peer_id");
     char shard[40] = "";
     if (cJSON_IsNumber(json_member(step, "shard")))
-        (void)snprintf(shard, sizeof shard, ", shard %.0f", json_number(step, "shard"));
+        (void)snprintf(shard, sizeof shard, " shard %.0f,", json_number(step, "shard"));
     cJSON *f = cJSON_Duplicate(step, 1); /* without memory the text must do */
     log_fields(*error ? LOG_ERROR : LOG_INFO, *error ? "heal_step_failed" : "heal_step", f,
-               "%s: %s%s%s%s%s%s", what, json_text(step, "collection"), shard,
-               *json_text(step, "collection") ? ", " : "", "peer ", json_text(step, "peer_id"),
-               *error ? ": " : "");
-    if (*error)
-        log_line(LOG_ERROR, "heal_step_failed", "%s", error);
+               "%s %s%s%s%s%s%s%s", json_text(step, "step"), collection, *collection ? "," : "", shard,
+               *peer ? " peer " : "", peer, *error ? ": " : "", error);
+}
+
+/* What is left, for people. */
+static void left_text(const struct healer *h, const cJSON *whole, const struct subprocess_result *r,
+                      const struct err *e, char out[900])
+{
+    double lost = json_number(whole, "shards_lost"), few = json_number(whole, "shards_short"),
+           broken = json_number(whole, "shards_broken"), bare = json_number(whole, "shards_bare");
+    const char *error = json_text(whole, "error");
+    if (!whole || *error)
+        (void)snprintf(out, 900, "the cluster is not healed: %.700s",
+                       *error         ? error
+                       : e->text[0]   ? e->text
+                       : r->errors[0] ? r->errors
+                                      : "qdrant-efs heal gave no report");
+    else if (lost > 0)
+        (void)snprintf(
+            out, 900,
+            "%.0f shards are left that lost peers alone had, so that their collections cannot be read as "
+            "a whole: %s. `qdrant-efs heal --dry-run` tells the peers",
+            lost,
+            h->x->options.heal == HEAL_WITH_RESTORE
+                ? "they did not come back from backups; the log has why"
+                : "with HEAL=restore, or by `qdrant-efs heal --restore --peer` and the peer's id, "
+                  "they come back from backups");
+    else if (broken + bare > 0)
+        (void)snprintf(
+            out, 900,
+            "%.0f shards of lost peers have a copy that is not active on a living one, and %.0f none at "
+            "all: that is for a person. `qdrant-efs heal --dry-run` tells what can be done",
+            broken, bare);
+    else if (few > 0)
+        (void)snprintf(
+            out, 900,
+            "%.0f shards have fewer active copies than their collection asks for: there are not enough "
+            "nodes, a step failed, or Qdrant is making one",
+            few);
+    else
+        (void)snprintf(out, 900, "the cluster is not healed; the log has which step failed");
 }
 
 /* True: all is well again. */
@@ -215,39 +242,28 @@ static bool tell_end(struct healer *h, const struct subprocess_result *r, const 
     cleanup_json cJSON *whole = e->text[0] ? NULL : cJSON_Parse(r->output);
     const cJSON *step;
     char text[900];
+    const char *other = json_string(whole, "claimed_by");
+    h->claimed = other != NULL;
+    if (other && !h->others_said)
+        log_line(LOG_INFO, "heal_waits", "%s heals the cluster, or has begun to", other);
+    h->others_said = other != NULL;
+    if (other)
+        return status_heal(h->x->status, STATUS_HEAL_NONE, ""), false;
     cJSON_ArrayForEach(step, json_member(whole, "steps")) { tell_step(step); }
-    if (json_true(whole, "healed")) {
+    h->incomplete = !json_true(whole, "healed");
+    if (!h->incomplete) {
         if (cJSON_GetArraySize(json_member(whole, "steps")) > 0)
             log_line(LOG_INFO, "healed", "every shard of the cluster has its copies");
         status_heal(h->x->status, STATUS_HEAL_NONE, "");
         return true;
     }
-    double lost = json_number(whole, "shards_lost"), few = json_number(whole, "shards_short");
-    if (!whole)
-        (void)snprintf(text, sizeof text, "the cluster is not healed: %.700s",
-                       e->text[0]     ? e->text
-                       : r->errors[0] ? r->errors
-                                      : "qdrant-efs heal gave no report");
-    else if (lost > 0)
-        (void)snprintf(
-            text, sizeof text,
-            "%.0f shards are left that lost peers alone had, so that their collections cannot be read "
-            "as a whole: %s. See heal_step_failed above, and `qdrant-efs heal --dry-run`",
-            lost,
-            h->x->options.heal == HEAL_WITH_RESTORE
-                ? "they did not come back from backups"
-                : "HEAL=restore, or `qdrant-efs heal --peer ID --restore`, brings them back from "
-                  "backups");
-    else if (few > 0)
-        (void)snprintf(
-            text, sizeof text,
-            "%.0f shards have fewer copies than their collection asks for; more are made when there "
-            "are more nodes",
-            few);
-    else
-        (void)snprintf(text, sizeof text, "the cluster is not healed; see heal_step_failed above");
-    log_line(lost > 0 || few == 0.0 ? LOG_ERROR : LOG_WARN, "heal_incomplete", "%s", text);
-    status_heal(h->x->status, few > 0 && !(lost > 0) ? STATUS_HEAL_UNSURE : STATUS_HEAL_FAILED, text);
+    left_text(h, whole, r, e, text);
+    bool only_few = whole && !*json_text(whole, "error") && json_number(whole, "shards_short") > 0 &&
+                    !(json_number(whole, "shards_lost") + json_number(whole, "shards_broken") +
+                          json_number(whole, "shards_bare") >
+                      0);
+    log_line(only_few ? LOG_WARN : LOG_ERROR, "heal_incomplete", "%s", text);
+    status_heal(h->x->status, only_few ? STATUS_HEAL_UNSURE : STATUS_HEAL_FAILED, text);
     return false;
 }
 
@@ -256,7 +272,7 @@ static bool run(struct healer *h, char *const *ids)
 {
     static char program[] = "qdrant-efs", verb[] = "heal", json[] = "--json", restore[] = "--restore",
                 peer[] = "--peer";
-    char *argv[2 * PEERS_MOST + 8];
+    static char *argv[2 * PEERS_MOST + 8]; /* this thread's */
     char *const more[] = {NULL};
     const char *const without[] = {NULL};
     size_t n = 0;
@@ -286,32 +302,30 @@ static bool run(struct healer *h, char *const *ids)
         (void)err_set(&e, ENOMEM, "cannot start", argv[0], NULL);
     else
         (void)subprocess_run(&o, &r, &e);
-    bool good = e.code == EBUSY || atomic_load(&x->stop) || tell_end(h, &r, &e);
+    bool left = e.code == EBUSY || atomic_load(&x->stop), good = left || tell_end(h, &r, &e);
     if (e.code == EBUSY)
         log_line(LOG_INFO, "heal_left", "another node leads the cluster, and heals it from here on");
     free(r.output);
-    struct err ignored;
-    if (!atomic_load(&x->stop) && h->claim.n > 0)
-        (void)heal_claim_end(&h->claim, &ignored); /* else it grows old */
-    return good;
+    return good && !left;
 }
 
 static void heal(struct healer *h, char *const *ids)
 {
-    if (clock_ms() < h->not_before || atomic_load(&h->x->restore_pending) || !take_claim(h))
+    if (clock_ms() < h->not_before || atomic_load(&h->x->restore_pending))
         return;
     if (*ids)
         log_line(LOG_WARN, "heal_begins", "the peer %s%s is gone for good: its place is filled%s", ids[0],
                  ids[1] ? " and others" : "",
                  h->x->options.heal == HEAL_WITH_RESTORE ? ", from backups where it alone had something"
                                                          : "");
-    status_heal(h->x->status, STATUS_HEAL_RUNS, "the cluster is being healed; see heal_step in the log");
-    h->copies_due = false;
+    status_heal(h->x->status, STATUS_HEAL_RUNS,
+                "the cluster is being healed; its steps are in the log when it is over");
     atomic_store(&h->x->healing, true);
-    bool good = run(h, ids);
+    h->asked = clock_ms();
+    h->copies_due = !run(h, ids);
     atomic_store(&h->x->healing, false);
-    if (!good)
-        h->not_before = clock_ms() + AGAIN_MS;
+    if (h->copies_due)
+        h->not_before = clock_ms() + (h->claimed ? CLAIMED_MS : AGAIN_MS);
     h->same_since = clock_ms();
 }
 
@@ -320,7 +334,7 @@ static void heal(struct healer *h, char *const *ids)
 static size_t judge(struct healer *h, const struct cluster_map *m, const struct cluster_nodes *known,
                     char **ids)
 {
-    const char *alive[PEERS_MOST];
+    static const char *alive[PEERS_MOST]; /* this thread's */
     size_t n_alive = 0, n = 0;
     char node[128];
     for (size_t i = 0; i < m->n_peers && n_alive < PEERS_MOST; i++)
@@ -350,13 +364,15 @@ static void look_at_silent(struct healer *h, const struct cluster_map *m)
     cleanup_cluster_nodes struct cluster_nodes known = {0};
     struct cluster_place_of at = place(h);
     struct err e = {0};
-    char *ids[PEERS_MOST + 1];
-    if (cluster_nodes_read(&at, &known, &e) != 0 || known.unreadable > 0) {
-        if (!h->record_said)
-            log_line(LOG_WARN, "heal_unsure", "what EFS says of the cluster's nodes cannot be read: %s",
-                     e.text[0] ? e.text : known.why);
-        h->record_said = true;
-    }
+    static char *ids[PEERS_MOST + 1]; /* this thread's */
+    /* What cannot be read may be what tells that two nodes go by one name. */
+    bool read = cluster_nodes_read(&at, &known, &e) == 0 && known.unreadable == 0;
+    if (!read && !h->read_said)
+        log_line(LOG_WARN, "heal_unsure", "what EFS says of the cluster's nodes cannot be read: %s",
+                 e.text[0] ? e.text : known.why);
+    h->read_said = !read;
+    if (!read)
+        cluster_nodes_free(&known);
     if (judge(h, m, &known, ids) > 0)
         heal(h, ids);
 }
@@ -380,10 +396,10 @@ static void look(struct healer *h)
         return;
     }
     char *const nobody[] = {NULL};
+    if (!h->incomplete)
+        status_heal(h->x->status, STATUS_HEAL_NONE, "");
     if (h->copies_due && clock_ms() >= h->same_since + settle_ms(h))
         heal(h, nobody);
-    else if (!h->not_before)
-        status_heal(h->x->status, STATUS_HEAL_NONE, "");
 }
 
 static void *loop(void *arg)

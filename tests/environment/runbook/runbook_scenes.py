@@ -669,7 +669,7 @@ class Cluster(Scene):
         return self.peers[0].result("POST", f"/collections/{name}/points/count", {"exact": True})["count"]
 
     def values(self):
-        return {"QDRANT_URL": self.peers[0].url, "QDRANT_API_KEY_FILE": self.key_file, "DEAD_PEER": self.dead, "DEAD_NODE": "qdrant-2",
+        return {"QDRANT_URL": self.peers[0].url, "QDRANT__STORAGE__STORAGE_PATH": self.peers[0].storage, "QDRANT_API_KEY_FILE": self.key_file, "DEAD_PEER": self.dead, "DEAD_NODE": "qdrant-2",
                 "NEW_PEER": self.new, "COLLECTION": "single", "EFS_ROOT": self.efs_root, "TIER": "test", "CPU_ARCH": "cpu",
                 "JSON_KEY": "", "STATUS_LISTEN": "off"}
 

@@ -55,9 +55,10 @@ static const struct row {
     {"into the emptiest", "0A 0A 2A", 1, "aal", true, false, HEAL_RESTORE, 0, 1, 0},
     {"and without leave nothing", "0A 2A", 1, "aal", false, false, HEAL_NONE, 0, 0, 0},
     {"not while something moves", "0A 2A", 1, "aal", true, true, HEAL_WAIT, 0, 0, 0},
-    {"a broken copy elsewhere is none", "0D2A", 2, "aal", true, false, HEAL_RESTORE, 0, 1, 0},
+    {"a broken copy elsewhere may be newer than any backup", "0D2A", 2, "aal", true, false, HEAL_NONE, 0, 0,
+     0},
     {"a silent one may have it", "1A2A", 2, "asl", true, false, HEAL_NONE, 0, 0, 0},
-    {"a silent one that is broken has it not", "1D2A", 2, "asl", true, false, HEAL_RESTORE, 0, 0, 0},
+    {"also a silent one's", "1D2A", 2, "asl", true, false, HEAL_NONE, 0, 0, 0},
     {"what has nothing is removed", "0A1A", 2, "aal", false, false, HEAL_REMOVE, 0, 2, 0},
     {"a silent one is not", "0A1A", 2, "aas", true, false, HEAL_NONE, 0, 0, 0},
     {"too few copies", "0A 1A2A", 2, "aaa", false, false, HEAL_REPLICATE, 0, 1, 0},
@@ -125,6 +126,35 @@ static void nobody_takes_a_restore_whose_other_copies_would_miss_what_is_written
     cluster_map_free(&m);
 }
 
+static void a_broken_copy_is_told_and_replaced_only_when_asked_to(void **state)
+{
+    (void)state;
+    enum heal_how how[3] = {HEAL_ALIVE, HEAL_ALIVE, HEAL_LOST};
+    bool left[1] = {false};
+    struct cluster_map m = map_of(3, collection("0D2A 0A1A", 2, false));
+    struct heal_case c = {.map = &m, .how = how, .restore = true, .quiet = true, .left = left};
+    assert_int_equal(heal_next(&c).what, HEAL_NONE);
+    assert_true(heal_left(&c).broken == 1 && heal_left(&c).lost == 0 && heal_left(&c).peers == 1);
+    c.replace = true;
+    assert_int_equal(heal_next(&c).what, HEAL_RESTORE);
+    assert_true(heal_left(&c).broken == 0 && heal_left(&c).lost == 1);
+    cluster_map_free(&m);
+}
+
+static void what_is_not_known_or_not_there_is_not_healed(void **state)
+{
+    (void)state;
+    enum heal_how how[2] = {HEAL_ALIVE, HEAL_ALIVE};
+    bool left[1] = {false};
+    struct cluster_map m = map_of(2, collection("0A1D 0A1A", 2, false));
+    struct heal_case c = {.map = &m, .how = how, .left = left};
+    m.v[0].count = 4;
+    assert_true(heal_left(&c).bare == 2 && heal_left(&c).few == 1 && heal_left(&c).untold == 0);
+    m.v[0].factor = 0;
+    assert_int_equal(heal_left(&c).untold, 1);
+    cluster_map_free(&m);
+}
+
 static unsigned draw(unsigned *seed, unsigned n)
 {
     *seed = *seed * 1103515245U + 12345U;
@@ -177,7 +207,8 @@ static void whole_heals_end_and_take_no_last_copy(void **state)
         struct cluster_map m = map_of(peers, any_collection(&s, peers));
         for (unsigned p = 0; p < peers; p++)
             how[p] = p == 0 ? HEAL_ALIVE : (enum heal_how)draw(&s, 3);
-        struct heal_case c = {.map = &m, .how = how, .restore = restore, .quiet = true, .left = left};
+        struct heal_case c = {
+            .map = &m, .how = how, .restore = restore, .quiet = true, .replace = draw(&s, 2), .left = left};
         unsigned n = 0;
         for (struct heal_step step; (step = heal_next(&c)).what != HEAL_NONE; n++) {
             assert_true(n < 100);
@@ -187,7 +218,7 @@ static void whole_heals_end_and_take_no_last_copy(void **state)
         }
         struct heal_rest rest = heal_left(&c);
         assert_true(!restore || rest.lost == 0);
-        assert_true(!restore || rest.silent > 0 || rest.peers == 0);
+        assert_true(!restore || rest.silent > 0 || rest.broken > 0 || rest.peers == 0);
         cluster_map_free(&m);
     }
 }
@@ -198,6 +229,8 @@ int main(void)
         cmocka_unit_test(the_table_holds),
         cmocka_unit_test(what_has_failed_is_left_alone),
         cmocka_unit_test(nobody_takes_a_restore_whose_other_copies_would_miss_what_is_written),
+        cmocka_unit_test(a_broken_copy_is_told_and_replaced_only_when_asked_to),
+        cmocka_unit_test(what_is_not_known_or_not_there_is_not_healed),
         cmocka_unit_test(whole_heals_end_and_take_no_last_copy),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
