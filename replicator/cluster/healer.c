@@ -15,7 +15,9 @@
 #include <sys/wait.h>
 
 enum {
-    LOOK_MS = 5000,
+    LOOK_MS = 5000,     /* in a cluster */
+    WAIT_MS = 10000,    /* until Qdrant has told whether it is in one */
+    ALONE_MS = 60000,   /* when it is not */
     RECORD_MS = 60000,  /* how often EFS is told that this node is there */
     ASK_MS = 10000,     /* whether it still leads, while it heals */
     AGAIN_MS = 300000,  /* between two tries that came to nothing ... */
@@ -33,6 +35,7 @@ struct watched { /* a peer that does not answer */
 };
 struct healer {
     struct context *x;
+    int64_t every; /* milliseconds between two looks */
     struct watched silent[PEERS_MOST];
     size_t n;
     char members[PEERS_MOST][CLUSTER_ID]; /* as they were in the last look ... */
@@ -383,6 +386,7 @@ static void look(struct healer *h)
     struct err ignored;
     if (cluster_map_peers(h->x->qdrant, &m, &ignored) != 0)
         return; /* told elsewhere */
+    h->every = m.n_peers > 0 ? LOOK_MS : ALONE_MS;
     if (m.n_peers == 0 || h->x->qdrant_settings.shared)
         return;
     leave_record(h, &m);
@@ -407,7 +411,7 @@ static void *loop(void *arg)
     struct healer *h = arg;
     while (!atomic_load(&h->x->stop)) {
         look(h);
-        worker_rest(&h->worker, clock_ms() + LOOK_MS);
+        worker_rest(&h->worker, clock_ms() + h->every);
     }
     return NULL;
 }
@@ -418,6 +422,7 @@ struct healer *healer_start(struct context *x)
     if (!h)
         return NULL;
     h->x = x;
+    h->every = WAIT_MS;
     if (worker_start(&h->worker, "heal", loop, h, &x->stop))
         return h;
     free(h);

@@ -57,7 +57,8 @@ static void *loop(void *arg)
             report(r);
         if (now >= next)
             next += MINUTE * ((now - next) / MINUTE + 1);
-        worker_rest(&r->worker, now + ASK > next ? next : now + ASK);
+        bool often = !known || task_protection_possible();
+        worker_rest(&r->worker, !often || now + ASK > next ? next : now + ASK);
     }
     if (r->emf)
         report(r); /* what happened in the last minute */

@@ -7,12 +7,20 @@
 /* MINUTES: for so long ECS believes it; it is told anew after AGAIN_MS. */
 enum { MINUTES = 30, AGAIN_MS = 10 * 60000 };
 
-void task_protection_keep(struct task_protection *p, bool wanted, const atomic_bool *stop)
+static const char *agent_uri(void)
 {
     const char *agent = getenv("ECS_AGENT_URI");
+    return agent && *agent ? agent : NULL;
+}
+
+bool task_protection_possible(void) { return agent_uri() != NULL; }
+
+void task_protection_keep(struct task_protection *p, bool wanted, const atomic_bool *stop)
+{
+    const char *agent = agent_uri();
     struct err e = {0};
     int64_t now = clock_ms();
-    if (!agent || !*agent || (!wanted && !p->on) || (wanted && p->asked && now < p->asked + AGAIN_MS))
+    if (!agent || (!wanted && !p->on) || (wanted && p->asked && now < p->asked + AGAIN_MS))
         return;
     bool news = wanted != p->on;
     int rc = ecs_task_protect(agent, wanted ? MINUTES : 0, stop, &e);

@@ -11,6 +11,8 @@ struct task_protection { /* all 0 at first */
     bool on, said;
     int64_t asked; /* clock_ms of the last question that ECS answered */
 };
+/* Is there anybody to ask for it? */
+bool task_protection_possible(void);
 /* Of the reporter, every few seconds; asks only when something changes, or grows old. Not on ECS: nothing.
  * Blocks for ten seconds at most. */
 void task_protection_keep(struct task_protection *p, bool wanted, const atomic_bool *stop);
