@@ -316,7 +316,7 @@ static void heal(struct healer *h, char *const *ids)
 {
     if (clock_ms() < h->not_before || atomic_load(&h->x->restore_pending))
         return;
-    if (*ids)
+    if (*ids && !h->others_said)
         log_line(LOG_WARN, "heal_begins", "the peer %s%s is gone for good: its place is filled%s", ids[0],
                  ids[1] ? " and others" : "",
                  h->x->options.heal == HEAL_WITH_RESTORE ? ", from backups where it alone had something"
