@@ -22,9 +22,6 @@ static void say_record(const struct starter *s, enum start_what what, const stru
                  "Qdrant is not started yet: %s, and QDRANT_CLUSTER_FOUND=%s was used before: it founds "
                  "nothing more. If the cluster is lost, set another word, on all nodes: %s",
                  nobody, s->word, ALL_LOST);
-    else if (what == START_WAIT_MAYBE && clock_ms() < s->begun + FOUNDING_STALE * 1000)
-        log_line(LOG_INFO, "cluster_waits",
-                 "Qdrant is not started yet: %s founds the cluster (%s), and is to answer", node, f->uri);
     else if (what == START_WAIT_MAYBE)
         log_line(LOG_ERROR, "cluster_waits",
                  "Qdrant is not started yet: %s. %s (%s) was to found the cluster, number %u, at %s, and "
