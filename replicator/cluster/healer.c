@@ -383,9 +383,12 @@ static void look_at_silent(struct healer *h, const struct cluster_map *m)
 static void look(struct healer *h)
 {
     cleanup_cluster_map struct cluster_map m = {0};
-    struct err ignored;
-    if (cluster_map_peers(h->x->qdrant, &m, &ignored) != 0)
-        return; /* told elsewhere */
+    struct err e = {0};
+    if (cluster_map_peers(h->x->qdrant, &m, &e) != 0) { /* told elsewhere */
+        bool answered = e.code >= QDRANT_REFUSED && e.code != QDRANT_NO_KEY;
+        h->every = answered && h->every != LOOK_MS ? ALONE_MS : h->every;
+        return;
+    }
     h->every = m.n_peers > 0 ? LOOK_MS : ALONE_MS;
     if (m.n_peers == 0 || h->x->qdrant_settings.shared)
         return;
