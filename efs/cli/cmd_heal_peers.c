@@ -127,6 +127,7 @@ bool heal_still_lost(struct healing *h, size_t peer, char why[HEAL_ERROR])
 {
     struct qdrant_settings settings;
     int rc;
+    *why = 0;
     for (int64_t end = clock_ms() + AGAIN_MS; !atomic_load(h->stop); clock_sleep(POLL_MS)) {
         struct err e = {0};
         struct qdrant *q = find(h, peer, &settings, &rc, &e);

@@ -23,6 +23,15 @@ static bool has(const struct cluster_place *place, unsigned id)
     return false;
 }
 
+/* The first of these that is not there; NULL: all are. */
+static const struct heal_had *missing(const struct heal_shards *h, const struct cluster_place *place)
+{
+    for (size_t i = 0; i < h->n_had; i++)
+        if (!has(place, h->had[i].id))
+            return &h->had[i];
+    return NULL;
+}
+
 /* 1: all are there, Active, and nothing moves; 0 with `why`; -1 with `why`: Qdrant does not tell. */
 static int look(const struct heal_shards *h, struct err *why)
 {
@@ -30,13 +39,13 @@ static int look(const struct heal_shards *h, struct err *why)
     char what[200];
     if (cluster_place(h->qdrant, h->collection, &place, why) != 0)
         return -1;
-    cleanup_free unsigned *shards = place.shards;
-    for (size_t i = 0; i < h->n_had; i++)
-        if (!has(&place, h->had[i].id)) {
-            (void)snprintf(what, sizeof what, "shard %u is not there after it was restored", h->had[i].id);
-            (void)err_set(why, 0, what, NULL, "see Qdrant's log");
-            return 0;
-        }
+    const struct heal_had *not_there = missing(h, &place);
+    free(place.shards);
+    if (not_there) {
+        (void)snprintf(what, sizeof what, "shard %u is not there after it was restored", not_there->id);
+        (void)err_set(why, 0, what, NULL, "see Qdrant's log");
+        return 0;
+    }
     if (place.settled)
         return 1;
     (void)err_set(why, 0, "restored, and a shard is not Active, or moves, on", h->collection,
