@@ -136,6 +136,7 @@ def test_a_person_heals_with_one_command(cluster):
     back_up(cluster)
     victim = cluster.nodes[2]
     lost = str(victim.state()[0])
+    wait_for(lambda: (cluster.tree.efs / f"clusters/test/peers/{lost}.json").exists(), 60)
     alive = heal(cluster, "--peer", lost)
     assert alive.returncode == 1 and "is not lost: it answers; nothing was changed" in alive.stderr
     victim.kill()
