@@ -50,6 +50,23 @@ struct map_replica *cluster_map_replica(const struct map_shard *s, size_t peer)
     return NULL;
 }
 
+struct map_shard *cluster_map_shard(const struct map_collection *c, unsigned id)
+{
+    for (size_t i = 0; i < c->n; i++)
+        if (c->v[i].id == id)
+            return &c->v[i];
+    return NULL;
+}
+
+unsigned cluster_map_replicas(const struct cluster_map *m, size_t peer)
+{
+    unsigned n = 0;
+    for (size_t i = 0; i < m->n; i++)
+        for (size_t k = 0; k < m->v[i].n; k++)
+            n += cluster_map_replica(&m->v[i].v[k], peer) != NULL;
+    return n;
+}
+
 bool cluster_map_add(struct map_shard *s, size_t peer, const char *state)
 {
     struct map_replica *v = realloc(s->v, (s->n + 1) * sizeof *v);
@@ -137,9 +154,9 @@ int cluster_map_peers(struct qdrant *q, struct cluster_map *out, struct err *e)
 
 static struct map_shard *shard_of(struct map_collection *c, unsigned id)
 {
-    for (size_t i = 0; i < c->n; i++)
-        if (c->v[i].id == id)
-            return &c->v[i];
+    struct map_shard *found = cluster_map_shard(c, id);
+    if (found)
+        return found;
     struct map_shard *v = realloc(c->v, (c->n + 1) * sizeof *v);
     if (!v)
         return NULL;

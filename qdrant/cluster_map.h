@@ -48,6 +48,10 @@ void cluster_map_free(struct cluster_map *m);
 #define cleanup_cluster_map __attribute__((cleanup(cluster_map_free)))
 /* CLUSTER_NOBODY: there is no such peer. */
 size_t cluster_map_peer(const struct cluster_map *m, const char *id);
+/* NULL: there is no such shard. */
+struct map_shard *cluster_map_shard(const struct map_collection *c, unsigned id);
+/* How many replicas that peer has, of all collections. */
+unsigned cluster_map_replicas(const struct cluster_map *m, size_t peer);
 /* The replica of that peer; NULL: it has none. */
 struct map_replica *cluster_map_replica(const struct map_shard *s, size_t peer);
 /* One more replica; false without memory. */

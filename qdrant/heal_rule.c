@@ -66,15 +66,6 @@ static bool next_drop(const struct heal_case *c, struct heal_step *out)
     return false;
 }
 
-static size_t replicas_of(const struct cluster_map *m, size_t peer)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < m->n; i++)
-        for (size_t k = 0; k < m->v[i].n; k++)
-            n += cluster_map_replica(&m->v[i].v[k], peer) != NULL;
-    return n;
-}
-
 /* While Qdrant restores a collection on a node, it puts aside all replicas of it there, and afterwards takes
  * those for active again that the snapshot does not have: one that others go on writing to would miss that
  * (recover.rs). So none of its shards there may have a replica elsewhere. */
@@ -97,11 +88,12 @@ static bool may_take(const struct heal_case *c, const struct map_collection *of,
 static size_t emptiest(const struct heal_case *c,
                        bool (*fits)(const struct heal_case *, const void *, size_t), const void *arg)
 {
-    size_t best = CLUSTER_NOBODY, has = 0;
+    size_t best = CLUSTER_NOBODY;
+    unsigned has = 0;
     for (size_t p = 0; p < c->map->n_peers; p++) {
         if (!fits(c, arg, p))
             continue;
-        size_t n = replicas_of(c->map, p);
+        unsigned n = cluster_map_replicas(c->map, p);
         if (best == CLUSTER_NOBODY || n < has) {
             best = p;
             has = n;
@@ -137,7 +129,7 @@ static bool next_restore(const struct heal_case *c, struct heal_step *out)
 static bool next_remove(const struct heal_case *c, struct heal_step *out)
 {
     for (size_t p = 0; p < c->map->n_peers; p++)
-        if (c->how[p] == HEAL_LOST && c->map->peers[p].id[0] && replicas_of(c->map, p) == 0) {
+        if (c->how[p] == HEAL_LOST && c->map->peers[p].id[0] && cluster_map_replicas(c->map, p) == 0) {
             *out = (struct heal_step){HEAL_REMOVE, 0, 0, p, CLUSTER_NOBODY, false};
             return true;
         }
@@ -192,14 +184,6 @@ struct heal_step heal_next(const struct heal_case *c)
 
 /* --- what would be there */
 
-static struct map_shard *shard_of(struct map_collection *c, unsigned id)
-{
-    for (size_t i = 0; i < c->n; i++)
-        if (c->v[i].id == id)
-            return &c->v[i];
-    return NULL;
-}
-
 static void remove_peer(struct cluster_map *m, size_t peer)
 {
     for (size_t i = 0; i < m->n; i++)
@@ -229,7 +213,7 @@ static bool restore_all(struct cluster_map *m, const enum heal_how *how, const s
 bool heal_apply(struct cluster_map *m, const enum heal_how *how, const struct heal_step *step)
 {
     struct map_shard *s = step->what == HEAL_DROP || step->what == HEAL_REPLICATE
-                              ? shard_of(&m->v[step->collection], step->shard)
+                              ? cluster_map_shard(&m->v[step->collection], step->shard)
                               : NULL;
     if (step->what == HEAL_RESTORE)
         return restore_all(m, how, step);

@@ -18,7 +18,6 @@ enum {
     SEEN_MS = 120000,  /* ... and for it to be seen */
     POLL_MS = 500,
     NEWCOMER_MS = 120000,
-    NEWCOMER_FRESH = 180, /* seconds */
     STEPS_MAX = 1 << 20,
 };
 
@@ -116,11 +115,8 @@ static int in_collection(const struct healing *h, const struct heal_step *step, 
 
 static const struct map_replica *replica_of(const struct healing *h, const struct heal_step *step)
 {
-    const struct map_collection *c = &h->map.v[step->collection];
-    for (size_t i = 0; i < c->n; i++)
-        if (c->v[i].id == step->shard)
-            return cluster_map_replica(&c->v[i], step->peer);
-    return NULL;
+    const struct map_shard *s = cluster_map_shard(&h->map.v[step->collection], step->shard);
+    return s ? cluster_map_replica(s, step->peer) : NULL;
 }
 
 /* Is what the step was for there? A transfer takes as long as it takes; what does not move has to be there
@@ -234,7 +230,7 @@ static void await_newcomer(struct healing *h, const char *removed)
         return;
     for (size_t i = 0; i < h->known.n_waiting; i++)
         if (strcmp(h->known.waiting[i].peer, removed) == 0 &&
-            h->known.waiting[i].last > time(NULL) - NEWCOMER_FRESH)
+            h->known.waiting[i].last > time(NULL) - CLUSTER_NODE_FRESH)
             waits = &h->known.waiting[i];
     if (!waits)
         return;

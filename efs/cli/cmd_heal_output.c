@@ -11,15 +11,6 @@ static const char *const hows[] = {
 
 /* --- the peers */
 
-static unsigned replicas(const struct healing *h, size_t peer)
-{
-    unsigned n = 0;
-    for (size_t i = 0; i < h->map.n; i++)
-        for (size_t k = 0; k < h->map.v[i].n; k++)
-            n += cluster_map_replica(&h->map.v[i].v[k], peer) != NULL;
-    return n;
-}
-
 static bool is_alone(const struct healing *h, const struct map_shard *s, size_t peer)
 {
     for (size_t j = 0; j < s->n; j++)
@@ -47,13 +38,14 @@ static bool peer_json(const struct healing *h, cJSON *list, size_t i)
     return o && json_add_text(o, "peer_id", h->map.peers[i].id) &&
            cmd_json_text(o, "node", node + (*node == ' ')) && json_add_text(o, "uri", h->map.peers[i].uri) &&
            json_add_text(o, "state", h->how[i] == HEAL_SILENT ? "not_reached" : hows[h->how[i]]) &&
-           json_add_number(o, "replicas", replicas(h, i)) && json_add_number(o, "alone", alone(h, i));
+           json_add_number(o, "replicas", cluster_map_replicas(&h->map, i)) &&
+           json_add_number(o, "alone", alone(h, i));
 }
 
 static void say_peer(const struct healing *h, size_t i)
 {
     char text[CLUSTER_URI + 400], safe[(CLUSTER_URI + 400) * 4], name[160], only[60] = "";
-    unsigned n = replicas(h, i), own = alone(h, i);
+    unsigned n = cluster_map_replicas(&h->map, i), own = alone(h, i);
     if (own > 0)
         (void)snprintf(only, sizeof only, ", %u of them nobody else has", own);
     (void)snprintf(text, sizeof text, "peer %s%s  %s  %s, %u cop%s of shards%s", h->map.peers[i].id,

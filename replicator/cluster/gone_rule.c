@@ -30,7 +30,7 @@ static enum gone_what by_waiting(const struct gone_facts *f, const struct cluste
     for (size_t i = 0; i < f->known->n_waiting; i++) {
         const struct cluster_node *w = &f->known->waiting[i];
         if (strcmp(w->node, was->node) != 0 || strcmp(w->peer, was->peer) != 0 ||
-            w->last < f->now - GONE_FRESH || w->last > f->now + GONE_FRESH)
+            w->last < f->now - CLUSTER_NODE_FRESH || w->last > f->now + CLUSTER_NODE_FRESH)
             continue;
         return w->first <= was->last ? GONE_TWO : GONE_YES;
     }

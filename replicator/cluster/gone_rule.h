@@ -6,9 +6,6 @@
 #include "efs/repo/cluster_nodes.h"
 #include <stdint.h>
 
-enum {
-    GONE_FRESH = 180, /* seconds: a node that waits says so at least this often */
-};
 enum gone_what {
     GONE_NO,       /* it answers */
     GONE_SETTLING, /* it has not been silent for long enough */

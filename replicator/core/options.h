@@ -8,10 +8,11 @@
 #include <limits.h>
 #include <stdint.h>
 #include <time.h>
-enum heal { /* HEAL */
-            HEAL_OFF,
-            HEAL_WITHOUT_BACKUPS, /* by the copies that other nodes have */
-            HEAL_WITH_RESTORE,
+/* HEAL */
+enum heal {
+    HEAL_OFF,
+    HEAL_WITHOUT_BACKUPS, /* by the copies that other nodes have */
+    HEAL_WITH_RESTORE,
 };
 struct options {
     unsigned interval, offset; /* SNAPSHOT_INTERVAL, SNAPSHOT_OFFSET in seconds; interval 0: no schedule */

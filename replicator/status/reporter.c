@@ -51,13 +51,14 @@ static void *loop(void *arg)
     int64_t next = clock_ms() + MINUTE;
     while (!atomic_load(&r->context->stop)) {
         known = known || ecs_task_ask(r->context->ecs_task, r->context->status, &r->context->stop);
-        task_protection_keep(&r->protection, is_irreplaceable(r), &r->context->stop);
+        bool often = !known || task_protection_possible();
+        if (task_protection_possible())
+            task_protection_keep(&r->protection, is_irreplaceable(r), &r->context->stop);
         int64_t now = clock_ms();
         if (r->emf && now >= next)
             report(r);
         if (now >= next)
             next += MINUTE * ((now - next) / MINUTE + 1);
-        bool often = !known || task_protection_possible();
         worker_rest(&r->worker, !often || now + ASK > next ? next : now + ASK);
     }
     if (r->emf)
