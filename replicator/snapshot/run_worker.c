@@ -118,10 +118,10 @@ static void say_held_locked(struct runner *m, struct target *it, const struct di
         "no more snapshots of %s are made: %u of it are on the local disk alone, since EFS has not "
         "taken them; they would fill Qdrant's disk. It goes on when one of them is on EFS",
         runner_shown(it, name), q->unpublished);
+    status_held(m->o.status, it->name ? it->name : "", q->unpublished); /* who reads the line finds it there */
     if (!it->held)
         log_fields(LOG_ERROR, "snapshots_held", about(it, NULL, 0), "%s", text);
     it->held = true;
-    status_held(m->o.status, it->name ? it->name : "", q->unpublished);
     tell_watcher_locked(m, it, text);
 }
 

@@ -81,6 +81,9 @@ def runs(pid):
         return False
 
 
+RESTORE_IS_OVER = ("boot_restore_not_needed", "boot_restore_finished")
+
+
 class Task(Container):
     """One task: qdrant-entrypoint, Qdrant, the replicator, and a disk that goes with it."""
 
@@ -94,6 +97,7 @@ class Task(Container):
 
     def begin(self):
         """Start, and wait for nothing."""
+        self.before = len(self.events(*RESTORE_IS_OVER))
         with open(self.log, "ab") as log:
             self.process = self.server.process = subprocess.Popen(
                 [*self.prefix, BUILD / "qdrant-entrypoint"], cwd=self.server.work, env=self.env, stdout=log, stderr=log)
@@ -213,8 +217,11 @@ class Task(Container):
         return run.returncode, run.stdout
 
     def wait_restored(self, seconds=90):
+        """Until it says so on the page and in the log, which is written by a thread of its own."""
         wait_for(lambda: self.restored()[0] == 200, seconds)
-        return self.restored()[1]
+        said = self.restored()[1]
+        wait_for(lambda: said["state"] == "off" or len(self.events(*RESTORE_IS_OVER)) > self.before)
+        return said
 
     def marker(self):
         return json.loads((self.server.storage / ".restore.json").read_text())
