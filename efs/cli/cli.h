@@ -52,6 +52,7 @@ int cmd_show(const struct options *o);
 int cmd_verify(const struct options *o);
 int cmd_verify_set(const struct options *o);
 int cmd_prune(const struct options *o);
+int cmd_compact(const struct options *o);
 int cmd_forget(const struct options *o);
 int cmd_pin(const struct options *o);
 int cmd_unpin(const struct options *o);

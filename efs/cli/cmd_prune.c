@@ -1,8 +1,7 @@
 /* prune: retention by hand, or shown with --dry-run. */
 #include "common/base/text.h"
 #include "common/base/utc.h"
-#include "efs/cli/cli.h"
-#include "efs/replica/replica.h"
+#include "efs/cli/cmd_policy.h"
 #include <cjson/cJSON.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,10 +10,7 @@
 enum { EXIT_WRONG_USE = 64 };
 struct state {
     const struct options *o;
-    bool given;          /* RETENTION is */
-    char tree[PATH_MAX]; /* the one that `policy` is of */
-    const char *refused; /* why nothing is pruned there, or NULL */
-    struct retention policy;
+    struct policy policy;
     cJSON *array; /* with --json */
     size_t n, pinned, needed;
     int failed;
@@ -60,62 +56,14 @@ static void is_needed(const struct backup *b, void *arg)
                      text_printable(b->m.source.stem, safe, sizeof safe));
 }
 
-/* What the replicators of a tree keep, as their heartbeats say. NULL, or why that cannot be told. Those of
- * nodes that are gone do not count. */
-static const char *ask_heartbeats(const char *base, struct retention *out)
-{
-    struct replica_beats beats = {0};
-    struct err e = {0};
-    const char *why = NULL;
-    bool any = false;
-    if (replica_beats_read(base, &beats, &e) != 0)
-        why = "its heartbeats cannot be read";
-    for (size_t i = 0; !why && i < beats.n; i++) {
-        const struct heartbeat *h = &beats.v[i].h;
-        struct retention one;
-        char wrong[256];
-        if (!beats.v[i].read || replica_beat_gone(&beats, &beats.v[i]))
-            continue;
-        if (!h->retention[0] || !retention_parse(h->retention, &one, wrong, sizeof wrong))
-            why = "a heartbeat of its replicators does not say it";
-        else if (any && !retention_same(out, &one))
-            why = "its replicators do not agree";
-        *out = any || why ? *out : one;
-        any = true;
-    }
-    replica_beats_free(&beats);
-    return why ? why : any ? NULL : "no heartbeat of a replicator says it";
-}
-
-/* The policy of that tree: a wrong one deletes for ever what its tasks would keep. */
-static bool policy_known(struct state *s, const char *base)
-{
-    char text[RETENTION_TEXT];
-    const char *tree = strrchr(base, '/') + 1;
-    if (s->given || strcmp(s->tree, base) == 0)
-        return !s->refused;
-    (void)snprintf(s->tree, sizeof s->tree, "%s", base);
-    s->refused = s->o->settings.require_signature ? "heartbeats, which say it, are not signed"
-                                                  : ask_heartbeats(base, &s->policy);
-    if (s->refused) {
-        cmd_complain("%s: nothing is pruned, for RETENTION is not set, and %s; set it as the tasks have it "
-                     "(--retention " RETENTION_STANDARD " where they do not set it)",
-                     tree, s->refused);
-        s->failed = EXIT_WRONG_USE;
-        return false;
-    }
-    retention_text(&s->policy, text);
-    cmd_complain("%s: RETENTION is not set; as its replicators keep: %s", tree, text);
-    return true;
-}
-
 static int folder(const struct options *o, const char *base, const char *name, void *arg, struct err *e)
 {
     struct state *s = arg;
     struct err why = {0};
-    if (!policy_known(s, base))
+    const struct retention *policy = policy_of(&s->policy, base);
+    if (!policy)
         return 0;
-    struct prune what = {.retention = s->given ? &o->settings.retention : &s->policy,
+    struct prune what = {.retention = policy,
                          .dry_run = o->dry_run,
                          .may = may,
                          .gone = pruned,
@@ -132,13 +80,16 @@ static int folder(const struct options *o, const char *base, const char *name, v
 
 int cmd_prune(const struct options *o)
 {
-    const char *policy = getenv("RETENTION");
-    struct state s = {.o = o, .given = policy && *policy, .array = o->json ? cJSON_CreateArray() : NULL};
+    struct state s = {.o = o,
+                      .policy = {.o = o, .nothing = "nothing is pruned"},
+                      .array = o->json ? cJSON_CreateArray() : NULL};
     struct err e = {0};
     if (cmd_each_folder(o, folder, &s, &e) != 0) {
         cmd_complain("%s", e.text);
         s.failed = EXIT_DEFECT;
     }
+    if (s.policy.failed)
+        s.failed = EXIT_WRONG_USE;
     if (s.array) {
         int rc = cmd_print_json(s.array);
         return s.failed ? s.failed : rc;

@@ -22,9 +22,10 @@ enum {
     CHECK = 16384,
     HEAL = 32768,
     BROWSE = 65536,
+    COMPACT = 131072,
     PINNING = PIN | UNPIN | NOTE,
     CHOOSE = LS | SHOW | VERIFY | PRUNE | RESTORE | DRILL | DU | PINNING | DIFF | BROWSE,
-    ALL = CHOOSE | REPLICA | FORGET | STATUS | CHECK | HEAL
+    ALL = CHOOSE | REPLICA | FORGET | STATUS | CHECK | HEAL | COMPACT
 };
 struct command {
     const char *name, *operand,

@@ -76,7 +76,8 @@ static int run(const struct command *c, struct options *o)
     struct err e = {0};
     if (o->restore.location && strcmp(o->restore.location, "-") == 0 && !read_location(o))
         return arguments_wrong(c, "no URL on standard input, which --location - reads", "");
-    if (settings_read(&o->settings, &e) != 0 || settings_keys(&o->settings, c->bit == FORGET, &e) != 0)
+    if (settings_read(&o->settings, &e) != 0 ||
+        settings_keys(&o->settings, c->bit & (FORGET | COMPACT), &e) != 0)
         return arguments_wrong(c, e.text, "");
     if (o->settings.require_signature && o->restore.location &&
         strncmp(o->restore.location, "s3://", strlen("s3://")) != 0)

@@ -12,11 +12,11 @@
 
 enum { CHUNK = 1 << 20 };
 
-static ssize_t read_chunk(int fd, char *buf)
+static ssize_t read_some(int fd, void *buf, size_t most)
 {
     ssize_t n;
     do
-        n = read(fd, buf, CHUNK);
+        n = read(fd, buf, most);
     while (n < 0 && errno == EINTR);
     return n;
 }
@@ -71,23 +71,22 @@ static int pipe_open(struct pipe *p, const struct copy_options *o)
     return ok ? 0 : err_set(p->e, ENOMEM, "cannot start copying to", p->out.path, NULL);
 }
 
-int copy_store(int in, const char *in_path, int out, const char *out_path, const struct copy_options *o,
-               struct copy_result *r, struct err *e)
+int copy_store_from(const struct copy_source *in, int out, const char *out_path, const struct copy_options *o,
+                    struct copy_result *r, struct err *e)
 {
     __attribute__((cleanup(pipe_free))) struct pipe p = {.out = {.fd = out, .path = out_path}, .e = e};
     memset(r, 0, sizeof *r);
     if (pipe_open(&p, o) != 0)
         return -1;
-    (void)posix_fadvise(in, 0, 0, POSIX_FADV_SEQUENTIAL); /* advice only */
     for (;;) {
         if (o->stop && atomic_load(o->stop))
-            return err_set(e, ECANCELED, "stopped copying", in_path, NULL);
+            return err_set(e, ECANCELED, "stopped copying", in->path, NULL);
         char *next = p.last;
-        ssize_t n = read_chunk(in, next);
+        ssize_t n = in->read(in->arg, next, CHUNK, e);
         if (n < 0)
-            return err_set(e, errno, "cannot read", in_path, NULL);
+            return -1;
         if (!hasher_add(p.original, next, (size_t)n)) /* which waits for the one before */
-            return err_set(e, EIO, "cannot hash", in_path, NULL);
+            return err_set(e, EIO, "cannot hash", in->path, NULL);
         p.last = p.in;
         p.in = next;
         if ((p.zstd ? compress_chunk(&p, (size_t)n, n == 0) : sink_write(&p.out, p.in, (size_t)n, e)) != 0)
@@ -96,16 +95,44 @@ int copy_store(int in, const char *in_path, int out, const char *out_path, const
             break;
         if (o->watch && o->watch->bytes)
             o->watch->bytes((size_t)n, o->watch->arg);
-        (void)posix_fadvise(in, (off_t)r->size, n, POSIX_FADV_DONTNEED);
         r->size += (uint64_t)n;
     }
-    (void)posix_fadvise(in, 0, 0, POSIX_FADV_DONTNEED); /* what read-ahead brought back */
     if (!hasher_hex(p.original, r->sha256) || (p.out.hash && !hasher_hex(p.out.hash, r->stored_sha256)))
-        return err_set(e, EIO, "cannot hash", in_path, NULL);
+        return err_set(e, EIO, "cannot hash", in->path, NULL);
     r->stored_size = p.out.size;
     if (!p.out.hash)
         memcpy(r->stored_sha256, r->sha256, sizeof r->stored_sha256);
     return 0;
+}
+
+/* A file that is read once. */
+struct read_once {
+    int fd;
+    const char *path;
+    off_t at, last; /* where it is, and what was read before that */
+};
+static ssize_t read_once(void *arg, void *buf, size_t n, struct err *e)
+{
+    struct read_once *f = arg;
+    if (f->last > 0)
+        (void)posix_fadvise(f->fd, f->at - f->last, f->last, POSIX_FADV_DONTNEED);
+    ssize_t got = read_some(f->fd, buf, n);
+    if (got < 0)
+        return (void)err_set(e, errno, "cannot read", f->path, NULL), -1;
+    f->last = got;
+    f->at += got;
+    return got;
+}
+
+int copy_store(int in, const char *in_path, int out, const char *out_path, const struct copy_options *o,
+               struct copy_result *r, struct err *e)
+{
+    struct read_once file = {.fd = in, .path = in_path};
+    const struct copy_source source = {read_once, &file, in_path};
+    (void)posix_fadvise(in, 0, 0, POSIX_FADV_SEQUENTIAL); /* advice only */
+    int rc = copy_store_from(&source, out, out_path, o, r, e);
+    (void)posix_fadvise(in, 0, 0, POSIX_FADV_DONTNEED); /* what read-ahead brought back */
+    return rc;
 }
 
 /* The state of one check. */
@@ -180,7 +207,7 @@ int copy_check(int in, const char *in_path, int out, bool compressed, uint64_t m
     if (check_open(&c, compressed) != 0)
         return -1;
     (void)posix_fadvise(in, 0, 0, POSIX_FADV_SEQUENTIAL);
-    for (ssize_t n; (n = read_chunk(in, c.last)) != 0;) {
+    for (ssize_t n; (n = read_some(in, c.last, CHUNK)) != 0;) {
         if (n < 0)
             return err_set(e, errno, "cannot read", in_path, NULL);
         char *next = c.last;

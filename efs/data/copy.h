@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 /* Who watches a long copy or check. */
 struct copy_watch {
@@ -28,6 +29,15 @@ struct copy_result {
  * Qdrant's page cache survives. Paths are for messages. Does not sync or close. */
 int copy_store(int in, const char *in_path, int out, const char *out_path, const struct copy_options *o,
                struct copy_result *r, struct err *e);
+/* The same of bytes that come from elsewhere. */
+struct copy_source {
+    ssize_t (*read)(void *arg, void *buf, size_t n,
+                    struct err *e); /* as many as there are; 0 at the end; -1 */
+    void *arg;
+    const char *path; /* for messages */
+};
+int copy_store_from(const struct copy_source *in, int out, const char *out_path, const struct copy_options *o,
+                    struct copy_result *r, struct err *e);
 /* Read stored bytes back: fills `r`, decoding zstd if `compressed`; writes the original to `out` unless
  * it is -1. A bad frame, one cut short, and more than `most` original bytes (a few stored ones may unpack to
  * any number; COPY_ANY: no limit) are errors. `watch` may be NULL. */

@@ -195,6 +195,19 @@ void backup_verify_keys(const struct verify_keys *keys, bool required)
     signature_required = required;
 }
 
+/* Its manifest has just taken another one's place, or whoever did that was killed in the middle. */
+static void check_next_signature(struct backup *b, const char *json, size_t n)
+{
+    char path[PATH_MAX];
+    struct err ignored;
+    size_t size = 0;
+    if (path_of(b, b->stem, ".json" SIGNATURE_NEXT, path, NULL) != 0)
+        return;
+    cleanup_free char *signature = files_get_sized(path, SIGNATURE_SIZE, &size, &ignored);
+    if (signature && signature_check(verify_keys, json, n, signature, size) == SIGNATURE_GOOD)
+        b->signature = SIGNATURE_GOOD;
+}
+
 /* Of the very bytes that were read as the manifest. */
 static int check_signature(struct backup *b, const char *json, size_t n, struct err *e)
 {
@@ -211,6 +224,8 @@ static int check_signature(struct backup *b, const char *json, size_t n, struct 
     if (!signature && why.code != ENOENT)
         return e ? (*e = why, -1) : -1;
     backup_check(b, json, n, signature, size);
+    if (b->signature == SIGNATURE_BAD)
+        check_next_signature(b, json, n);
     return 0;
 }
 
@@ -418,17 +433,38 @@ static bool cut_receipt(char *name)
     return n > 0;
 }
 
+static const char *const data_kinds[] = {".snapshot.zst", ".snapshot.delta", ".snapshot"};
+enum { DATA_KINDS = sizeof data_kinds / sizeof *data_kinds };
+
+bool backup_has_beside(const struct backup *b)
+{
+    return (b->kinds & (b->kinds - 1)) != 0; /* more than one bit */
+}
+
+bool backup_beside(const struct backup *b, unsigned *next, char name[NAME_MAX + 1])
+{
+    while (*next < DATA_KINDS) {
+        unsigned kind = (*next)++;
+        int n = snprintf(name, NAME_MAX + 1, "%s%s", b->stem, data_kinds[kind]);
+        if ((b->kinds & 1U << kind) && n <= NAME_MAX && strcmp(name, b->data) != 0)
+            return true;
+    }
+    return false;
+}
+
 static int add_name(struct backup_list *list, size_t from, enum frequency t, const char *dir,
                     const char *folder, const char *file, struct err *e)
 {
-    static const char *const data[] = {".snapshot.zst", ".snapshot.delta", ".snapshot"};
+    unsigned kind = 0;
     char name[NAME_MAX + 1];
     (void)snprintf(name, sizeof name, "%s", file);
     bool receipt = cut_receipt(name);
     size_t n = receipt ? 0 : text_stem(name, ".json");
     bool manifest = n > 0;
-    for (size_t i = 0; n == 0 && i < sizeof data / sizeof *data; i++)
-        n = text_stem(name, data[i]);
+    for (unsigned i = 0; n == 0 && i < DATA_KINDS; i++) {
+        n = text_stem(name, data_kinds[i]);
+        kind = 1U << i;
+    }
     if (name[0] == '.' || n == 0)
         return 0;
     char stem[NAME_MAX + 1];
@@ -447,7 +483,10 @@ static int add_name(struct backup_list *list, size_t from, enum frequency t, con
         b->has_manifest = true;
     else if (receipt)
         b->has_receipt = true;
-    else if (!ruler_is_delta(b)) /* beside what another writer left, it still tells what it may need */
+    else
+        b->kinds |= kind;
+    if (!manifest && !receipt &&
+        !ruler_is_delta(b)) /* as one it still tells what it may need, beside others */
         (void)snprintf(b->data, sizeof b->data, "%s", name);
     return 0;
 }

@@ -31,6 +31,7 @@ struct backup {
     char data[256];         /* file name of the data, when known */
     struct manifest m;      /* filled once the manifest could be read; until then collection, peer and slot
                                are what folder and name say, the slot 0 when they do not */
+    unsigned kinds;         /* of data files of its name, see backup_beside */
     bool has_manifest;
     enum signature_verdict signature; /* of the manifest that `m` was read from */
     bool has_receipt;                 /* of a second target, {data}.s3 */
@@ -191,6 +192,10 @@ uint64_t backup_work(const struct manifest *m);
 /* Its data, to be read. The code of an error is 0 where that is no file of its own. */
 int backup_open_data(const struct backup *b, struct err *e);
 enum entry_state backup_sums(const struct backup *b, struct err *e);
+/* Data files of its name that are not its own: of a task that was about to publish it in another way, or what
+ * was its data before (efs/repo/compact.h). The next one; *next is 0 at first. */
+bool backup_has_beside(const struct backup *b);
+bool backup_beside(const struct backup *b, unsigned *next, char name[NAME_MAX + 1]);
 /* Recompute all hashes of an entry; sets its state and reason. */
 void backup_verify(struct backup *b, const struct copy_watch *watch);
 #endif

@@ -51,6 +51,7 @@ static bool is_ours(const char *name)
                                        ".snapshot.delta",
                                        ".snapshot.zst",
                                        ".snapshot",
+                                       ".json.sig.next",
                                        ".json.sig",
                                        ".json",
                                        ".pin",
@@ -93,6 +94,20 @@ static bool stays_for_others(const struct forget *f, struct backup_list *list, c
     return false;
 }
 
+/* What lay beside its data, and was it before (efs/repo/compact.h). */
+static int remove_beside(const struct forget *f, struct backup_list *list, const struct backup *b,
+                         struct err *e)
+{
+    struct backup as = *b;
+    char name[NAME_MAX + 1];
+    for (unsigned next = 0; backup_beside(b, &next, name);) {
+        (void)snprintf(as.data, sizeof as.data, "%s", name);
+        if (!stays_for_others(f, list, &as) && remove_data_file(b->dir, name, e) != 0)
+            return -1;
+    }
+    return 0;
+}
+
 static int forget_folder_backups(const struct forget *f, const char *folder, struct err *e)
 {
     cleanup_backup_list struct backup_list list = {0};
@@ -116,6 +131,8 @@ static int forget_folder_backups(const struct forget *f, const char *folder, str
             f->gone(b, f->arg);
         if (!f->dry_run)
             rc = worse(rc, remove_backup(b, &why), &why, e);
+        if (!f->dry_run)
+            rc = worse(rc, remove_beside(f, &list, b, &why), &why, e);
     }
     return rc;
 }

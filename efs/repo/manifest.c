@@ -268,6 +268,7 @@ static bool fields(const cJSON *o, uint64_t format, struct manifest *m)
     m->qdrant_checksum = json_true(o, "qdrant_checksum");
     m->upload = json_says(o, "origin", UPLOAD);
     m->points_of_node = json_says(o, "points_of", NODE);
+    m->compacted = json_true(o, "compacted");
     m->clustered = json_member(o, "cluster") != NULL;
     m->seconds = cJSON_IsNumber(seconds) ? seconds->valuedouble : 0;
     (void)json_copy(o, "written_by", m->written_by, sizeof m->written_by); /* for people, may be absent */

@@ -48,6 +48,7 @@ struct manifest {
                                 fit the collection. Its times are the file's; always in 15min */
     char qdrant_version[32]; /* empty when not known */
     int64_t points;          /* count at the time, -1 when not known */
+    bool compacted;          /* read alone: it was a delta first (efs/repo/compact.h) */
     bool clustered;          /* read alone: it tells the shards of a cluster (backup_shards) */
     bool points_of_node;     /* `points` are those of this node's shards, not of the whole collection */
     struct fingerprint fingerprint; /* what must come back */

@@ -5,16 +5,12 @@
 #include "efs/repo/backup.h"
 #include "efs/repo/pin.h"
 #include "efs/repo/ruler.h"
+#include "efs/repo/sweep.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-
-enum {
-    RESTARTED = 600,   /* a live writer of this host has touched its file in that time */
-    ABANDONED = 86400, /* a writer that has not touched its file for a day is gone */
-};
 
 static int refuse_broken(const struct backup *b, struct err *e)
 {
@@ -57,28 +53,10 @@ static int decide(struct backup_list *list, const struct retention *r, struct fr
     return 0;
 }
 
-/* The clock of EFS's server, by which files have their times: ours may run ahead, and another task's file,
- * which it has just begun, would look abandoned. */
-struct clock {
-    bool known, ask; /* nothing is written to ask it in a dry run */
-    time_t now;
-};
-
-static bool older(const struct stat *st, time_t limit, const char *dir, struct clock *c)
-{
-    struct err ignored;
-    time_t now = time(NULL);
-    if (now - st->st_mtime <= limit)
-        return false;
-    if (c->ask && !c->known)
-        c->known = files_server_time(dir, &c->now, &ignored) == 0;
-    return c->known ? c->now - st->st_mtime > limit : !c->ask;
-}
-
 /* Data without a manifest: it may be another task's, about to be finished, or have lost its manifest on the
  * way to a second Region. It goes after a day, if a newer good backup is there. */
 static bool leftover(const struct backup *b, const struct frequency_item *own,
-                     const struct frequency_item *items, size_t n, struct clock *c)
+                     const struct frequency_item *items, size_t n, struct sweep_clock *c)
 {
     char path[PATH_MAX];
     struct stat st;
@@ -88,7 +66,7 @@ static bool leftover(const struct backup *b, const struct frequency_item *own,
     while (i < n && !(items[i].newest && items[i].frequency == own->frequency && items[i].node == own->node))
         i++;
     return i < n && items[i].slot > b->m.slot && files_join(path, sizeof path, b->dir, b->data, NULL) == 0 &&
-           stat(path, &st) == 0 && older(&st, ABANDONED, b->dir, c);
+           stat(path, &st) == 0 && sweep_older(&st, SWEEP_ABANDONED, b->dir, c);
 }
 
 /* A delta that stays needs what it is made of: 1 when one does, -1 when one cannot be read. Only those are
@@ -158,77 +136,6 @@ static int load_without_manifest(struct backup_list *list, struct err *e)
     for (size_t i = 0; i < list->n; i++)
         if (!list->v[i].has_manifest && backup_load(&list->v[i], e) != 0)
             return -1;
-    return 0;
-}
-
-static bool abandoned(int dirfd, const char *dir, const char *name, struct clock *c)
-{
-    struct stat st;
-    if (files_partial_orphan(name))
-        return true;
-    time_t limit = files_partial_before_restart(name) ? RESTARTED : ABANDONED;
-    return fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && older(&st, limit, dir, c);
-}
-
-/* The receipt of a second target whose backup was pruned or moved away. */
-static bool lone_receipt(int dirfd, const char *dir, const char *name, struct clock *c)
-{
-    char data[NAME_MAX + 1];
-    struct stat st;
-    size_t n = strlen(name);
-    if (n < 4 || strcmp(name + n - 3, ".s3") != 0 || name[0] == '.')
-        return false;
-    (void)snprintf(data, sizeof data, "%.*s", (int)(n - 3), name);
-    return fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && older(&st, ABANDONED, dir, c) &&
-           fstatat(dirfd, data, &st, AT_SYMLINK_NOFOLLOW) != 0 && errno == ENOENT;
-}
-
-/* The signature of a manifest that was pruned by an older program, moved away, or never written. */
-static bool lone_signature(int dirfd, const char *dir, const char *name, struct clock *c)
-{
-    static const char tail[] = ".json" SIGNATURE_SUFFIX;
-    char manifest[NAME_MAX + 1];
-    struct stat st;
-    size_t n = strlen(name), m = sizeof tail - 1;
-    if (n <= m || strcmp(name + n - m, tail) != 0 || name[0] == '.')
-        return false;
-    (void)snprintf(manifest, sizeof manifest, "%.*s", (int)(n - strlen(SIGNATURE_SUFFIX)), name);
-    return fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && older(&st, ABANDONED, dir, c) &&
-           fstatat(dirfd, manifest, &st, AT_SYMLINK_NOFOLLOW) != 0 && errno == ENOENT;
-}
-
-/* A pin or a note whose backup was pruned by an older program, or moved away. */
-static bool lone_pin(int dirfd, const char *dir, const char *name, struct clock *c)
-{
-    char manifest[NAME_MAX + 8];
-    struct stat st;
-    size_t n;
-    bool pin;
-    if (!pin_is_name(name, &n, &pin))
-        return false;
-    (void)snprintf(manifest, sizeof manifest, "%.*s.json", (int)n, name);
-    return fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && older(&st, ABANDONED, dir, c) &&
-           fstatat(dirfd, manifest, &st, AT_SYMLINK_NOFOLLOW) != 0 && errno == ENOENT;
-}
-
-static int sweep(const char *base, const char *folder, enum frequency t, struct clock *c, struct err *e)
-{
-    char rel[NAME_MAX * 2 + 32], dir[PATH_MAX];
-    (void)snprintf(rel, sizeof rel, "%s/%s", frequency_text(t), folder);
-    if (files_join(dir, sizeof dir, base, rel, e) != 0)
-        return -1;
-    cleanup_dir DIR *d = opendir(dir);
-    if (!d)
-        return errno == ENOENT ? 0 : err_set(e, errno, "cannot list", dir, NULL);
-    for (struct dirent *de; (de = readdir(d));) {
-        bool partial = strncmp(de->d_name, FILES_PARTIAL, strlen(FILES_PARTIAL)) == 0;
-        if ((partial ? abandoned(dirfd(d), dir, de->d_name, c)
-                     : lone_receipt(dirfd(d), dir, de->d_name, c) ||
-                           lone_signature(dirfd(d), dir, de->d_name, c) ||
-                           lone_pin(dirfd(d), dir, de->d_name, c)) &&
-            remove_file(dir, de->d_name, "", e) != 0)
-            return -1;
-    }
     return 0;
 }
 
@@ -312,7 +219,7 @@ static int delete_all(const char *base, const char *folder, struct backup_list *
 /* What retention lets go, and what crashed writers left, but for what a set or a delta that stays needs. */
 static int choose(struct backup_list *list, const struct prune *p, bool *go, struct err *e)
 {
-    struct clock clock = {.ask = !p->dry_run};
+    struct sweep_clock clock = {.ask = !p->dry_run};
     cleanup_free struct frequency_item *items = calloc(list->n + 1, sizeof *items);
     if (!items)
         return err_set(e, ENOMEM, "cannot choose what to prune", NULL, NULL);
@@ -334,11 +241,12 @@ static int choose(struct backup_list *list, const struct prune *p, bool *go, str
 int backup_prune(const char *base, const char *folder, const struct prune *p, struct err *e)
 {
     cleanup_backup_list struct backup_list list = {0};
-    struct clock clock = {.ask = !p->dry_run};
-    for (int t = 0; !p->dry_run && !p->no_sweep && t < FREQUENCY_COUNT; t++)
-        if (sweep(base, folder, (enum frequency)t, &clock, e) != 0)
-            return -1;
-    if (backup_list_folder(base, folder, &list, e) != 0 || load_without_manifest(&list, e) != 0)
+    struct sweep_clock clock = {.ask = !p->dry_run};
+    bool sweep = !p->dry_run && !p->no_sweep;
+    if (sweep && sweep_folder(base, folder, &clock, e) != 0)
+        return -1;
+    if (backup_list_folder(base, folder, &list, e) != 0 || load_without_manifest(&list, e) != 0 ||
+        (sweep && sweep_beside(&list, &clock, e) != 0))
         return -1;
     cleanup_free bool *go = calloc(list.n + 1, sizeof *go);
     if (!go)

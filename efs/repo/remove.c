@@ -26,13 +26,17 @@ int remove_manifest(const struct backup *b, struct err *e)
                : remove_file(b->dir, b->stem, ".json" SIGNATURE_SUFFIX, e);
 }
 
-int remove_data(const struct backup *b, struct err *e)
+int remove_data_file(const char *dir, const char *name, struct err *e)
 {
-    return *b->data && (remove_file(b->dir, b->data, ".s3", e) != 0 ||
-                        remove_file(b->dir, b->data, ".sha256", e) != 0 ||
-                        remove_file(b->dir, b->data, "", e) != 0)
+    return remove_file(dir, name, ".s3", e) != 0 || remove_file(dir, name, ".sha256", e) != 0 ||
+                   remove_file(dir, name, "", e) != 0
                ? -1
                : 0;
+}
+
+int remove_data(const struct backup *b, struct err *e)
+{
+    return *b->data ? remove_data_file(b->dir, b->data, e) : 0;
 }
 
 int remove_backup(const struct backup *b, struct err *e)

@@ -7,6 +7,8 @@ int remove_backup(const struct backup *b, struct err *e);
 /* Its two halves. */
 int remove_manifest(const struct backup *b, struct err *e);
 int remove_data(const struct backup *b, struct err *e);
+/* Data with what belongs to it: its .sha256, and the receipt of a second target. */
+int remove_data_file(const char *dir, const char *name, struct err *e);
 /* {dir}/{name}{suffix}; none there is no error. */
 int remove_file(const char *dir, const char *name, const char *suffix, struct err *e);
 #endif

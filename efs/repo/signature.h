@@ -7,6 +7,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 #define SIGNATURE_SUFFIX ".sig" /* behind the manifest's name */
+/* That of a manifest which is about to take another one's place: both cannot change at once, so that whoever
+ * finds the first one wrong looks for this one. */
+#define SIGNATURE_NEXT ".sig.next"
 enum { SIGNATURE_SIZE = 64 };
 enum signature_verdict {
     SIGNATURE_UNCHECKED, /* there are no keys to check it with */

@@ -8,6 +8,8 @@ import random
 import tarfile
 import threading
 
+from harness import manifests_of
+
 DAY = datetime.datetime(2026, 11, 24, 8, tzinfo=datetime.timezone.utc)
 MIB = 1 << 20
 
@@ -83,3 +85,48 @@ class Version:
     def stop(self):
         self.server.shutdown()
         self.server.server_close()
+
+
+class Day:
+    def __init__(self, tree, version):
+        self.tree, self.version, self.collection, self.bytes = tree, version, Collection(), {}
+        self.env = {"COMPRESSION": "delta", "QDRANT_URL": version.url, "NODE_NAME": "n1", "LOCAL_KEEP": "1"}
+
+    def publish(self, *numbers, peer=1, **env):
+        for number in numbers:
+            self.collection.change()
+            data = self.collection.snapshot()
+            self.bytes[number] = data
+            self.tree.snapshot("docs", name_of(number, peer=peer), data)
+            run = self.tree.once(**self.env | env)
+            assert run.returncode == 0, run.stderr
+
+    def manifest(self, number):
+        return next(json.loads(p.read_text()) for p in manifests_of(self.tree.base) if p.stem == name_of(number))
+
+    def path(self, number):
+        m = self.manifest(number)
+        return self.tree.base / m["frequency"] / "docs" / m["data"]
+
+    def bases(self, number):
+        return [b["data"].partition(".snapshot")[0] for b in self.manifest(number).get("bases", [])]
+
+    def restored(self, number):
+        """What `restore` gives of it, else None; what it printed last is in `said`."""
+        out = self.tree.root / "out"
+        out.unlink(missing_ok=True)
+        run = self.tree.efs_tool("restore", "--snapshot", name_of(number), "--to", str(out))
+        self.said = run.stdout + run.stderr
+        return out.read_bytes() if run.returncode == 0 else None
+
+    def newest(self):
+        """The number of the slot that `restore` takes when it may choose, and its bytes are right."""
+        out = self.tree.root / "out"
+        out.unlink(missing_ok=True)
+        run = self.tree.efs_tool("restore", "--collection", "docs", "--to", str(out))
+        self.said = run.stdout + run.stderr
+        assert run.returncode == 0, run.stderr
+        return next(number for number, data in self.bytes.items() if data == out.read_bytes())
+
+    def states(self):
+        return {b["snapshot"]: (b["state"], b["reason"]) for b in self.tree.ls()}

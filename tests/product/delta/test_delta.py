@@ -13,63 +13,6 @@ from faulty_mount import faulty
 from harness import BUILD, checksum_of, manifests_of
 
 
-@pytest.fixture
-def version():
-    v = Version()
-    yield v
-    v.stop()
-
-
-@pytest.fixture
-def day(tree, version):
-    return Day(tree, version)
-
-
-class Day:
-    def __init__(self, tree, version):
-        self.tree, self.version, self.collection, self.bytes = tree, version, Collection(), {}
-        self.env = {"COMPRESSION": "delta", "QDRANT_URL": version.url, "NODE_NAME": "n1", "LOCAL_KEEP": "1"}
-
-    def publish(self, *numbers, peer=1, **env):
-        for number in numbers:
-            self.collection.change()
-            data = self.collection.snapshot()
-            self.bytes[number] = data
-            self.tree.snapshot("docs", name_of(number, peer=peer), data)
-            run = self.tree.once(**self.env | env)
-            assert run.returncode == 0, run.stderr
-
-    def manifest(self, number):
-        return next(json.loads(p.read_text()) for p in manifests_of(self.tree.base) if p.stem == name_of(number))
-
-    def path(self, number):
-        m = self.manifest(number)
-        return self.tree.base / m["frequency"] / "docs" / m["data"]
-
-    def bases(self, number):
-        return [b["data"].partition(".snapshot")[0] for b in self.manifest(number).get("bases", [])]
-
-    def restored(self, number):
-        """What `restore` gives of it, else None; what it printed last is in `said`."""
-        out = self.tree.root / "out"
-        out.unlink(missing_ok=True)
-        run = self.tree.efs_tool("restore", "--snapshot", name_of(number), "--to", str(out))
-        self.said = run.stdout + run.stderr
-        return out.read_bytes() if run.returncode == 0 else None
-
-    def newest(self):
-        """The number of the slot that `restore` takes when it may choose, and its bytes are right."""
-        out = self.tree.root / "out"
-        out.unlink(missing_ok=True)
-        run = self.tree.efs_tool("restore", "--collection", "docs", "--to", str(out))
-        self.said = run.stdout + run.stderr
-        assert run.returncode == 0, run.stderr
-        return next(number for number, data in self.bytes.items() if data == out.read_bytes())
-
-    def states(self):
-        return {b["snapshot"]: (b["state"], b["reason"]) for b in self.tree.ls()}
-
-
 def test_a_day_hangs_on_its_whole_like_the_marks_of_a_ruler(day):
     day.publish(*range(12))
     assert day.manifest(0)["codec"] == "zstd:1" and day.manifest(0)["format"] == 1
