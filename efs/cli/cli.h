@@ -41,6 +41,7 @@ struct options {
     bool keep_report; /* drill */
     bool own;         /* drill --set: what falls to this node alone */
     bool all_nodes;   /* forget */
+    bool every;       /* compact --all */
     bool pinned;      /* ls: these alone; forget: these, too */
     bool files;       /* diff */
     const char *note; /* pin; NULL when not given */

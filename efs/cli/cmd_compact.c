@@ -1,4 +1,5 @@
-/* compact: deltas become wholes, where that lets go of more than it takes, or where one is named. */
+/* compact: deltas become wholes, where that lets go of more than it takes, or where one or all are asked for.
+ */
 #include "common/base/string_list.h"
 #include "common/base/text.h"
 #include "efs/cli/cmd_policy.h"
@@ -157,6 +158,14 @@ static void compact_planned(struct compacting *c, struct backup_list *list, cons
     }
 }
 
+/* All of them, whatever it takes. */
+static void compact_all(struct compacting *c, struct backup_list *list)
+{
+    for (size_t i = list->n; i > 0 && !is_stopped(c); i--)
+        if (list->v[i - 1].m.bases.n > 0 && list->v[i - 1].state == ENTRY_COMPLETE)
+            make_whole(c, &list->v[i - 1], list->v[i - 1].m.content.size);
+}
+
 static void say_groups(struct compacting *c, const char *folder, const struct compact_plan *plan)
 {
     char safe[NAME_MAX * 8], costs[16], frees[16];
@@ -195,7 +204,9 @@ static int compact_list(struct compacting *c, const char *folder, struct backup_
     if (rc == 0 && compact_plan_make(list, role, &plan) != 0)
         rc = err_set(e, ENOMEM, "cannot plan", folder, NULL);
     free(role);
-    if (rc == 0) {
+    if (rc == 0 && c->o->every) {
+        compact_all(c, list);
+    } else if (rc == 0) {
         say_groups(c, folder, &plan);
         compact_planned(c, list, &plan);
     }
@@ -209,15 +220,14 @@ static int compact_folder(const struct options *o, const char *base, const char 
     struct seen seen = {.ok = true};
     cleanup_backup_list struct backup_list list = {0};
     struct err why = {0};
-    const struct retention *policy = policy_of(&c->policy, base);
-    (void)o;
+    const struct retention *policy = o->every ? NULL : policy_of(&c->policy, base);
     (void)e;
-    if (!policy || is_stopped(c))
+    if ((!policy && !o->every) || is_stopped(c))
         return 0;
     const struct prune ask = {
         .retention = policy, .dry_run = true, .gone = see_gone, .needed = see_kept, .arg = &seen};
     c->how.base = base;
-    int rc = backup_prune(base, folder, &ask, &why);
+    int rc = policy ? backup_prune(base, folder, &ask, &why) : 0;
     if (rc == 0 && !seen.ok)
         rc = err_set(&why, ENOMEM, "cannot plan", folder, NULL);
     if (rc == 0)
@@ -245,7 +255,7 @@ static int print(const struct compacting *c)
                      "next, or by `qdrant-efs prune`",
                      c->deltas, cmd_human(c->frees, frees), c->o->dry_run ? "would be" : "are",
                      c->o->dry_run ? "would go" : "go");
-    else if (c->n == 0 && c->left == 0 && !c->o->restore.snapshot)
+    else if (c->n == 0 && c->left == 0 && !c->o->restore.snapshot && !c->o->every)
         (void)printf("; no backup stays for newer ones alone");
     (void)putchar('\n');
     return fflush(stdout) == 0 ? 0 : EXIT_DEFECT;

@@ -1,5 +1,5 @@
-/* How long the backups of a tree are kept, for commands that go by it: RETENTION where it is given, else as the
- * tree's replicators say in their heartbeats. */
+/* How long the backups of a tree are kept, for commands that go by it: RETENTION where it is given, else as
+ * the tree's replicators say in their heartbeats. */
 #ifndef EFS_CLI_CMD_POLICY_H
 #define EFS_CLI_CMD_POLICY_H
 #include "efs/cli/cli.h"
@@ -12,6 +12,7 @@ struct policy {
     struct retention own;
     bool failed; /* it was not known of some tree, and that was told */
 };
-/* NULL: it is not known, for a wrong one deletes for ever what the tasks would keep. Told once for each tree. */
+/* NULL: it is not known, for a wrong one deletes for ever what the tasks would keep. Told once for each tree.
+ */
 const struct retention *policy_of(struct policy *p, const char *base);
 #endif

@@ -198,6 +198,8 @@ const struct flag flags[] = {
      "the newest good one of that time or before: 2026-11-24T08:00:00Z, a day, or an age such as 2h",
      FLAG_TIME, RESTORE | DRILL, AT(restore.at)},
     {"--snapshot", "NAME", "this one", FLAG_TEXT, RESTORE | DRILL, AT(restore.snapshot)},
+    {"--all", NULL, "every delta, whatever it takes: for builds from before there were deltas", FLAG_ON,
+     COMPACT, AT(every)},
     {"--snapshot", "NAME", "this one, whatever it lets go", FLAG_TEXT, COMPACT, AT(restore.snapshot)},
     {"--shard", "N", "the snapshots of one shard", FLAG_TEXT, RESTORE | DRILL, AT(restore.shard)},
     {"--storage-snapshot", NULL, "the snapshots of the whole storage", FLAG_ON, RESTORE | DRILL,

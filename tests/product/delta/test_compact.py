@@ -77,6 +77,16 @@ def test_one_that_others_are_made_of_is_not_made_whole(day):
     assert check(day.tree) == 3
 
 
+def test_all_of_them_on_request_newest_first(day):
+    day.publish(*range(8))
+    run = day.tree.efs_tool("compact", "--all")
+    assert run.returncode == 0, run.stderr
+    assert [line.partition(":")[0] for line in run.stdout.splitlines()[:-1]] == [name_of(n) for n in range(7, 0, -1)]
+    assert all(b["codec"].startswith("zstd") for b in day.tree.ls()) and check(day.tree) == 8
+    for number in day.bytes:
+        assert subprocess.run(["zstd", "-dcq", day.path(number)], capture_output=True, check=True).stdout == day.bytes[number]
+
+
 def test_json_says_what_was_made_and_what_it_costs(pinned):
     said = json.loads(compact(pinned, "--json").stdout)
     assert [b["snapshot"] for b in said["backups"]] == [name_of(FOURTH)] and said["dry_run"] is False

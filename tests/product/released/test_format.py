@@ -16,7 +16,7 @@ PAGE = ROOT / "docs/format.md"
 WRITERS = {
     "The manifest": [("efs/repo/manifest.c", ["add_print", "add_places", "add_plan", "add_fingerprint", "add_aliases", "manifest_add_origin",
                                               "manifest_add_points_of", "manifest_print", "add_recipe", "add_bases", "manifest_add_pieces"]),
-                     ("efs/repo/shards.c", ["add_one", "to_json", "shards_add"])],
+                     ("efs/repo/shards.c", ["add_one", "to_json", "shards_add"]), ("efs/repo/compact.c", ["manifest_of_whole"])],
     "The receipt": [("replicator/publish/s3_upload.c", ["put_receipt"])],
     "The copy in S3": [("efs/restore/s3_metadata.c", ["restore_s3_labels", "restore_s3_sign"]), ("aws/s3/put.c", [])],
     "A tombstone": [("efs/repo/tombstone.c", ["print"])],

@@ -128,10 +128,10 @@ def test_each_example_runs_as_it_stands(line, site):
 SLIPS = [
     (["statsu"], "no such command: statsu; did you mean status? See qdrant-efs --help"),
     (["stat"], "did you mean status?"), (["help", "restroe"], "did you mean restore?"), (["restroe", "--help"], "did you mean restore?"),
-    (["frobnicate"], "no such command: frobnicate; use status, check, ls, browse, du, show, verify, restore, drill, heal, replica, diff, pin, unpin, note, forget or prune; "),
+    (["frobnicate"], "no such command: frobnicate; use status, check, ls, browse, du, show, verify, restore, drill, heal, replica, diff, pin, unpin, note, forget, prune or compact; "),
     (["ls", "--colection", "docs"], "no such option: --colection; did you mean --collection? See qdrant-efs ls --help"),
     (["ls", "--jsno"], "did you mean --json?"), (["ls", "--bogus=s3cret"], "no such option: --bogus; see qdrant-efs ls --help"),
-    (["ls", "--dry-run"], "--dry-run is not for ls, but for restore, heal, forget or prune; see qdrant-efs ls --help"),
+    (["ls", "--dry-run"], "--dry-run is not for ls, but for restore, heal, forget, prune or compact; see qdrant-efs ls --help"),
     (["status", "--newer", "2h"], "--newer is not for status, but for "),
     (["ls", "--json=yes"], "--json takes no value"), (["status", "--rpo", "soon"], "--rpo soon is not allowed; use seconds, or an age"),
     (["status", "--rpo"], "a value is missing after --rpo"), (["status", "docs"], "docs"), ([], "no command given"),
