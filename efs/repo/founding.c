@@ -194,6 +194,17 @@ static int age_of(const struct claims *c, const char *path, time_t *age, struct 
     return 0;
 }
 
+static bool told_just_now(const struct claims *c)
+{
+    char path[PATH_MAX], name[NAME_ROOM];
+    struct stat st;
+    (void)snprintf(name, sizeof name, "%u%s", c->newest, tails[FOUNDING_TOLD_FILE]);
+    if (files_join(path, sizeof path, c->dir, name, NULL) != 0 || stat(path, &st) != 0)
+        return false;
+    time_t age = time(NULL) - st.st_mtime;
+    return age > -FOUNDING_YOUNG && age < FOUNDING_YOUNG;
+}
+
 static int look_at_newest(const struct founder *me, const struct claims *c, struct founding *out,
                           struct err *e)
 {
@@ -212,8 +223,10 @@ static int look_at_newest(const struct founder *me, const struct claims *c, stru
     bool ours = is_ours(me, claim), told = has(c, c->newest, FOUNDING_TOLD_FILE);
     if (ours && is_crossed(me, c, claim, &crossed, e) != 0)
         return -1;
-    if (crossed || (told && !ours))
+    if (crossed || (told && !ours)) {
+        out->young = told && told_just_now(c);
         return by_word(me, c, out, FOUNDING_MAYBE, e);
+    }
     if (told) {
         out->state = FOUNDING_TELLING;
         return 0;

@@ -21,7 +21,10 @@
 #include "common/base/utc.h"
 #include <stdbool.h>
 
-enum { FOUNDING_STALE = 180 }; /* seconds, after which a claim is taken over; its holder leaves off at half */
+enum {
+    FOUNDING_STALE = 180, /* seconds, after which a claim is taken over; its holder leaves off at half */
+    FOUNDING_YOUNG = 60,  /* so long after telling a founder is most likely still starting */
+};
 enum founding_state {
     FOUNDING_UNKNOWN, /* EFS has not told */
     FOUNDING_FREE,    /* there is nothing of an earlier cluster, or the word says that it is gone */
@@ -46,6 +49,7 @@ struct founding {
     char node[128];      /* who has it */
     char uri[300];       /* where */
     char when[UTC_TEXT]; /* claimed; "?": not known */
+    bool young;          /* of FOUNDING_MAYBE, by our own clock: told a moment ago. For words alone */
 };
 int founding_look(const struct founder *me, struct founding *out, struct err *e);
 /* Take the number behind `at`, which is FOUNDING_FREE or FOUNDING_LEFT. 0: it is ours; 1: another was first.

@@ -70,6 +70,8 @@ void start_say_wait(struct starter *s, enum start_what what, const struct foundi
 {
     char nobody[400];
     int64_t now = clock_ms();
+    if (what == START_WAIT_MAYBE && found->young)
+        what = START_WAIT_FOUNDER; /* at each first start; it is an error only once nothing comes of it */
     bool soon = what == START_WAIT_SETTLE || what < START_WAIT_ADDRESS ||
                 (what == START_WAIT_ADDRESS && s->addresses.own[0]);
     if (soon || (what == s->said && now < s->said_at + START_SAY_AGAIN_MS))

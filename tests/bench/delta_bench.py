@@ -4,7 +4,7 @@
 QDRANT_BIN=/path/to/qdrant BUILD_DIR=build delta_bench.py [LOAD ...]      POINTS=30000 DIMENSIONS=128 SLOTS=96 INDEX=1
 
 For each load: bytes of all backups of the day in wholes of the last size; the same of restic's repository, if restic is there;
-bytes and number of each frequency; the longest chain; seconds to publish a delta in times of a whole with zstd:1 of the same snapshot; and a random 20 slots
+bytes and number of each frequency; the longest chain; seconds to publish a delta in times of a whole with zstd:1 of the same snapshot; seconds and memory of a restore; and a random 20 slots
 restored and compared with the snapshot that Qdrant made. INDEX=0: without Qdrant's HNSW index, which takes an unoptimized Qdrant minutes a slot at 200,000 points. Sizes are exact; times are of this machine.
 """
 import hashlib
@@ -111,6 +111,27 @@ def restored(root, number, checksum):
     return run.returncode == 0 and hashlib.sha256(run.stdout).hexdigest() == checksum
 
 
+def restore(root, number):
+    """Seconds, and MiB of memory at the most, of a restore into a file."""
+    (root / "out").unlink(missing_ok=True)
+    os.sync()
+    begin, most = time.monotonic(), 0
+    process = subprocess.Popen([BUILD / "qdrant-efs", "restore", "--snapshot", name_of(number, NAME), "--to", root / "out"],
+                               env=os.environ | {"EFS_ROOT": str(root / "efs")}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while process.poll() is None:  # what wait4() tells counts the fork of this program, too
+        status = pathlib.Path(f"/proc/{process.pid}/status").read_text()
+        most = max(most, *(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")), 0)
+        time.sleep(0.005)
+    assert process.returncode == 0
+    return time.monotonic() - begin, most / 1024
+
+
+def restores(root, *numbers):
+    """The median of five of each, in turn."""
+    takes = [[restore(root, number) for number in numbers] for _ in range(5)]
+    return [[round(statistics.median(column), 2) for column in zip(*one)] for one in zip(*takes)]
+
+
 def day(load, root):
     rng = random.Random(7)
     (root / "efs").mkdir()
@@ -138,7 +159,9 @@ def day(load, root):
     unit = wholes[-1] * last["size"] / max(m["size"] for m in made if m["codec"] != "delta") if last["codec"] == "delta" else last["stored_size"]
     sample = random.Random(3).sample(sorted(checksums), min(CHECKED, len(checksums)))
     good = sum(restored(root, number, checksums[number]) for number in sample)
-    return {"load": load, "slots": SLOTS, "stored": stored / unit, "wholes": len(wholes), "restic": restic.size() / unit if restic.there else None,
+    number = {name_of(n, NAME): n for n in range(SLOTS)}
+    first, deepest = (number[f(made, key=lambda m: len(m.get("bases", [])))["snapshot"]] for f in (min, max))
+    return {"restores: whole, deepest delta": restores(root, first, deepest), "load": load, "slots": SLOTS, "stored": stored / unit, "wholes": len(wholes), "restic": restic.size() / unit if restic.there else None,
             "chain": max(len(m.get("bases", [])) for m in made), "time": statistics.median(ratios),
             "restored": f"{good} of {len(sample)}", "bytes": stored, "whole": unit,
             "of each": {f: [len(v), sum(v) / unit] for f in ("15min", "hourly", "daily", "monthly")

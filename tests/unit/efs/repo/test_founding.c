@@ -132,6 +132,9 @@ static void it_is_told_before_it_is_used(void **state)
     tell("a", 1);
     assert_int_equal(state_of("a", ""), FOUNDING_TELLING);
     assert_int_equal(state_of("b", ""), FOUNDING_MAYBE);
+    assert_true(look("b", "").young);
+    make_older("1.telling.json", FOUNDING_YOUNG + 5);
+    assert_false(look("b", "").young);
     make_older("1.json", 1000000);
     assert_int_equal(state_of("a", ""), FOUNDING_TELLING); /* it restarts with its disk */
     assert_int_equal(state_of("b", ""), FOUNDING_MAYBE);   /* age is no proof that nothing came of it */
