@@ -51,7 +51,7 @@ PROGS    = $(BUILD)/qdrant-entrypoint $(BUILD)/qdrant-replicator $(BUILD)/qdrant
 MAN      = $(wildcard */*.8 */*/*.8)
 PYTHON   = $(VENV)/bin/python
 
-.PHONY: all check check-fast tests unit lint fuzz bench image demo deb portable release install deps deps-dev clean help
+.PHONY: all check check-fast tests unit lint fuzz bench plots image demo deb portable release install deps deps-dev clean help
 all: $(PROGS) ## build the programs
 
 $(BUILD)/%.o: %.c
@@ -103,6 +103,9 @@ fuzz: ## each fuzzer for FUZZ_SECONDS (60)
 bench: all $(VENV)/ok ## how fast, beside cp, sha256sum and zstd
 	BUILD_DIR=$(abspath $(BUILD)) $(PYTHON) tests/bench/bench.py
 	BUILD_DIR=$(abspath $(BUILD)) $(PYTHON) tests/bench/scale_bench.py
+
+plots: $(VENV)/ok ## the tables of docs/performance.md as pictures
+	$(PYTHON) tests/bench/plots.py
 # A tar of what the build needs: the older builder does not read Dockerfile.dockerignore and would take all.
 REVISION ?= $(shell git rev-parse HEAD 2>/dev/null)
 image: ## build the container image (IMAGE=name QDRANT_IMAGE=base BUILD_IMAGE=builder PLATFORM=linux/arm64)
