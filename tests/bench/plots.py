@@ -7,7 +7,7 @@ from xml.sax.saxutils import escape
 DOCS = pathlib.Path(__file__).resolve().parents[2] / "docs"
 # Each picture: the heading of its table, the columns that it draws with their colours, and what they are in.
 PLOTS = {
-    "deltas.svg": ("Deltas", {"deltas": "#2f6fdb", "restic 0.14": "#c2703d"}, "a day of 96 slots, in times of one whole backup; without deltas it is 96"),
+    "deltas.svg": ("Deltas", {"deltas": "#2f6fdb", "restic 0.14": "#c2703d"}, "what the slots of a day leave on EFS, in times of one whole backup"),
     "searches.svg": ("Searches meanwhile", {"p50, idle = 1": "#2f6fdb", "p99, idle = 1": "#c2703d"}, "latency of a search, idle = 1"),
     "restores.svg": ("Restoring a delta", {"seconds": "#2f6fdb", "memory, MiB": "#c2703d"}, "a restore into a file: seconds, and MiB of memory, each of its own scale"),
 }
