@@ -137,10 +137,20 @@ static bool is_idle(struct runner *m, const struct target *it)
     return idle;
 }
 
+/* Of those that a person asked for. */
+static void tell_elsewhere(const struct runner *m)
+{
+    const struct runner_progress *p = m->run->progress;
+    for (size_t i = 0; p && p->elsewhere && m->run->only && i < m->targets.n; i++)
+        if (m->targets.v[i]->elsewhere && qdrant_names_have(m->run->only, m->targets.v[i]->name))
+            p->elsewhere(m->targets.v[i]->name, p->arg);
+}
+
 /* First look at all, then let the threads begin: which is oldest is known at the end. */
 static void choose(struct runner *m)
 {
     struct targets *r = &m->targets;
+    tell_elsewhere(m);
     for (size_t i = 0; i < r->n && !runner_over(m); i++)
         if (is_idle(m, r->v[i]) && (!r->v[i]->listed || m->run->look_back) && runner_wants(m, r->v[i]))
             look_back(m, r->v[i]);

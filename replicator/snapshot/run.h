@@ -39,7 +39,8 @@ void runner_free(struct runner *m); /* only after runner_stop was true */
 struct runner_progress { /* for a person who watches */
     void (*made)(const char *collection, const struct qdrant_snapshot *snapshot, double seconds, void *arg);
     void (*failed)(const char *collection, const char *why, void *arg); /* or was not even begun */
-    void (*gone)(const char *collection, void *arg); /* deleted before it was made; NULL: as `failed` */
+    void (*gone)(const char *collection, void *arg);      /* deleted before it was made; NULL: as `failed` */
+    void (*elsewhere)(const char *collection, void *arg); /* no shard of it is on this node; may be NULL */
     void *arg;
 };
 /* The last run, at a stop: of the collections that were written to since their last snapshots, as many as

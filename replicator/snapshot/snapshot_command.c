@@ -48,7 +48,7 @@ struct show {
     pthread_mutex_t mutex; /* for all below, and for stdout and stderr */
     struct made *made;
     size_t n_made;
-    unsigned failed, gone, not_kept;
+    unsigned failed, gone, elsewhere, not_kept;
     bool terminal, done, left_out;
     time_t asked; /* when the snapshots were asked for */
     const char *doing;
@@ -58,7 +58,7 @@ struct show {
 /* One line, drawn over and over, on a terminal alone. With the mutex held. */
 static void draw_locked(const struct show *s)
 {
-    size_t all = s->names->n, done = s->n_made + s->failed + s->gone, filled = 0;
+    size_t all = s->names->n, done = s->n_made + s->failed + s->gone + s->elsewhere, filled = 0;
     if (!s->terminal)
         return;
     if (strcmp(s->doing, "made") != 0) {
@@ -158,6 +158,21 @@ static void on_gone(const char *collection, void *arg)
     (void)pthread_mutex_lock(&s->mutex);
     s->gone++;
     (void)snprintf(line, sizeof line, "%s: was deleted before its snapshot was made",
+                   text_printable(collection, name, sizeof name));
+    say_locked(s, stderr, line);
+    (void)pthread_mutex_unlock(&s->mutex);
+}
+
+/* Of a cluster's node. Whoever asks for all has what this node has; whoever names one has nothing of it. */
+static void on_elsewhere(const char *collection, void *arg)
+{
+    struct show *s = arg;
+    char line[600], name[300];
+    (void)pthread_mutex_lock(&s->mutex);
+    s->elsewhere++;
+    s->left_out = s->left_out || s->what->n > 0;
+    (void)snprintf(line, sizeof line,
+                   "%s: has no shard on this node; its backups are made on the nodes that have some",
                    text_printable(collection, name, sizeof name));
     say_locked(s, stderr, line);
     (void)pthread_mutex_unlock(&s->mutex);
@@ -447,7 +462,7 @@ static bool choose(struct show *s, const struct snapshot_command *what, struct q
 static bool make(struct show *s)
 {
     struct context *x = s->context;
-    struct runner_progress progress = {on_made, on_failed, on_gone, s};
+    struct runner_progress progress = {on_made, on_failed, on_gone, on_elsewhere, s};
     struct runner_run run = {.slot = time(NULL), .only = s->names, .progress = &progress};
     struct status_run report = {0};
     struct runner *m = runner_new(&(struct runner_options){.options = &x->options,
@@ -458,10 +473,10 @@ static bool make(struct show *s)
                                                            .stop = &x->stop});
     cleanup_close int lock = x->fingerprints ? hand_fingerprints_open(x->settings.snapshots_dir) : -1;
     (void)lock; /* held until all are made */
-    bool good = m && runner_run(m, &run, &report) && report.made + s->gone == s->names->n;
+    bool good = m && runner_run(m, &run, &report) && report.made + s->gone + s->elsewhere == s->names->n;
     if (atomic_load(&x->stop))
         say(s, stderr, "Stopped. A snapshot that Qdrant has begun is finished and backed up all the same.");
-    else if (!good && s->failed == 0)
+    else if (!good && s->failed == 0 && !s->left_out)
         say(s, stderr, "Not all of them were made; Qdrant's collections may have changed meanwhile.");
     if (m && runner_stop(m, clock_ms() + 1000))
         runner_free(m);

@@ -1,11 +1,12 @@
 """Clusters: only what is Active is a backup, and what this node does not have it does not back up."""
 import json
+import subprocess
 import time
 
 import pytest
 import real_tars as tars
 from bad_server import said, status
-from harness import events, wait_for
+from harness import BUILD, events, wait_for
 from scheduling import from_now, made
 from server import free_port
 
@@ -149,3 +150,15 @@ def test_ls_tells_nodes_apart_and_chooses_one(tree):
     for node_, stem in (("north", "c-1-2026-11-24-08-00-01"), ("2", "c-2-2026-11-24-08-00-02")):
         assert [b["snapshot"] for b in json.loads(tree.efs_tool("ls", "--node", node_, "--json").stdout)] == [stem]
     assert tree.efs_tool("verify", "--node", "nobody").returncode == 1
+
+
+@pytest.mark.parametrize("named,code", [([], 0), (["elsewhere"], 1), (["c"], 0)])
+def test_by_hand_a_collection_without_a_shard_here_is_told_and_fails_who_names_it(bad, tree, named, code):
+    bad.names = ["c", "elsewhere"]
+    bad.answers |= {("cluster", None): cluster(), ("shards", "c"): node(), ("shards", "elsewhere"): node(shards=(), remote=(0, 1))}
+    tree.start(SNAPSHOT_INTERVAL="0")
+    run = subprocess.run([BUILD / "qdrant-replicator", "snapshot", *named], env=tree.env, capture_output=True, text=True, timeout=60)
+    assert run.returncode == code, run.stderr
+    assert ("elsewhere: has no shard on this node" in run.stderr) == (named != ["c"])
+    assert "Not all of them were made" not in run.stderr
+    assert bool(bad.asked("make")) == (named != ["elsewhere"])
