@@ -237,6 +237,8 @@ int cluster_state(struct qdrant *q, struct cluster_state *out, struct err *e)
     out->members = (unsigned)cJSON_GetArraySize(json_member(result, "peers"));
     (void)cluster_id_text(json_member(result, "peer_id"), out->peer_id);
     cluster_consensus(result, out->consensus, sizeof out->consensus);
+    const cJSON *leader = json_member(json_member(result, "raft_info"), "leader");
+    out->leaderless = leader && !(cJSON_IsNumber(leader) && leader->valuedouble > 0);
     add_failures(out, result);
     return 0;
 }

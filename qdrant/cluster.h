@@ -47,6 +47,7 @@ struct cluster_state {
     unsigned members; /* peers, with this one; 0 without a cluster */
     char peer_id[24];
     char consensus[300];  /* why consensus has stopped on this node; empty: it works */
+    bool leaderless;      /* it knows of no leader: for a moment that is an election */
     unsigned unreachable; /* peers that this node's last message did not reach */
     char peers[400];      /* the first of these, each with its id, address, and since when */
 };

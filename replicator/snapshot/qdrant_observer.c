@@ -16,7 +16,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum { LOOK_SECONDS = 60 };
+enum { LOOK_SECONDS = 60, LEADERLESS = 2 };
 
 struct qdrant_observer {
     struct context *x;
@@ -24,6 +24,7 @@ struct qdrant_observer {
     struct presence *presence;
     int64_t every; /* milliseconds */
     bool consensus_said, peers_said;
+    unsigned leaderless; /* looks in a row: after one it may be an election */
     struct worker_thread worker;
 };
 
@@ -37,6 +38,12 @@ static void say(const struct cluster_state *c, struct qdrant_observer *o)
     if (c->unreachable > 0 && !o->peers_said)
         log_line(LOG_WARN, "peer_unreachable", "%u peers of the cluster cannot be reached: %s",
                  c->unreachable, c->peers);
+    if (o->leaderless == LEADERLESS)
+        log_line(
+            LOG_ERROR, "no_leader",
+            "the cluster has no leader, as this node sees it: collections cannot be made or changed, and "
+            "no node can join; more than half of its %u peers must run and reach each other",
+            c->members);
     o->consensus_said = c->consensus[0];
     o->peers_said = c->unreachable > 0;
 }
@@ -47,8 +54,9 @@ static void look_at_cluster(struct qdrant_observer *o)
     struct err e = {0};
     if (cluster_state(o->x->qdrant, &c, &e) != 0)
         return; /* whether Qdrant answers is told elsewhere; the last state stays */
+    o->leaderless = c.leaderless ? o->leaderless + 1 : 0;
+    status_cluster(o->x->status, c.consensus, o->leaderless >= LEADERLESS, c.unreachable, c.peers);
     say(&c, o);
-    status_cluster(o->x->status, c.consensus, c.unreachable, c.peers);
 }
 
 /* --- the collections */

@@ -398,6 +398,11 @@ static void judge_cluster(struct judge *j)
         s->cluster.consensus);
     if (s->cluster.consensus[0])
         degrade(j, "consensus_stopped", NULL, text);
+    if (s->cluster.leaderless)
+        degrade(
+            j, "no_leader", NULL,
+            "the cluster has no leader, as this node sees it: collections cannot be made or changed, and no "
+            "node can join; more than half of its peers must run and reach each other");
     (void)snprintf(
         text, sizeof text,
         "%u peers of the cluster cannot be reached: %s; what shards they alone have is neither served "

@@ -741,11 +741,13 @@ bool status_deletion(struct status *l, unsigned i, char collection[256], time_t 
     return found;
 }
 
-void status_cluster(struct status *l, const char *consensus, unsigned unreachable, const char *peers)
+void status_cluster(struct status *l, const char *consensus, bool leaderless, unsigned unreachable,
+                    const char *peers)
 {
     struct status_state *s = lock(l);
     PUT(s->cluster.consensus, consensus);
     PUT(s->cluster.peers, peers);
+    s->cluster.leaderless = leaderless;
     s->cluster.unreachable = unreachable;
     unlock(l);
 }

@@ -134,7 +134,8 @@ void status_here(struct status *l, const char *collection);
 bool status_deletion(struct status *l, unsigned i, char collection[256], time_t *deleted);
 /* How the cluster is that Qdrant belongs to: `consensus` says why it has stopped, `peers` which of them,
  * `unreachable` in number, cannot be reached; empty and 0: all is well, or Qdrant is in no cluster. */
-void status_cluster(struct status *l, const char *consensus, unsigned unreachable, const char *peers);
+void status_cluster(struct status *l, const char *consensus, bool leaderless, unsigned unreachable,
+                    const char *peers);
 /* What this node does about it (HEAL), in words; empty with STATUS_HEAL_NONE. */
 enum status_heal {
     STATUS_HEAL_NONE,

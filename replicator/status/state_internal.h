@@ -132,6 +132,7 @@ struct status_state {
     unsigned long long doubts_untold; /* times that there was no room for one */
     struct {
         char consensus[STATUS_TEXT], peers[STATUS_TEXT];
+        bool leaderless;
         unsigned unreachable;
     } cluster;
     struct {

@@ -21,11 +21,11 @@ def node(state="Active", shards=(0,), remote=()):
                  "status": "ok", "time": 0})
 
 
-def cluster(consensus="working", failures=0, **more):
+def cluster(consensus="working", failures=0, leader=7, **more):
     thread = {"consensus_thread_status": consensus, **more}
     lost = {"http://b:6335/": {"count": failures, "latest_error": "x", "latest_error_timestamp": "2026-11-24T08:00:00Z"}} if failures else {}
     return said({"result": {"status": "enabled", "peer_id": 7, "peers": {"7": {"uri": "http://a:6335/"}, "8": {"uri": "http://b:6335/"}},
-                            "raft_info": {}, "consensus_thread_status": thread, "message_send_failures": lost}, "status": "ok", "time": 0})
+                            "raft_info": {"leader": leader}, "consensus_thread_status": thread, "message_send_failures": lost}, "status": "ok", "time": 0})
 
 
 @pytest.mark.parametrize("state", ["Dead", "Partial", "Initializing", "PartialSnapshot", "Recovery", "Resharding", "ActiveRead",
@@ -121,6 +121,18 @@ def test_health_tells_of_a_cluster_in_trouble(bad, tree, answer, code):
     tree.start(SNAPSHOT_INTERVAL="1d", STATUS_LISTEN=f"127.0.0.1:{port}")
     wait_for(lambda: len(bad.asked("cluster")) >= 2 and tree.complete())
     wait_for(lambda: [r["code"] for r in reasons(port)] == ([code] if code else []))
+
+
+@pytest.mark.parametrize("leader", [None, 0])
+def test_a_cluster_without_a_leader_at_two_looks_is_told_and_one_that_elects_is_not(bad, tree, leader):
+    bad.answers |= {("cluster", None): cluster(leader=leader), ("shards", "c"): node()}
+    port = free_port()
+    tree.start(**from_now(4), STATUS_LISTEN=f"127.0.0.1:{port}")
+    wait_for(lambda: tree.logged("no_leader"))
+    assert [r["code"] for r in reasons(port)] == ["no_leader"] and len(bad.asked("cluster")) >= 2
+    bad.answers["cluster", None] = cluster()
+    wait_for(lambda: reasons(port) == [])
+    assert len(tree.logged("no_leader")) == 1
 
 
 def test_what_another_node_backs_up_pushes_out_nothing_of_a_node_that_was_away(tree):

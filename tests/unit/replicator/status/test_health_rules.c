@@ -113,12 +113,14 @@ static void a_cluster_in_trouble_degrades_health(void **st)
 {
     (void)st;
     want("docs", NOW - 60);
-    status_cluster(l, "", 1, "7 (http://b:6335/)");
+    status_cluster(l, "", false, 1, "7 (http://b:6335/)");
     assert_string_equal(reasons(NOW), "peer_unreachable:warning:");
-    status_cluster(l, "stopped", 0, "");
+    status_cluster(l, "stopped", false, 0, "");
     assert_string_equal(reasons(NOW), "consensus_stopped:warning:");
     assert_string_equal(status(), "degraded");
-    status_cluster(l, "", 0, "");
+    status_cluster(l, "", true, 0, "");
+    assert_string_equal(reasons(NOW), "no_leader:warning:");
+    status_cluster(l, "", false, 0, "");
     assert_string_equal(reasons(NOW), "");
 }
 
