@@ -318,7 +318,13 @@ static enum compact_outcome finish(struct work *w, struct err *e)
         return remove_backup(&whole, e) == 0 ? COMPACT_GONE : COMPACT_HALF;
     }
     w->b->state = ENTRY_UNREAD;
-    return backup_load(w->b, e) == 0 ? COMPACT_DONE : COMPACT_HALF;
+    if (backup_load(w->b, e) != 0)
+        return COMPACT_HALF;
+    if (!w->b->has_manifest) { /* whoever prunes has taken it, and is about to take the delta's data */
+        remove_whole(w, true);
+        return COMPACT_GONE;
+    }
+    return COMPACT_DONE;
 }
 
 /* An error may come after the moment itself. */
@@ -349,6 +355,13 @@ static enum compact_outcome swap(struct work *w, struct err *e)
                             : COMPACT_FAILED;
 }
 
+static bool is_gone(const struct work *w)
+{
+    char path[PATH_MAX];
+    struct stat st;
+    return path_of(w, ".json", path, NULL) == 0 && lstat(path, &st) != 0 && errno == ENOENT;
+}
+
 enum compact_outcome backup_compact(const struct compact *c, struct backup *b, struct err *e)
 {
     struct work w = {.c = c, .b = b};
@@ -367,6 +380,10 @@ enum compact_outcome backup_compact(const struct compact *c, struct backup *b, s
             remove_whole(&w, false);
     }
     free(w.was);
+    if (rc == COMPACT_FAILED && is_gone(&w)) { /* and with it what we needed */
+        remove_whole(&w, true);
+        return COMPACT_GONE;
+    }
     return rc;
 }
 

@@ -146,6 +146,16 @@ static bool is_beside_still(const struct backup *b, const char *name, struct swe
     return still && is_old(&again, name, c);
 }
 
+int sweep_was_delta(struct backup_list *list, const struct backup *b, struct err *e)
+{
+    char name[NAME_MAX + 1];
+    for (unsigned next = 0; b->m.compacted && backup_beside(b, &next, name);)
+        if (text_ends(name, ".snapshot.delta") && !is_needed(list, b, name) &&
+            remove_data_file(b->dir, name, e) != 0)
+            return -1;
+    return 0;
+}
+
 int sweep_beside(struct backup_list *list, struct sweep_clock *c, struct err *e)
 {
     for (size_t i = 0; i < list->n; i++) {

@@ -115,6 +115,45 @@ def age(*paths):
         os.utime(p, (time.time() - 3 * 86400,) * 2)
 
 
+def test_what_is_pruned_within_the_day_leaves_nothing(pinned):
+    assert compact(pinned).returncode == 0
+    assert pinned.tree.efs_tool("unpin", name_of(FOURTH)).returncode == 0
+    assert pinned.tree.efs_tool("prune", "--retention", POLICY).returncode == 0
+    assert not list(pinned.tree.base.rglob(name_of(FOURTH) + "*"))
+    run = pinned.tree.efs_tool("verify")
+    assert run.returncode == 0, run.stderr
+
+
+def test_pruned_within_the_day_it_leaves_what_a_delta_needs(day):
+    day.publish(0, 2, 3)
+    late = {p: p.read_bytes() for p in day.path(3).parent.glob(name_of(3) + "*")}
+    for p in late:
+        p.unlink()
+    delta = day.path(2)
+    assert day.tree.efs_tool("compact", "--snapshot", name_of(2)).returncode == 0
+    for p, data in late.items():
+        p.write_bytes(data)
+    assert day.tree.efs_tool("prune", "--retention", "15min=1").returncode == 0
+    assert delta.exists() and name_of(2) not in kept(day) and day.restored(3) == day.bytes[3]
+
+
+def test_du_counts_it_as_a_whole(pinned):
+    assert json.loads(pinned.tree.efs_tool("du", "--json").stdout)["total"]["deltas"] == 3
+    assert compact(pinned).returncode == 0
+    assert json.loads(pinned.tree.efs_tool("du", "--json").stdout)["total"]["deltas"] == 2
+
+
+@pytest.mark.parametrize("gone", ["prune", "forget"])
+@pytest.mark.parametrize("file", range(4))
+def test_one_that_is_deleted_meanwhile_is_told_so_and_leaves_nothing(signed, gone, file):
+    assert signed.tree.efs_tool("unpin", name_of(FOURTH)).returncode == 0
+    with meanwhile(signed.tree, "compact", f"-{file}", 1, "--snapshot", name_of(FOURTH), **signed.keys) as p:  # it makes that file
+        args = ("prune", "--retention", POLICY) if gone == "prune" else ("forget", "docs")
+        assert signed.tree.efs_tool(*args, **signed.keys).returncode == 0
+    assert p.returncode == 1 and f"{name_of(FOURTH)} was deleted meanwhile, and nothing is left of it" in p.err
+    assert not list(signed.tree.base.rglob(name_of(FOURTH) + "*")) and not list(signed.tree.base.rglob(".partial*"))
+
+
 def test_the_old_data_stays_for_as_long_as_a_delta_needs_it(day):
     """Another task has made a delta of it in that very moment."""
     day.publish(0, 2, 3)
