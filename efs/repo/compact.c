@@ -61,6 +61,21 @@ static int look_at_manifest(struct work *w, struct err *e)
     return err_set(e, EEXIST, "another program has just changed", path, "try again");
 }
 
+/* Would nobody know our signature? */
+static bool is_unknown_key(const struct work *w, struct err *e)
+{
+    unsigned char ours[SIGNATURE_SIZE];
+    struct backup as = *w->b;
+    if (signature_make(w->c->key, w->was, w->was_size, ours, e) != 0)
+        return true;
+    backup_check(&as, w->was, w->was_size, ours, sizeof ours);
+    if (as.signature != SIGNATURE_BAD)
+        return false;
+    return (void)err_set(e, 0, "SIGNING_KEY_FILE is none of VERIFY_KEYS, for a whole of", w->b->data,
+                         "nothing was changed"),
+           true;
+}
+
 /* What was vouched for is vouched for again by us, and by nobody else: of the very bytes that are changed. */
 static int look_at_signature(struct work *w, struct err *e)
 {
@@ -76,6 +91,8 @@ static int look_at_signature(struct work *w, struct err *e)
     if (!w->c->key)
         return err_set(e, 0, "it is signed, and SIGNING_KEY_FILE is not set:", path,
                        "a whole would be without a signature; set it as the tasks have it");
+    if (is_unknown_key(w, e))
+        return -1;
     cleanup_free char *signature = files_get_sized(path, SIGNATURE_SIZE, &n, e);
     if (!signature && e->code != EFBIG && e->code != EINVAL)
         return -1;

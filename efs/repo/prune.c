@@ -197,7 +197,7 @@ static int delete_deltas(const char *base, const char *folder, const struct back
     bool listed = false;
     for (size_t i = 0; i < before->n; i++) {
         const struct backup *b = &before->v[i];
-        if (!go[i] || !b->has_manifest || !b->m.compacted || !backup_has_beside(b))
+        if (!go[i] || !b->has_manifest || !b->m.compacted)
             continue;
         if (!listed && backup_list_folder(base, folder, &now, e) != 0)
             return -1;

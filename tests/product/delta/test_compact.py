@@ -124,6 +124,13 @@ def test_what_is_pruned_within_the_day_leaves_nothing(pinned):
     assert run.returncode == 0, run.stderr
 
 
+def test_whoever_prunes_it_while_it_becomes_a_whole_leaves_nothing(pinned):
+    assert pinned.tree.efs_tool("unpin", name_of(FOURTH)).returncode == 0
+    with meanwhile(pinned.tree, "prune", name_of(FOURTH) + ".json", 1, "--retention", POLICY) as p:
+        assert compact(pinned, "--snapshot", name_of(FOURTH)).returncode == 0
+    assert p.returncode == 0 and not list(pinned.tree.base.rglob(name_of(FOURTH) + "*")), p.err
+
+
 def test_pruned_within_the_day_it_leaves_what_a_delta_needs(day):
     day.publish(0, 2, 3)
     late = {p: p.read_bytes() for p in day.path(3).parent.glob(name_of(3) + "*")}
@@ -277,6 +284,20 @@ def test_a_signed_delta_becomes_a_signed_whole(signed):
     run = signed.tree.efs_tool("verify", **signed.keys)
     assert run.returncode == 0, run.stderr
     assert not list(signed.tree.base.rglob("*.sig.next"))
+
+
+def test_with_a_key_that_nobody_knows_what_is_signed_stays_as_it_is(signed, tmp_path):
+    other, _ = make_key(tmp_path, "other")
+    run = compact(signed, **signed.keys | {"SIGNING_KEY_FILE": other})
+    assert run.returncode == 1 and "SIGNING_KEY_FILE is none of VERIFY_KEYS" in run.stderr
+    assert signed.manifest(FOURTH)["codec"] == "delta" and signed.tree.efs_tool("verify", **signed.keys).returncode == 0
+
+
+def test_after_a_change_of_keys_it_is_signed_with_the_new_one(signed, tmp_path):
+    private, public = make_key(tmp_path, "new")
+    both = {"SIGNING_KEY_FILE": private, "VERIFY_KEYS": f"{signed.keys['VERIFY_KEYS']}:{public}", "REQUIRE_SIGNATURE": "1"}
+    assert compact(signed, **both).returncode == 0 and signed.manifest(FOURTH)["codec"] == "zstd:3"
+    assert signed.tree.efs_tool("verify", **both).returncode == 0
 
 
 def test_without_the_key_what_is_signed_stays_as_it_is(signed):
