@@ -2,6 +2,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import time
@@ -392,3 +393,18 @@ def test_a_dry_run_finishes_nothing(signed):
     for args in ((), ("--snapshot", name_of(FOURTH)), ("--all",)):
         assert compact(signed, "--dry-run", *args, **signed.keys).returncode == 0
     assert sig.with_name(sig.name + ".next").exists()
+
+
+@pytest.mark.skipif(not shutil.which("strace") or bool(os.environ.get("SANITIZED")), reason="needs strace, and no sanitizer")
+def test_what_fails_after_the_manifest_is_there_is_not_called_a_delta(signed):
+    env = signed.tree.env | {k: str(v) for k, v in signed.keys.items()}
+    for number in range(1, 20):
+        run = subprocess.run(["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=fsync", "-e", f"inject=fsync:error=EIO:when={number}",
+                              BUILD / "qdrant-efs", "compact", "--snapshot", name_of(FOURTH)], env=env, capture_output=True, text=True)
+        whole = signed.manifest(FOURTH)["codec"] == "zstd:3"
+        assert run.returncode == 1 and (" stays a delta: cannot sync " in run.stderr) != whole, run.stderr
+        if whole:
+            break
+    assert f"{name_of(FOURTH)} is a whole, but not all is done, and the next run does the rest: cannot sync " in run.stderr
+    assert compact(signed, **signed.keys).returncode == 0 and not list(signed.tree.base.rglob("*.sig.next"))
+    assert signed.tree.efs_tool("verify", **signed.keys).returncode == 0
