@@ -259,22 +259,38 @@ int files_name_new(const char *from, const char *to, struct err *e)
     return 0;
 }
 
-static int write_partial(const char *partial, const void *data, size_t n, struct err *e)
+int files_give(int fd, const char *path, const struct stat *like, struct err *e)
+{
+    struct stat st; /* a server may give each file one owner, whoever we are */
+    if (fstat(fd, &st) != 0)
+        return err_set(e, errno, "cannot look at", path, NULL);
+    if (st.st_uid != like->st_uid && fchown(fd, like->st_uid, like->st_gid) != 0)
+        return err_set(e, errno, "cannot give to the owner of the other backups:", path,
+                       "run it as the user that the tasks have");
+    return fchmod(fd, like->st_mode & 0777) == 0 ? 0
+                                                 : err_set(e, errno, "cannot set the mode of", path, NULL);
+}
+
+/* `like` may be NULL. */
+static int write_partial(const char *partial, const void *data, size_t n, const struct stat *like,
+                         struct err *e)
 {
     cleanup_close int fd = open(partial, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, text_mode);
     if (fd < 0)
         return err_set(e, errno, "cannot create", partial, NULL);
-    return files_write_all(fd, data, n, partial, e) != 0 ? -1 : files_sync_close(&fd, partial, e);
+    if ((like && files_give(fd, partial, like, e) != 0) || files_write_all(fd, data, n, partial, e) != 0)
+        return -1;
+    return files_sync_close(&fd, partial, e);
 }
 
-static int put(const char *dir, const char *name, const void *data, size_t n,
+static int put(const char *dir, const char *name, const void *data, size_t n, const struct stat *like,
                int (*name_it)(const char *, const char *, struct err *), struct err *e)
 {
     char partial[PATH_MAX], final[PATH_MAX];
     if (files_partial(dir, partial, sizeof partial, e) != 0 ||
         files_join(final, sizeof final, dir, name, e) != 0)
         return -1;
-    int rc = write_partial(partial, data, n, e);
+    int rc = write_partial(partial, data, n, like, e);
     if (rc == 0)
         rc = name_it(partial, final, e);
     if (rc != 0)
@@ -284,17 +300,23 @@ static int put(const char *dir, const char *name, const void *data, size_t n,
 
 int files_put(const char *dir, const char *name, const char *text, struct err *e)
 {
-    return put(dir, name, text, strlen(text), files_rename, e);
+    return put(dir, name, text, strlen(text), NULL, files_rename, e);
 }
 
 int files_put_new(const char *dir, const char *name, const char *text, struct err *e)
 {
-    return put(dir, name, text, strlen(text), files_name_new, e);
+    return put(dir, name, text, strlen(text), NULL, files_name_new, e);
 }
 
 int files_put_new_bytes(const char *dir, const char *name, const void *data, size_t n, struct err *e)
 {
-    return put(dir, name, data, n, files_name_new, e);
+    return put(dir, name, data, n, NULL, files_name_new, e);
+}
+
+int files_put_like(const char *dir, const char *name, const void *data, size_t n, const struct stat *like,
+                   struct err *e)
+{
+    return put(dir, name, data, n, like, files_rename, e);
 }
 
 char *files_get_sized(const char *path, size_t max, size_t *got, struct err *e)

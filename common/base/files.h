@@ -4,6 +4,7 @@
 #include "common/base/err.h"
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 #include <time.h>
 /* mkdir -p below `root`, which must exist; every new folder's parent is fsynced. */
@@ -41,6 +42,11 @@ int files_put(const char *dir, const char *name, const char *text, struct err *e
 /* The same where nothing may be overwritten: 1 when the name is taken. */
 int files_put_new(const char *dir, const char *name, const char *text, struct err *e);
 int files_put_new_bytes(const char *dir, const char *name, const void *data, size_t n, struct err *e);
+/* In place of what has the name, with owner and mode of `like`. */
+int files_put_like(const char *dir, const char *name, const void *data, size_t n, const struct stat *like,
+                   struct err *e);
+/* An open file that we have just made gets owner and mode of `like`. */
+int files_give(int fd, const char *path, const struct stat *like, struct err *e);
 /* Whole small file as a NUL-terminated string, caller frees. More than `max` bytes is an error (EFBIG).
  * NULL on error. */
 char *files_get(const char *path, size_t max, struct err *e);

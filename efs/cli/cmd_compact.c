@@ -40,12 +40,13 @@ static void say_made(struct compacting *c, const struct backup *b, uint64_t befo
     (void)fflush(stdout);
 }
 
-static void make_whole(struct compacting *c, struct backup *b, uint64_t about)
+/* False: it stays a delta. */
+static bool make_whole(struct compacting *c, struct backup *b, uint64_t about)
 {
     struct err e = {0};
     uint64_t before = b->m.content.stored_size;
     if (c->o->dry_run)
-        return say_made(c, b, before, about);
+        return say_made(c, b, before, about), true;
     struct progress *bar = progress_new(backup_work(&b->m));
     const struct copy_watch watch = {progress_bytes, bar};
     progress_name(bar, b->stem);
@@ -54,12 +55,16 @@ static void make_whole(struct compacting *c, struct backup *b, uint64_t about)
     progress_end(bar);
     c->how.watch = NULL;
     if (outcome == COMPACT_DONE)
-        return say_made(c, b, before, b->m.content.stored_size);
+        return say_made(c, b, before, b->m.content.stored_size), true;
     c->failed = true;
     if (outcome == COMPACT_GONE)
         cmd_complain("%s was deleted meanwhile, and nothing is left of it", b->m.source.stem);
+    else if (outcome == COMPACT_HALF)
+        cmd_complain("%s is a whole, but not all is done, and the next run does the rest: %s",
+                     b->m.source.stem, e.text);
     else
         cmd_complain("%s stays a delta: %s", b->m.source.stem, e.text);
+    return outcome != COMPACT_FAILED;
 }
 
 static bool is_stopped(const struct compacting *c) { return c->how.stop && atomic_load(c->how.stop); }
@@ -94,7 +99,9 @@ static int compact_named(struct compacting *c)
     if (b->m.bases.n == 0) {
         if (!c->made)
             (void)printf("%s is a whole\n", b->m.source.stem);
-        return backup_compact_finish(&c->how, b, &e) < 0 ? (cmd_complain("%s", e.text), EXIT_DEFECT) : 0;
+        return !c->o->dry_run && backup_compact_finish(&c->how, b, &e) < 0
+                   ? (cmd_complain("%s", e.text), EXIT_DEFECT)
+                   : 0;
     }
     if (backup_list_folder(tree, name, &folder, &e) != 0) {
         cmd_complain("%s", e.text);
@@ -110,7 +117,7 @@ static int compact_named(struct compacting *c)
             return EXIT_DEFECT;
         }
     }
-    make_whole(c, b, b->m.content.size);
+    (void)make_whole(c, b, b->m.content.size);
     return 0;
 }
 
@@ -149,21 +156,37 @@ static bool has(char *const *names, size_t n, const struct backup *b)
     return false;
 }
 
-static void compact_planned(struct compacting *c, struct backup_list *list, const struct compact_plan *plan)
+/* What one of a group still needs, none of its others lets go. */
+static void compact_planned(struct compacting *c, struct backup_list *list, struct compact_plan *plan)
 {
     for (size_t i = list->n; i > 0 && !is_stopped(c); i--) { /* newest first: none is made of it then */
-        const struct compact_group *g = plan->of[i - 1] ? &plan->group[plan->of[i - 1] - 1] : NULL;
-        if (g && compact_pays(g))
-            make_whole(c, &list->v[i - 1], list->v[i - 1].m.content.stored_size + g->costs / g->deltas);
+        struct compact_group *g = plan->of[i - 1] ? &plan->group[plan->of[i - 1] - 1] : NULL;
+        if (!g || g->stuck || !compact_pays(g))
+            continue;
+        g->stuck =
+            !make_whole(c, &list->v[i - 1], list->v[i - 1].m.content.stored_size + g->costs / g->deltas);
+        g->made += !g->stuck;
+    }
+    for (size_t i = 0; i < plan->n_groups; i++) {
+        const struct compact_group *g = &plan->group[i];
+        c->deltas += g->made == g->deltas ? g->bases : 0;
+        c->frees += g->made == g->deltas ? g->frees : 0;
     }
 }
 
 /* All of them, whatever it takes. */
 static void compact_all(struct compacting *c, struct backup_list *list)
 {
-    for (size_t i = list->n; i > 0 && !is_stopped(c); i--)
-        if (list->v[i - 1].m.bases.n > 0 && list->v[i - 1].state == ENTRY_COMPLETE)
-            make_whole(c, &list->v[i - 1], list->v[i - 1].m.content.size);
+    for (size_t i = list->n; i > 0 && !is_stopped(c); i--) {
+        struct backup *b = &list->v[i - 1];
+        if (b->state == ENTRY_COMPLETE && b->m.bases.n > 0)
+            (void)make_whole(c, b, b->m.content.size);
+        else if (b->state != ENTRY_COMPLETE && b->has_manifest && ruler_is_delta(b)) {
+            c->failed = true;
+            cmd_complain("%s stays a delta: it is %s%s%s", b->m.source.stem, entry_state_text(b->state),
+                         b->reason ? ": " : "", b->reason ? b->reason : "");
+        }
+    }
 }
 
 static void say_groups(struct compacting *c, const char *folder, const struct compact_plan *plan)
@@ -171,11 +194,8 @@ static void say_groups(struct compacting *c, const char *folder, const struct co
     char safe[NAME_MAX * 8], costs[16], frees[16];
     for (size_t i = 0; i < plan->n_groups; i++) {
         const struct compact_group *g = &plan->group[i];
-        if (compact_pays(g)) {
-            c->deltas += g->bases;
-            c->frees += g->frees;
+        if (compact_pays(g))
             continue;
-        }
         c->left += g->deltas;
         if (!c->made)
             (void)printf("%s: %zu %s as %s: as wholes about %s more, and %s less for the %zu that %s for "
@@ -255,7 +275,7 @@ static int print(const struct compacting *c)
                      "next, or by `qdrant-efs prune`",
                      c->deltas, cmd_human(c->frees, frees), c->o->dry_run ? "would be" : "are",
                      c->o->dry_run ? "would go" : "go");
-    else if (c->n == 0 && c->left == 0 && !c->o->restore.snapshot && !c->o->every)
+    else if (c->n == 0 && c->left == 0 && !c->failed && !c->o->restore.snapshot && !c->o->every)
         (void)printf("; no backup stays for newer ones alone");
     (void)putchar('\n');
     return fflush(stdout) == 0 ? 0 : EXIT_DEFECT;

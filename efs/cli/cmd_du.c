@@ -50,7 +50,8 @@ static struct use *use_of(struct uses *all, const struct source *s)
 static void add(struct sum *to, const struct backup *b)
 {
     to->n++;
-    to->deltas += ruler_is_delta(b);
+    /* What became a whole may lie beside the delta that it was. */
+    to->deltas += b->m.content.sha256[0] ? b->m.bases.n > 0 : ruler_is_delta(b);
     to->size += b->m.content.size;
     to->stored += b->m.content.stored_size;
     to->needed += b->needed_by > 0 ? b->m.content.stored_size : 0;

@@ -312,14 +312,19 @@ static int load(struct backup *b, struct shards *shards, struct err *e)
     cleanup_free char *json = NULL;
     if (b->state != ENTRY_UNREAD)
         return 0;
-    int rc = load_manifest(b, &m, &json, &n, e);
-    if (rc != 0)
-        return rc < 0 ? -1 : 0;
-    if (path_of(b, b->stem, ".json", path, e) != 0)
-        return -1;
-    b->written = stat(path, &st) == 0 ? st.st_mtime : 0;
-    if (check_signature(b, json, n, e) != 0)
-        return -1;
+    /* Once more where the signature is bad: a manifest may have taken the other one's place in between. */
+    for (int tries = 0; tries == 0 || (tries == 1 && b->signature == SIGNATURE_BAD); tries++) {
+        free(json);
+        json = NULL;
+        int rc = load_manifest(b, &m, &json, &n, e);
+        if (rc != 0)
+            return rc < 0 ? -1 : 0;
+        if (path_of(b, b->stem, ".json", path, e) != 0)
+            return -1;
+        b->written = stat(path, &st) == 0 ? st.st_mtime : 0;
+        if (check_signature(b, json, n, e) != 0)
+            return -1;
+    }
     b->m = m;
     memcpy(b->data, m.data, sizeof b->data);
     if (shards && m.clustered) {

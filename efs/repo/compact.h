@@ -22,6 +22,7 @@ struct compact {
 enum compact_outcome {
     COMPACT_DONE,
     COMPACT_GONE,   /* it was pruned or forgotten meanwhile, and nothing is left of the whole */
+    COMPACT_HALF,   /* with `e`; it is a whole, and what is left to be done the next run does */
     COMPACT_FAILED, /* with `e`; the delta is as it was */
 };
 /* `b`: a complete delta that no other is made of; it is read anew where it is done. */

@@ -13,6 +13,8 @@ enum compact_role {
 struct compact_group {
     size_t deltas, bases;  /* how many wholes would be made, and how many backups could go then */
     uint64_t costs, frees; /* bytes: what the wholes take more than the deltas, about; what goes */
+    size_t made;           /* whoever makes them counts here, and ... */
+    bool stuck;            /* ... notes that one stays a delta */
 };
 struct compact_plan {
     struct compact_group *group;

@@ -189,6 +189,25 @@ static int keep_pinned(const char *base, const char *folder, struct backup_list 
     return any ? keep_bases(list, p, go, e) : 0;
 }
 
+/* Of wholes that were deltas: theirs would lie there as data that lost its manifest. */
+static int delete_deltas(const char *base, const char *folder, const struct backup_list *before,
+                         const bool *go, struct err *e)
+{
+    cleanup_backup_list struct backup_list now = {0};
+    bool listed = false;
+    for (size_t i = 0; i < before->n; i++) {
+        const struct backup *b = &before->v[i];
+        if (!go[i] || !b->has_manifest || !b->m.compacted)
+            continue;
+        if (!listed && backup_list_folder(base, folder, &now, e) != 0)
+            return -1;
+        listed = true;
+        if (sweep_was_delta(&now, b, e) != 0)
+            return -1;
+    }
+    return 0;
+}
+
 /* All manifests first: from then on nobody makes a delta of one of them. */
 static int delete_all(const char *base, const char *folder, struct backup_list *list, bool *go,
                       const struct prune *p, struct err *e)
@@ -213,7 +232,7 @@ static int delete_all(const char *base, const char *folder, struct backup_list *
     for (size_t i = list->n; i > 0; i--)
         if (go[i - 1] && remove_data(&list->v[i - 1], e) != 0)
             return -1;
-    return 0;
+    return delete_deltas(base, folder, list, go, e);
 }
 
 /* What retention lets go, and what crashed writers left, but for what a set or a delta that stays needs. */

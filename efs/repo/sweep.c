@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -120,14 +121,39 @@ static bool is_needed(struct backup_list *list, const struct backup *b, const ch
     return false;
 }
 
+/* Opened: an NFS client then asks the server for its time. */
 static bool is_old(const struct backup *b, const char *name, struct sweep_clock *c)
 {
     const struct stat manifest = {.st_mtime = b->written};
     char path[PATH_MAX];
     struct stat st;
-    return files_join(path, sizeof path, b->dir, name, NULL) == 0 && lstat(path, &st) == 0 &&
-           S_ISREG(st.st_mode) && sweep_older(&st, SWEEP_ABANDONED, b->dir, c) &&
-           sweep_older(&manifest, SWEEP_ABANDONED, b->dir, c);
+    if (files_join(path, sizeof path, b->dir, name, NULL) != 0)
+        return false;
+    cleanup_close int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    return fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
+           sweep_older(&st, SWEEP_ABANDONED, b->dir, c) && sweep_older(&manifest, SWEEP_ABANDONED, b->dir, c);
+}
+
+/* Whoever makes a whole of it now may take what lies there (efs/repo/compact.c), which he touches first. */
+static bool is_beside_still(const struct backup *b, const char *name, struct sweep_clock *c)
+{
+    struct backup again = {.frequency = b->frequency, .dir = b->dir, .m = {.source = b->m.source}};
+    struct err ignored;
+    memcpy(again.stem, b->stem, sizeof again.stem);
+    bool still =
+        backup_load(&again, &ignored) == 0 && again.state == ENTRY_COMPLETE && strcmp(again.data, name) != 0;
+    free(again.reason);
+    return still && is_old(&again, name, c);
+}
+
+int sweep_was_delta(struct backup_list *list, const struct backup *b, struct err *e)
+{
+    char name[NAME_MAX + 1];
+    for (unsigned next = 0; b->m.compacted && backup_beside(b, &next, name);)
+        if (text_ends(name, ".snapshot.delta") && !is_needed(list, b, name) &&
+            remove_data_file(b->dir, name, e) != 0)
+            return -1;
+    return 0;
 }
 
 int sweep_beside(struct backup_list *list, struct sweep_clock *c, struct err *e)
@@ -140,7 +166,8 @@ int sweep_beside(struct backup_list *list, struct sweep_clock *c, struct err *e)
             b->state != ENTRY_COMPLETE)
             continue;
         for (unsigned next = 0; backup_beside(b, &next, name);)
-            if (is_old(b, name, c) && !is_needed(list, b, name) && remove_data_file(b->dir, name, e) != 0)
+            if (is_old(b, name, c) && !is_needed(list, b, name) && is_beside_still(b, name, c) &&
+                remove_data_file(b->dir, name, e) != 0)
                 return -1;
     }
     return 0;

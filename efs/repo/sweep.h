@@ -16,4 +16,7 @@ int sweep_folder(const char *base, const char *folder, struct sweep_clock *c, st
 /* Data beside a complete backup's own, of a list of one folder: not needed by any of them, and a day old as
  * their manifest is. What cannot be read now keeps what it may need. */
 int sweep_beside(struct backup_list *list, struct sweep_clock *c, struct err *e);
+/* Of a whole that was a delta first, and whose manifest is deleted by now: the delta's data, if none of
+ * `list`, which was read since, is made of it. */
+int sweep_was_delta(struct backup_list *list, const struct backup *b, struct err *e);
 #endif

@@ -87,10 +87,10 @@ static void push(struct s3_upload *o, struct upload *u)
         upload_free(u);
 }
 
-/* Of what EFS has as a delta each copy is as large as a whole. */
+/* Of what EFS has as a delta, or had at first, each copy is as large as a whole. */
 static bool wanted(const struct s3_upload *o, const struct manifest *m)
 {
-    return m->bases.n == 0 || o->context->options.s3_deltas;
+    return (m->bases.n == 0 && !m->compacted) || o->context->options.s3_deltas;
 }
 
 static struct upload *new_upload(struct s3_upload *o, const struct manifest *m, bool vouched)

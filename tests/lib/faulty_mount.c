@@ -1,7 +1,8 @@
 /* Preloaded into qdrant-efs: a mount that gives errors or hangs, without one. A path that has the text of
  * FAULT_EIO in it cannot be opened (EIO); reads of one that has the text of FAULT_HANG never return, and no
  * signal but one that kills wakes the thread, as on a hard NFS mount whose server is gone: its signals are
- * blocked, so that they stay pending. */
+ * blocked, so that they stay pending. The FAULT_AT-th opening of a path that ends with FAULT_WAIT takes until
+ * the file FAULT_GO is there. */
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <dlfcn.h>
@@ -33,12 +34,29 @@ static void hang(void)
         pause();
 }
 
+static void wait_for_go(const char *path)
+{
+    static int seen;
+    const char *end = getenv("FAULT_WAIT"), *number = getenv("FAULT_AT"), *go = getenv("FAULT_GO");
+    size_t n = strlen(path);
+    if (!end || !go || n < strlen(end) || strcmp(path + n - strlen(end), end) != 0 ||
+        __atomic_add_fetch(&seen, 1, __ATOMIC_SEQ_CST) != (number ? atoi(number) : 1))
+        return;
+    const char *mark = getenv("FAULT_MARK");
+    int fd = mark ? (int)syscall(SYS_openat, AT_FDCWD, mark, O_WRONLY | O_CREAT | O_CLOEXEC, 0600) : -1;
+    if (fd >= 0)
+        close(fd);
+    while (access(go, F_OK) != 0)
+        usleep(1000);
+}
+
 static int open_path(int at, const char *path, int flags, mode_t mode)
 {
     if (has(path, "FAULT_EIO")) {
         errno = EIO;
         return -1;
     }
+    wait_for_go(path);
     return (int)syscall(SYS_openat, at, path, flags, mode);
 }
 

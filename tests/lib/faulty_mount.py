@@ -1,4 +1,5 @@
 """A mount that fails or hangs (faulty_mount.c), for a qdrant-efs of a test."""
+import contextlib
 import os
 import pathlib
 import shutil
@@ -31,6 +32,22 @@ def hung(tree, command, hang, *args, **env):
     wait_for(lambda: mark.exists() or p.poll() is not None, 60)
     assert p.poll() is None, p.communicate()
     return p
+
+
+@contextlib.contextmanager
+def meanwhile(tree, command, path, at, *args, **env):
+    """A qdrant-efs whose `at`-th opening of a path that ends so takes as long as what is done in here; afterwards it
+    has ended, with what it printed in `out` and `err`."""
+    mark, go = (tree.root / f"{word}-{time.monotonic_ns()}" for word in ("waits", "goes"))
+    p = subprocess.Popen([BUILD / "qdrant-efs", command, *args], env=tree.env | env | faulty(WAIT=path, AT=at, GO=go, MARK=mark),
+                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        wait_for(lambda: mark.exists() or p.poll() is not None, 60)
+        assert p.poll() is None, p.communicate()
+        yield p
+    finally:
+        go.touch()
+        p.out, p.err = p.communicate(timeout=60)
 
 
 def ended(p, number):

@@ -87,6 +87,18 @@ def test_what_is_stored_as_a_delta_is_not_copied(tree, aws, version):
     assert aws.keys() == [f"test-cpu/monthly/docs/{name_of(0)}.snapshot"]
 
 
+def test_what_was_stored_as_a_delta_first_is_not_copied_either(tree, aws, version):
+    """`compact --all` would send a week of them."""
+    aws.bucket()
+    deltas(tree, version, **aws.env, **BUCKET)
+    assert tree.efs_tool("compact", "--all").returncode == 0
+    for old in tree.base.rglob("*.snapshot.delta*"):
+        old.unlink()
+    said = tree.once(QDRANT_URL=version.url, NODE_NAME="n1", **aws.env, **BUCKET)
+    assert said.returncode == 0, said.stderr
+    assert aws.keys() == [f"test-cpu/monthly/docs/{name_of(0)}.snapshot"]
+
+
 @pytest.mark.parametrize("begun_later", [False, True], ids=["from the local disk", "from EFS"])
 def test_when_asked_for_each_delta_is_copied_as_the_whole_that_it_stands_for(tree, aws, version, begun_later):
     s3 = aws.bucket()
