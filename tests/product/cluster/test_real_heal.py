@@ -1,4 +1,5 @@
 """A node of three real ones comes back without its disk: `HEAL` and `qdrant-efs heal` fill its place, and touch nothing that may come back."""
+import contextlib
 import http.client
 import json
 import os
@@ -229,10 +230,11 @@ def test_rounds_of_losses_and_cuts_under_a_client_leave_one_cluster_with_all_poi
             wait_for(lambda: all(states_are(isolated, name, factor, members) for name, factor in (("one", 1), ("two", 2))), 240)
             assert all(ids_of(n, "one") == {i: i for i in range(POINTS)} for n in isolated.running())
             seen = set(writer.acknowledged)
-            for n in isolated.running():
-                missing = seen - all_ids(n, "two")
-                assert not missing, (n.name, [(i, writer.acknowledged[i]) for i in sorted(missing)], [(m.name, m.state()[0], sorted(missing - all_ids(m, "two"))) for m in isolated.running()],
-                                     holders(n, "two"))
+            lost = {}
+            with contextlib.suppress(AssertionError):  # Qdrant may show a point a moment after it has acknowledged it, where a replica has just become active
+                wait_for(lambda: not lost_now(isolated, seen, lost), 30)
+            assert not lost, ({name: [(i, writer.acknowledged[i]) for i in ids] for name, ids in lost.items()}, [(m.name, m.state()[0]) for m in isolated.running()],
+                              holders(isolated.nodes[0], "two"))
             back_up(isolated)
     except BaseException:
         print(f"SEED={seed}: {done}, {[(n.name, n.state()) for n in isolated.nodes]}")
@@ -240,6 +242,13 @@ def test_rounds_of_losses_and_cuts_under_a_client_leave_one_cluster_with_all_poi
     finally:
         writer.end()
     assert not any(n.log("heal_step_failed") for n in isolated.nodes)
+
+
+def lost_now(cluster, seen, out):
+    """Of what was acknowledged, what each node does not give; also in `out`."""
+    out.clear()
+    out.update({n.name: sorted(seen - ids) for n in cluster.running() if seen - (ids := all_ids(n, "two"))})
+    return out
 
 
 def all_ids(node, name):
