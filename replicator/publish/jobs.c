@@ -343,6 +343,7 @@ void jobs_hurry(struct jobs *w)
 {
     (void)pthread_mutex_lock(&w->mutex);
     w->hurry = true;
+    atomic_store(&w->publish_job.hurry, true);
     (void)pthread_mutex_unlock(&w->mutex);
 }
 
