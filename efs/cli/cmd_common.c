@@ -377,19 +377,6 @@ int cmd_print_list(const struct backup_list *list)
     return cmd_print_json(array);
 }
 
-const char *cmd_human(uint64_t n, char out[16])
-{
-    static const char *const unit[] = {"B", "KiB", "MiB", "GiB", "TiB"};
-    double v = (double)n;
-    int u = 0;
-    while (v >= 1024 && u < 4) {
-        v /= 1024;
-        u++;
-    }
-    (void)snprintf(out, 16, u ? "%.1f %s" : "%.0f %s", v, unit[u]);
-    return out;
-}
-
 bool cmd_colour(void)
 {
     const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
