@@ -157,6 +157,9 @@ int cmd_print_list(const struct backup_list *list);
 bool cmd_json_text(struct cJSON *o, const char *key, const char *value);
 /* Print `json` and free it. An exit code. */
 int cmd_print_json(struct cJSON *json);
+/* `why` without `path`, for a line that has named it: errors of files name theirs. Cut where it does not fit;
+ * returns `out`. */
+const char *cmd_without_path(const char *why, const char *path, char *out, size_t size);
 /* "12.3 MiB" */
 static inline const char *cmd_human(uint64_t n, char out[16]) { return text_bytes(n, out); }
 /* May standard output be coloured? A terminal, and NO_COLOR is not set. */
