@@ -5,7 +5,6 @@
 #include "efs/cli/cli.h"
 #include "efs/repo/local_check.h"
 
-
 /* --- rules beside those of efs/repo/local_check.h */
 
 enum {

@@ -64,8 +64,9 @@ def test_each_newer_set_that_is_not_proven_is_told_with_its_reason(nodes, tree, 
     nodes.slot("08-45", nodes=["node-1"])
     one, = drill()["drills"]
     assert one["snapshot"].endswith("08-00-00")
-    assert [one["note"].count(part) for part in ("2026-11-24T08:45:00Z is not complete: shard 1:", "2026-11-24T08:30:00Z is not complete: shard 0:",
-                                                 "was passed over: ")] == [1, 1, 1], one["note"]
+    for part in ("2026-11-24T08:45:00Z is not complete: shard 1:", "2026-11-24T08:30:00Z is not complete: shard 0:",
+                 "was passed over: "):
+        assert one["note"].count(part) == 1, one["note"]
 
 
 def test_what_came_after_the_time_that_was_asked_for_is_no_reason(nodes, drill):

@@ -54,7 +54,8 @@ def test_of_several_trees_each_row_names_its_own(nodes, tree):
     for node in HELD["rf1"]:
         nodes.publish(node, "2026-11-24-08-15-03", TIER="staging")
     head, *rows, _ = tree.efs_tool("ls", "--sets", TIER="", CPU_ARCH="").stdout.splitlines()
-    assert head.split()[:3] == ["TREE", "COLLECTION", "SLOT"] and sorted(row.split()[:2] for row in rows) == [["staging-cpu", "rf1"], ["test-cpu", "rf1"]]
+    assert head.split()[:3] == ["TREE", "COLLECTION", "SLOT"]
+    assert sorted(row.split()[:2] for row in rows) == [["staging-cpu", "rf1"], ["test-cpu", "rf1"]]
     told = json.loads(tree.efs_tool("ls", "--sets", "--json", TIER="", CPU_ARCH="").stdout)
     assert sorted(s["tree"] for s in told) == ["staging-cpu", "test-cpu"]
 

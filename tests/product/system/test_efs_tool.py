@@ -224,8 +224,9 @@ def test_a_wrong_value_of_a_flag_is_named_with_what_is_allowed(tree, args, words
 
 
 @pytest.mark.parametrize("args,flag,taken", [
-    (["restore", "--points", "--collection", "docs"], "--points", "--collection"), (["ls", "--collection", "--json"], "--collection", "--json"),
-    (["note", "x", "--efs-root", "--tier=prod"], "--efs-root", "--tier"), (["ls", "--newer", "--older", "5d"], "--newer", "--older")])
+    (["restore", "--points", "--collection", "docs"], "--points", "--collection"),
+    (["ls", "--collection", "--json"], "--collection", "--json"), (["ls", "--newer", "--older", "5d"], "--newer", "--older"),
+    (["note", "x", "--efs-root", "--tier=prod"], "--efs-root", "--tier")])
 def test_an_option_is_not_taken_for_the_value_of_the_one_before_it(tree, args, flag, taken):
     run = tree.efs_tool(*args)
     assert run.returncode == 64

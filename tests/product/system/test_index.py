@@ -82,10 +82,12 @@ def test_a_delta_names_the_file_that_it_is_made_of(tree):
 def test_plain_tools_read_it_and_see_whether_it_is_all_there(tree):
     publish(tree, 0, 1)
     index = index_of(tree)
-    table = subprocess.run(["sh", "-c", "grep -v '^#' \"$1\" | cut -f 1,2,10", "sh", index], capture_output=True, text=True, check=True).stdout
+    def shell(script):
+        return subprocess.run(["sh", "-c", script, "sh", index], capture_output=True, text=True, check=True).stdout
+    table = shell("grep -v '^#' \"$1\" | cut -f 1,2,10")
     assert table.splitlines()[1].startswith("2026-11-24T08:00:00Z\tmonthly\tmonthly/docs/docs-1-")
     last = index.read_text().splitlines()[-1]
-    total = subprocess.run(["sh", "-c", "head -n -1 \"$1\" | sha256sum", "sh", index], capture_output=True, text=True, check=True).stdout
+    total = shell("head -n -1 \"$1\" | sha256sum")
     assert last.startswith("# 2 backups at 20") and "two hours late" in last and last.endswith(total.split()[0])
 
 
@@ -124,7 +126,8 @@ def test_a_pruned_backup_leaves_it_and_a_note_comes_into_it(much):
 def test_no_manifest_is_read_for_it_that_has_a_row(much, tmp_path):
     def manifests_read(number):
         much.snapshot("docs", stem(number), tar_of(str(number)))
-        subprocess.run(["strace", "-f", "-s", "300", "-e", "trace=openat", "-o", tmp_path / "trace", BUILD / "qdrant-replicator", "--once"],
+        strace = ["strace", "-f", "-s", "300", "-e", "trace=openat", "-o", tmp_path / "trace"]
+        subprocess.run([*strace, BUILD / "qdrant-replicator", "--once"],
                        env=much.env | KEEP | {"NODE_NAME": "node-a"}, check=True, capture_output=True, timeout=120)
         return len(re.findall(r"/docs/[^/]*\.json\"", (tmp_path / "trace").read_text()))
     without = manifests_read(60)
@@ -133,7 +136,8 @@ def test_no_manifest_is_read_for_it_that_has_a_row(much, tmp_path):
     assert manifests_read(61) <= without + 4 and len(rows(much)) in (41, 42)  # housekeeping may have come before the last one
 
 
-@pytest.mark.parametrize("damage", [lambda text: text[:-100], lambda text: text.replace("node-a", "node-b"), lambda text: "", lambda text: text * 2])
+@pytest.mark.parametrize("damage", [lambda text: text[:-100], lambda text: text.replace("node-a", "node-b"),
+                                    lambda text: "", lambda text: text * 2])
 def test_one_that_was_cut_short_or_edited_is_made_anew_from_the_manifests(much, damage):
     good = rows(much)
     index_of(much).write_text(damage(index_of(much).read_text()))

@@ -72,7 +72,8 @@ static void a_row_for_each(void **state)
     static const char want[] =
         "slot\tfrequency\tnode\tsize\tkind\tbase\tsha256\tpoints\tnote\tfile\n"
         "1970-01-01T00:00:00Z\thourly\ta\t7\tcollection\t-\t"
-        "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\t-\t-\thourly/docs/docs-0.snapshot\n"
+        "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\t-\t-\thourly/docs/"
+        "docs-0.snapshot\n"
         "1970-01-01T01:00:00Z\thourly\t-\t7\tcollection\t-\t"
         "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\t-\t-\thourly/docs/"
         "docs-3600.snapshot\n# 2 backups at ";
