@@ -111,6 +111,7 @@ static void look_at_efs(struct program *p, int64_t now, bool aloud)
     if (!j)
         return;
     j->aloud = aloud;
+    j->first = !p->once && !p->housekept;
     jobs_push(p->workers, j);
 }
 

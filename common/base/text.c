@@ -139,3 +139,16 @@ const char *text_shell(const char *s, char *out, size_t size)
     out[n] = 0;
     return out;
 }
+
+const char *text_bytes(uint64_t n, char out[16])
+{
+    static const char *const unit[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+    double v = (double)n;
+    int u = 0;
+    while (v >= 1024 && u < 4) {
+        v /= 1024;
+        u++;
+    }
+    (void)snprintf(out, 16, u ? "%.1f %s" : "%.0f %s", v, unit[u]);
+    return out;
+}

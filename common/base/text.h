@@ -3,6 +3,7 @@
 #define COMMON_BASE_TEXT_H
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 /* Length in bytes of the UTF-8 character at `s`, 0 when there is none or it is not well formed. */
 size_t text_char(const char *s);
 bool text_is_utf8(const char *s);
@@ -20,6 +21,8 @@ char *text_json(const char *json);
 /* As one word of a shell's command: in single quotes. Returns `out`; cut where it does not fit, and closed
  * all the same (3 bytes at least). */
 const char *text_shell(const char *s, char *out, size_t size);
+/* Bytes for people: "14.2 GiB". Returns `out`. */
+const char *text_bytes(uint64_t n, char out[16]);
 /* Columns that printable text takes on a terminal. */
 size_t text_width(const char *s);
 #endif

@@ -88,6 +88,18 @@ static int setting(const struct command *c, const char *arg, const char *followi
     return rc == 0 && (c->bit & (RESTORE | CHECK)) ? config_flag(s3_rows, S3_ROWS, arg, following, next) : rc;
 }
 
+/* What stands where a value is to be is the next option: -3, else `rc`. No collection, file or time begins so
+ * by accident; one that does is given behind a '='. */
+static int not_an_option(const struct command *c, const char *arg, const char *following, bool next, int rc)
+{
+    if (!next || !following || strncmp(following, "--", 2) != 0)
+        return rc;
+    size_t n = strcspn(following, "="); /* behind that may be a secret */
+    cmd_complain("a value is missing after %s: %.*s is an option; see qdrant-efs %s --help", arg,
+                 (int)(n > 100 ? 100 : n), following, c->name);
+    return -3;
+}
+
 /* 1 taken, 0 not ours, -1 ours and wrong, -2 of another command, -3 wrong, and it was said why. */
 static int option(const struct command *c, struct options *o, const char *arg, const char *following,
                   bool *next)
@@ -95,8 +107,10 @@ static int option(const struct command *c, struct options *o, const char *arg, c
     size_t n = strcspn(arg, "=");
     const struct flag *f = flag_find(arg, n, c->bit);
     *next = false;
-    if (!f || f->kind == FLAG_SETTING)
-        return setting(c, arg, following, next);
+    if (!f || f->kind == FLAG_SETTING) {
+        int rc = setting(c, arg, following, next);
+        return not_an_option(c, arg, following, *next, rc);
+    }
     if (!(f->commands & c->bit))
         return -2;
     if (f->kind == FLAG_ON && arg[n]) {
@@ -104,6 +118,8 @@ static int option(const struct command *c, struct options *o, const char *arg, c
         return -3;
     }
     *next = f->kind != FLAG_ON && !arg[n];
+    if (not_an_option(c, arg, following, *next, 0) != 0)
+        return -3;
     return take(o, f, arg[n] ? arg + n + 1 : *next && following ? following : "");
 }
 

@@ -1,6 +1,7 @@
 /* What the commands of qdrant-efs share: options, the selection of backups, and their views. */
 #ifndef EFS_CLI_CLI_H
 #define EFS_CLI_CLI_H
+#include "common/base/text.h"
 #include "efs/repo/settings.h"
 #include "efs/repo/backup.h"
 #include "efs/repo/readers.h"
@@ -158,8 +159,11 @@ int cmd_print_list(const struct backup_list *list);
 bool cmd_json_text(struct cJSON *o, const char *key, const char *value);
 /* Print `json` and free it. An exit code. */
 int cmd_print_json(struct cJSON *json);
+/* `why` without `path`, for a line that has named it: errors of files name theirs. Cut where it does not fit;
+ * returns `out`. */
+const char *cmd_without_path(const char *why, const char *path, char *out, size_t size);
 /* "12.3 MiB" */
-const char *cmd_human(uint64_t n, char out[16]);
+static inline const char *cmd_human(uint64_t n, char out[16]) { return text_bytes(n, out); }
 /* May standard output be coloured? A terminal, and NO_COLOR is not set. */
 bool cmd_colour(void);
 /* Have INT and TERM (and HUP, if `hangup`) ask for an end: they set what comes back. Whoever does not end

@@ -5,7 +5,7 @@
 #include "common/base/text.h"
 #include "common/base/utc.h"
 #include "common/json.h"
-#include "efs/cli/cli.h"
+#include "efs/cli/cmd_browse.h"
 #include "efs/repo/pin.h"
 #include <errno.h>
 #include <stdio.h>
@@ -31,7 +31,7 @@ struct browsing {
 
 /* JSON as it may stand in a page: nothing in it ends the element, and no character hides or turns the rest.
  */
-static int put(const cJSON *json, struct err *e)
+int browse_put(const cJSON *json, struct err *e)
 {
     cleanup_json_text char *raw = json ? cJSON_PrintUnformatted(json) : NULL;
     cleanup_free char *text = raw ? text_json(raw) : NULL;
@@ -53,7 +53,7 @@ static int begin(const struct browsing *w, struct err *e)
     utc_text(time(NULL), made);
     (void)fwrite(browse_html_begin, 1, (size_t)(strstr(browse_html_begin, DATA) - browse_html_begin), stdout);
     (void)printf("{\"made\":\"%s\",\"root\":", made);
-    int rc = put(root, e);
+    int rc = browse_put(root, e);
     (void)printf(",\"places\":[");
     return rc;
 }
@@ -86,7 +86,8 @@ static cJSON *as_json(const struct backup *b)
         add(a, number(known && m->points >= 0, (double)m->points)) &&
         add(a, cJSON_CreateString(entry_state_text(b->state))) && add(a, cJSON_CreateString(m->codec)) &&
         add(a, cJSON_CreateNumber(m->bases.n)) && add(a, cJSON_CreateString(pin.note)) &&
-        add(a, cJSON_CreateString(b->reason ? b->reason : "")) && add(a, cJSON_CreateBool(b->pinned)))
+        add(a, cJSON_CreateString(b->reason ? b->reason : "")) && add(a, cJSON_CreateBool(b->pinned)) &&
+        add(a, number(known, m->seconds)))
         return a;
     cJSON_Delete(a);
     return NULL;
@@ -124,7 +125,7 @@ static size_t put_place(struct browsing *w, const struct backup_list *list, size
     else if (begin(w, e) != 0)
         return 0;
     w->any = true;
-    return put(o, e) == 0 ? i : 0;
+    return browse_put(o, e) == 0 ? i : 0;
 }
 
 static int put_list(struct backup_list *list, void *arg, struct err *e)
@@ -151,6 +152,9 @@ int cmd_browse(const struct options *o)
     if (!w.any)
         cmd_tell_none(o);
     if (!w.any && begin(&w, &e) != 0)
+        return cmd_complain("%s", e.text), EXIT_DEFECT;
+    (void)printf("],\"drills\":[");
+    if (browse_drills(o, &e) != 0)
         return cmd_complain("%s", e.text), EXIT_DEFECT;
     (void)printf("],\"trees\":%u}%s", w.trees, strstr(browse_html_begin, DATA) + strlen(DATA));
     return fflush(stdout) == 0 && !ferror(stdout) ? 0 : EXIT_DEFECT;

@@ -9,15 +9,11 @@
 #include "efs/replica/replica.h"
 #include "efs/repo/mount.h"
 #include <errno.h>
-#include <fcntl.h>
-#include <mntent.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/statvfs.h>
-
-enum { ROUNDS = 5, BLOCK = 4096 };
+#include <sys/stat.h>
 
 struct check {
     const struct options *o;
@@ -61,194 +57,28 @@ void check_say(struct check *k, enum check_state state, const char *name, const 
     page_text(&k->page, o, "remedy", remedy ? remedy : "");
 }
 
-/* --- the mount */
+/* --- the mount, writing to it, the clock, the local disk */
 
-/* Of the longest mount point on the way to `path`. False when that cannot be told. */
-static bool find_mount(const char *path, char type[64], char options[512])
+static void say_local(void *arg, enum check_state state, const char *name, const char *remedy,
+                      const char *text)
 {
-    char real[PATH_MAX], line[4096];
-    struct mntent m;
-    size_t longest = 0;
-    FILE *f = realpath(path, real) ? setmntent("/proc/self/mounts", "re") : NULL;
-    while (f && getmntent_r(f, &m, line, sizeof line)) {
-        size_t n = strlen(m.mnt_dir);
-        bool on_way = strncmp(real, m.mnt_dir, n) == 0 && (n == 1 || !real[n] || real[n] == '/');
-        if (!on_way || n < longest)
-            continue;
-        longest = n; /* of two at one place the later one counts */
-        (void)snprintf(type, 64, "%.63s", m.mnt_type);
-        (void)snprintf(options, 512, "%.511s", m.mnt_opts);
-    }
-    if (f)
-        (void)endmntent(f); /* always 1 */
-    return longest > 0;
+    check_say(arg, state, name, remedy, "%s", text);
 }
 
-static bool has_option(const char *options, const char *name)
+static void look_around(struct check *k)
 {
-    char copy[512];
-    const struct mntent m = {.mnt_opts = copy};
-    (void)snprintf(copy, sizeof copy, "%s", options);
-    return hasmntopt(&m, name) != NULL;
-}
-
-static bool look_at_mount(struct check *k, struct check_mount *m)
-{
-    char type[64] = "", options[512] = "";
-    const char *remedy, *root = k->o->root;
-    struct statvfs fs;
-    struct stat st;
-    bool there = statvfs(root, &fs) == 0 && stat(root, &st) == 0;
-    if (!there || !S_ISDIR(st.st_mode)) {
-        check_say(k, CHECK_FAILED, "mount", "mount EFS there, or set EFS_ROOT to where it is", "%s: %s", root,
-                  strerror(there ? ENOTDIR : errno));
-        return false;
-    }
-    (void)find_mount(root, type, options);
-    *m = (struct check_mount){.network = mount_on_network(root, k->o->settings.snapshots_dir),
-                              .allowed_local = k->o->settings.allow_local,
-                              .soft = has_option(options, "soft") || has_option(options, "softerr"),
-                              .read_only = (fs.f_flag & ST_RDONLY) != 0};
-    enum check_state state = check_mount_rule(m, &remedy);
-    check_say(k, state, "mount", remedy, "%s: %s%s%s%s%s", root,
-              m->network ? "a network file system" : "a local disk", *type ? ", " : "", type,
-              *options ? ": " : "", options);
-    return true;
-}
-
-/* --- writing */
-
-struct written {
-    long ms[ROUNDS]; /* each create, write, sync, read and delete */
-};
-
-static int write_once(const char *path, struct err *e)
-{
-    char block[BLOCK], back[BLOCK];
-    memset(block, 'x', sizeof block);
-    cleanup_close int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return err_set(e, errno, "cannot create", path, NULL);
-    if (files_write_all(fd, block, sizeof block, path, e) != 0 || files_sync_close(&fd, path, e) != 0)
-        return -1;
-    cleanup_close int in = open(path, O_RDONLY | O_CLOEXEC);
-    if (in < 0 || read(in, back, sizeof back) != (ssize_t)sizeof back)
-        return err_set(e, errno, "cannot read again", path, NULL);
-    return memcmp(block, back, sizeof block) == 0 ? 0
-                                                  : err_set(e, 0, "reads otherwise than written", path, NULL);
-}
-
-static long ms_since(const struct timespec *a)
-{
-    struct timespec b;
-    (void)clock_gettime(CLOCK_MONOTONIC, &b); /* cannot fail */
-    return (b.tv_sec - a->tv_sec) * 1000 + (b.tv_nsec - a->tv_nsec) / 1000000;
-}
-
-static int write_all(const char *dir, struct written *w, struct err *e)
-{
-    for (int i = 0; i < ROUNDS; i++) {
-        char path[PATH_MAX];
-        struct timespec begun;
-        (void)clock_gettime(CLOCK_MONOTONIC, &begun); /* cannot fail */
-        if (files_partial(dir, path, sizeof path, e) != 0)
-            return -1;
-        int rc = write_once(path, e);
-        if (unlink(path) != 0 && rc == 0)
-            rc = err_set(e, errno, "cannot delete", path, NULL);
-        if (rc != 0)
-            return -1;
-        w->ms[i] = ms_since(&begun);
-    }
-    return 0;
-}
-
-static int by_size(const void *a, const void *b)
-{
-    long x = *(const long *)a, y = *(const long *)b;
-    return (x > y) - (x < y);
-}
-
-static void look_at_writing(struct check *k, const char *dir)
-{
-    struct written w = {{0}};
+    const struct local_check c = {.settings = &k->o->settings,
+                                  .root = k->o->root,
+                                  .rounds = LOCAL_CHECK_ROUNDS,
+                                  .say = say_local,
+                                  .arg = k};
     struct err e = {0};
-    const char *remedy;
-    if (write_all(dir, &w, &e) != 0) {
-        check_say(k, CHECK_FAILED, "write",
-                  "let this user write there: an access point of its uid, or chown; and its IAM rights", "%s",
-                  e.text);
-        return;
-    }
-    qsort(w.ms, ROUNDS, sizeof *w.ms, by_size);
-    enum check_state state = check_write_rule(w.ms[ROUNDS / 2], &remedy);
-    check_say(k, state, "write", remedy,
-              "4 KiB created, synced, read and deleted %d times: %ld ms, at most %ld ms", ROUNDS,
-              w.ms[ROUNDS / 2], w.ms[ROUNDS - 1]);
-}
-
-static void look_at_clock(struct check *k, const char *dir)
-{
-    struct err e = {0};
-    const char *remedy;
-    time_t server, now;
-    if (files_server_time(dir, &server, &e) != 0) {
-        check_say(k, CHECK_FAILED, "clock", "see the line above", "%s", e.text);
-        return;
-    }
-    now = time(NULL);
-    enum check_state state = check_clock_rule((long)(now - server), &remedy);
-    if (now == server)
-        check_say(k, state, "clock", remedy, "as that of EFS's server");
-    else
-        check_say(k, state, "clock", remedy, "%ld s %s that of EFS's server", labs((long)(now - server)),
-                  now > server ? "ahead of" : "behind");
-}
-
-static void look_at_efs(struct check *k)
-{
-    struct check_mount m;
-    struct stat st;
-    char tree[PATH_MAX];
-    const char *name = strrchr(k->o->settings.base, '/'), *dir = k->o->root;
-    if (name && files_join(tree, sizeof tree, k->o->root, name + 1, NULL) == 0 && stat(tree, &st) == 0 &&
-        S_ISDIR(st.st_mode))
-        dir = tree;
-    if (!look_at_mount(k, &m))
-        return;
-    if (m.read_only) {
-        check_say(k, CHECK_OFF, "write", NULL, "read-only, as a replica is: no backup can be made here");
-        return;
-    }
-    look_at_writing(k, dir);
-    look_at_clock(k, dir);
-}
-
-/* --- the local disk */
-
-static void look_at_disk(struct check *k)
-{
-    const char *dir = k->o->settings.snapshots_dir;
-    struct err e = {0};
-    struct statvfs fs;
     uint64_t least;
-    char has[16], of[16], wants[16];
-    if (config_bytes("MIN_FREE", config_standard(drill_rows, DRILL_ROWS, "MIN_FREE"), &least, &e) != 0) {
+    local_check_efs(&c);
+    if (config_bytes("MIN_FREE", config_standard(drill_rows, DRILL_ROWS, "MIN_FREE"), &least, &e) != 0)
         check_say(k, CHECK_FAILED, "disk", "correct MIN_FREE", "%s", e.text);
-        return;
-    }
-    if (statvfs(dir, &fs) != 0) {
-        check_say(k, CHECK_WARNING, "disk",
-                  "on the machine of Qdrant set SNAPSHOTS_DIR to its snapshots; elsewhere this is fine",
-                  "%s: %s", dir, strerror(errno));
-        return;
-    }
-    uint64_t left = (uint64_t)fs.f_bavail * fs.f_frsize, all = (uint64_t)fs.f_blocks * fs.f_frsize;
-    check_say(k, left < least ? CHECK_FAILED : CHECK_OK, "disk",
-              left < least ? "give the task more ephemeral storage: below MIN_FREE no snapshot is made"
-                           : NULL,
-              "%s: %s of %s free, MIN_FREE is %s", dir, cmd_human(left, has), cmd_human(all, of),
-              cmd_human(least, wants));
+    else
+        local_check_disk(&c, least);
 }
 
 /* --- what was left on EFS */
@@ -375,8 +205,7 @@ int cmd_check(const struct options *o)
     if (o->json && !k.list)
         return cmd_print_json(NULL);
     look_at_settings(&k);
-    look_at_efs(&k);
-    look_at_disk(&k);
+    look_around(&k);
     look_at_trees(&k);
     check_remote(&k);
     return finish(&k);

@@ -3,24 +3,14 @@
 #ifndef EFS_CLI_CMD_CHECK_H
 #define EFS_CLI_CMD_CHECK_H
 #include "efs/cli/cli.h"
+#include "efs/repo/local_check.h"
 
-enum check_state { CHECK_OK, CHECK_OFF, CHECK_WARNING, CHECK_FAILED };
-const char *check_state_text(enum check_state s);
-
-/* --- rules: a state, and what to do (NULL: nothing) */
+/* --- rules beside those of efs/repo/local_check.h */
 
 enum {
-    CHECK_CLOCK = 60,        /* seconds that clocks may be apart without a word ... */
-    CHECK_WRITE_MS = 200,    /* what a small durable write may take */
     CHECK_BEAT = 900,        /* seconds; a replicator leaves a heartbeat each five minutes */
     CHECK_DRILL = 8 * 86400, /* seconds; drills are daily or weekly */
 };
-struct check_mount {
-    bool network, allowed_local, soft, read_only;
-};
-enum check_state check_mount_rule(const struct check_mount *m, const char **remedy);
-enum check_state check_clock_rule(long apart, const char **remedy);
-enum check_state check_write_rule(long ms, const char **remedy);
 /* HTTP status of a request that only a key with all rights may make, and that changes nothing. 0: no answer.
  */
 enum check_state check_rights_rule(long status, const char **remedy);

@@ -377,16 +377,15 @@ int cmd_print_list(const struct backup_list *list)
     return cmd_print_json(array);
 }
 
-const char *cmd_human(uint64_t n, char out[16])
+const char *cmd_without_path(const char *why, const char *path, char *out, size_t size)
 {
-    static const char *const unit[] = {"B", "KiB", "MiB", "GiB", "TiB"};
-    double v = (double)n;
-    int u = 0;
-    while (v >= 1024 && u < 4) {
-        v /= 1024;
-        u++;
-    }
-    (void)snprintf(out, 16, u ? "%.1f %s" : "%.0f %s", v, unit[u]);
+    size_t n = strlen(path);
+    const char *at = n > 0 ? strstr(why, path) : NULL;
+    if (!at || at == why || at[-1] != ' ')
+        return (void)snprintf(out, size, "%s", why), out;
+    const char *before = at - 1; /* "what was wrong PATH; what to do", or with a colon before it */
+    before -= before > why && before[-1] == ':';
+    (void)snprintf(out, size, "%.*s%s", (int)(before - why), why, at + n);
     return out;
 }
 

@@ -44,14 +44,30 @@ struct place { /* a collection of a tree */
     struct drill_job *r;
     struct set_world *w;
     size_t at; /* one of its sets */
-    char passed[600];
+    unsigned n_passed;
+    char passed[2000];
 };
+
+enum { PASSED_SAID = 3 };
+
+/* What is newer than the one that is proven, and why it is not that: a schedule's report is all that a person
+ * sees. Of a cluster whose sets are all incomplete the first few tell. */
+static void add_passed(struct place *p, const char *text)
+{
+    size_t n = strlen(p->passed);
+    if (p->n_passed++ < PASSED_SAID)
+        (void)snprintf(p->passed + n, sizeof p->passed - n, "%s%s", n ? "; " : "", text);
+    else if (p->n_passed == PASSED_SAID + 1)
+        (void)snprintf(p->passed + n, sizeof p->passed - n, "; and more, which `qdrant-efs ls --sets` lists");
+}
 
 static void pass_over(struct place *p, const struct backup *b, const char *how)
 {
-    if (!p->passed[0])
-        (void)snprintf(p->passed, sizeof p->passed, "the newer %.255s was passed over: %.300s",
-                       b->m.source.stem, how);
+    char path[PATH_MAX + NAME_MAX + 2], why[400], text[700];
+    (void)snprintf(path, sizeof path, "%s/%s", b->dir, b->data);
+    (void)snprintf(text, sizeof text, "the newer %.255s was passed over: %.300s", b->m.source.stem,
+                   cmd_without_path(how, path, why, sizeof why));
+    add_passed(p, text);
 }
 
 /* True: the next older set is to be tried. */
@@ -101,18 +117,19 @@ static bool prove_set(struct place *p, const struct set *s)
     return again;
 }
 
-/* Sets that are newer and not complete. */
-static void note_incomplete(struct place *p, const struct set *than)
+/* Sets that are newer and not complete, of those until `until`; the newest first. */
+static void note_incomplete(struct place *p, const struct set *than, time_t until)
 {
-    char why[SET_REASONS], slot[UTC_TEXT];
+    char why[SET_REASONS], slot[UTC_TEXT], text[700];
     for (size_t i = p->w->sets.n; i-- > 0;) {
         const struct set *s = &p->w->sets.v[i];
-        if (s->complete || !sets_same_place(s, &p->w->sets.v[p->at]) || (than && s->slot <= than->slot))
+        if (s->complete || !sets_same_place(s, &p->w->sets.v[p->at]) || s->slot > until ||
+            (than && s->slot <= than->slot))
             continue;
         utc_text(s->slot, slot);
         set_reasons(p->w, s, why, sizeof why);
-        (void)snprintf(p->passed, sizeof p->passed, "the set of %s is not complete: %.500s", slot, why);
-        return;
+        (void)snprintf(text, sizeof text, "the set of %s is not complete: %.500s", slot, why);
+        add_passed(p, text);
     }
 }
 
@@ -131,7 +148,7 @@ static void prove_place(struct place *p)
             return;
         }
         if (!again)
-            note_incomplete(p, s);
+            note_incomplete(p, s, until);
         if (several)
             return drill_nothing(p->r, KIND_COLLECTION, collection,
                                  "several clusters, or nodes without one, have backups of it in this tree");

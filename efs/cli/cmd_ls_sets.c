@@ -30,7 +30,20 @@ static unsigned here(const struct set *s)
     return n;
 }
 
-static void print_row(const struct set_world *w, const struct set *s, size_t width)
+/* The name of its tree. */
+static const char *tree_of(const struct set *s, char *out, size_t size)
+{
+    char raw[600];
+    size_t n, at;
+    (void)cmd_folder_of(s->v[0].b, &n);
+    for (at = n; at > 0 && s->v[0].b->dir[at - 1] != '/'; at--)
+        ;
+    (void)snprintf(raw, sizeof raw, "%.*s", (int)(n - at), s->v[0].b->dir + at);
+    return text_printable(raw, out, size);
+}
+
+/* `tree`: the width of that column, 0: there is one tree alone. */
+static void print_row(const struct set_world *w, const struct set *s, size_t tree, size_t width)
 {
     char safe[600], slot[UTC_TEXT], shards[32] = "whole", points[24] = "-", skew[32] = "-",
                                     why[SET_REASONS] = "";
@@ -44,6 +57,8 @@ static void print_row(const struct set_world *w, const struct set *s, size_t wid
         (void)snprintf(skew, sizeof skew, "%lld s", (long long)s->skew);
     if (!s->complete)
         set_reasons(w, s, why, sizeof why);
+    if (tree > 0)
+        table_cell(tree_of(s, safe, sizeof safe), tree, false);
     table_cell(set_collection(s, safe, sizeof safe), width, false);
     (void)printf("%-20s  %5zu  %10s  %12s  %6s  %s%s%s", slot, nodes_of(s), shards, points, skew,
                  !colour       ? ""
@@ -60,22 +75,26 @@ static void print_row(const struct set_world *w, const struct set *s, size_t wid
 static int print_table(const struct set_world *w, const bool *shown)
 {
     char safe[600];
-    size_t width = strlen("COLLECTION"), n = 0, complete = 0;
+    size_t width = strlen("COLLECTION"), tree = set_several_trees(&w->sets) ? strlen("TREE") : 0, n = 0,
+           complete = 0;
     for (size_t i = 0; i < w->sets.n; i++) {
         if (!shown[i])
             continue;
         width = table_wider(width, set_collection(&w->sets.v[i], safe, sizeof safe));
+        tree = tree > 0 ? table_wider(tree, tree_of(&w->sets.v[i], safe, sizeof safe)) : 0;
         complete += w->sets.v[i].complete;
         n++;
     }
     if (n > 0) {
+        if (tree > 0)
+            table_cell("TREE", tree, false);
         table_cell("COLLECTION", width, false);
         (void)printf("%-20s  %5s  %10s  %12s  %6s  %s\n", "SLOT", "NODES", "SHARDS", "POINTS", "SKEW",
                      "STATE");
     }
     for (size_t i = 0; i < w->sets.n; i++)
         if (shown[i])
-            print_row(w, &w->sets.v[i], width);
+            print_row(w, &w->sets.v[i], tree, width);
     if (n > 0)
         (void)printf("%zu set%s, %zu complete\n", n, n == 1 ? "" : "s", complete);
     return fflush(stdout) == 0 ? 0 : EXIT_DEFECT;
@@ -138,10 +157,11 @@ static bool add_backup(cJSON *list, const struct set *s, const struct backup *b)
 /* The reasons are those of the table, too. */
 static bool fill(cJSON *o, const struct set_world *w, const struct set *s)
 {
-    char why[SET_REASONS] = "";
+    char why[SET_REASONS] = "", tree[600];
     if (!s->complete)
         set_reasons(w, s, why, sizeof why);
-    bool good = cmd_json_text(o, "collection", s->v[0].b->m.source.collection) &&
+    bool good = cmd_json_text(o, "tree", tree_of(s, tree, sizeof tree)) &&
+                cmd_json_text(o, "collection", s->v[0].b->m.source.collection) &&
                 json_add_time(o, "slot", s->slot) &&
                 json_add_text(o, "state", s->complete ? "complete" : "incomplete") &&
                 cmd_json_text(o, "reason", why) && add_count(o, "points", s->points) &&

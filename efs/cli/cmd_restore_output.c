@@ -54,9 +54,10 @@ void say_begin(struct job *j)
 void say_skipped(struct backup *b, const char *why, void *job)
 {
     struct job *j = job;
-    char path[PATH_MAX + NAME_MAX + 2];
+    char path[PATH_MAX + NAME_MAX + 2], reason[2048];
     (void)snprintf(path, sizeof path, "%s/%s", b->dir, *b->data ? b->data : b->stem);
-    cmd_complain("%s: passed over %s: %s", subject(j), path, why);
+    cmd_complain("%s: passed over %s: %s", subject(j), path,
+                 cmd_without_path(why, path, reason, sizeof reason));
     cJSON *o = j->json ? cJSON_CreateObject() : NULL;
     if (!o)
         return;

@@ -47,10 +47,13 @@ static void verify_all(const struct options *o, struct backup_list *list)
 void verify_complain(const struct backup *b)
 {
     const char *line = b->reason ? b->reason : "";
+    char path[PATH_MAX + NAME_MAX + 2], one[2048], why[sizeof one];
+    (void)snprintf(path, sizeof path, "%s/%s", b->dir, *b->data ? b->data : b->stem);
     do {
         size_t n = strcspn(line, "\n");
-        cmd_complain("%s: %s/%s: %.*s", entry_state_text(b->state), b->dir, *b->data ? b->data : b->stem,
-                     (int)n, line);
+        (void)snprintf(one, sizeof one, "%.*s", (int)n, line);
+        cmd_complain("%s: %s: %s", entry_state_text(b->state), path,
+                     cmd_without_path(one, path, why, sizeof why));
         line += n + (line[n] != 0);
     } while (*line);
 }

@@ -30,7 +30,7 @@ struct drill_report {
     enum drill_verdict verdict;
     bool defect;                 /* it failed for what it is: a restore would take the next older one */
     char why[1024];              /* it failed or was refused; a full sentence without its dot */
-    char note[1024];             /* what a person should know all the same; may be empty */
+    char note[2400];             /* what a person should know all the same; may be empty */
     double seconds, restore;     /* in all; of these, until Qdrant had restored it */
     struct content_digest found; /* what came back; `points` -1 when it did not */
     char engine[32];             /* version of the second Qdrant */

@@ -2,6 +2,7 @@
 #include "common/base/cleanup.h"
 #include "common/base/files.h"
 #include "common/base/text.h"
+#include "efs/repo/index_tsv.h"
 #include "efs/repo/remove.h"
 #include "efs/repo/ruler.h"
 #include <errno.h>
@@ -204,6 +205,8 @@ static int forget_folder(const struct forget *f, const char *folder, struct err 
     rc = worse(rc, stays(f, folder, &others, &why), &why, e);
     for (int t = 0; rc == 0 && t < FREQUENCY_COUNT; t++)
         rc = worse(rc, sweep(f, folder, (enum frequency)t, others, &why), &why, e);
+    if (!f->dry_run) /* it still names what is gone; that of those which stay is written anew */
+        rc = worse(rc, index_tsv_remove(f->base, folder, &why), &why, e);
     return rc;
 }
 

@@ -36,16 +36,12 @@ static bool is_newest(const struct backup *b, time_t named, struct inventory_fre
     return b->m.slot >= named && !ahead(b, b->m.slot);
 }
 
-int inventory_folder(const char *base, const char *folder, const char *node, struct inventory *out,
-                     struct err *e)
+int inventory_take(struct backup_list *list, const char *node, struct inventory *out, struct err *e)
 {
-    cleanup_backup_list struct backup_list list = {0};
     bool sure[FREQUENCY_COUNT] = {false};
     memset(out, 0, sizeof *out);
-    if (backup_list_folder(base, folder, &list, e) != 0)
-        return -1;
-    for (size_t i = list.n; i-- > 0;) { /* oldest first in the list */
-        struct backup *b = &list.v[i];
+    for (size_t i = list->n; i-- > 0;) { /* oldest first in the list */
+        struct backup *b = &list->v[i];
         struct inventory_frequency *t = &out->frequency[b->frequency];
         time_t named = b->m.slot;
         if (!b->has_manifest)

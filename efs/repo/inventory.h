@@ -12,7 +12,7 @@ struct inventory {
         struct manifest newest; /* the newest complete one */
     } frequency[FREQUENCY_COUNT];
 };
-/* `node`: only backups of that NODE_NAME are looked at for `newest`; empty: of any. */
-int inventory_folder(const char *base, const char *folder, const char *node, struct inventory *out,
-                     struct err *e);
+/* `list` is all of one folder, from backup_list_folder; what is looked at is loaded. `node`: only backups of
+ * that NODE_NAME are looked at for `newest`; empty: of any. */
+int inventory_take(struct backup_list *list, const char *node, struct inventory *out, struct err *e);
 #endif

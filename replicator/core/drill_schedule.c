@@ -62,3 +62,9 @@ time_t drill_schedule_last(const struct drill_schedule *p, time_t now)
         return 0;
     return now - (now - (time_t)p->offset) % (time_t)p->period;
 }
+
+time_t drill_schedule_next(const struct drill_schedule *p, time_t last, time_t now)
+{
+    time_t at = drill_schedule_last(p, now);
+    return p->period == 0 || at > last ? at : at + (time_t)p->period;
+}

@@ -12,4 +12,6 @@ struct drill_schedule {
 bool drill_schedule_parse(const char *text, struct drill_schedule *out);
 /* The newest time at or before `now` at which one was due; 0 for never. */
 time_t drill_schedule_last(const struct drill_schedule *p, time_t now);
+/* When the next one is due after one at `last`: in the past when that is missed; 0 for never. */
+time_t drill_schedule_next(const struct drill_schedule *p, time_t last, time_t now);
 #endif

@@ -286,6 +286,7 @@ static void *loop(void *arg)
     remember(d);
     for (; !atomic_load(&d->context->stop); worker_rest(&d->worker, clock_ms() + LOOK_MS)) {
         time_t now = time(NULL);
+        status_drill_next(d->context->status, drill_schedule_next(&d->context->options.drills, d->last, now));
         if (!due(d, now))
             continue;
         if (!quiet(d)) {

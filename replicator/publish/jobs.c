@@ -6,6 +6,7 @@
 #include "replicator/publish/job_order.h"
 #include "replicator/publish/publish_job.h"
 #include "replicator/publish/heartbeat_writer.h"
+#include "replicator/publish/start_check.h"
 #include "replicator/status/state.h"
 #include <errno.h>
 #include <pthread.h>
@@ -181,6 +182,8 @@ static void housekeep(struct jobs *w, const struct job *this)
         }
     }
     backup_folders_free(folders, n);
+    if (this->first)
+        start_check(w->publish_job.context);
     if (good)
         publish_job_tombstones(&w->publish_job, NULL);
 }
@@ -343,6 +346,7 @@ void jobs_hurry(struct jobs *w)
 {
     (void)pthread_mutex_lock(&w->mutex);
     w->hurry = true;
+    atomic_store(&w->publish_job.hurry, true);
     (void)pthread_mutex_unlock(&w->mutex);
 }
 

@@ -32,6 +32,7 @@ struct job {
     bool postponed;               /* out, of JOB_DELETE_LOCAL */
     bool local;                   /* out: EFS is not mounted, so that no outcome makes it safe */
     bool aloud;                   /* of JOB_SCAN_EFS: say what is wrong also when that is known */
+    bool first;                   /* likewise: it is the start, see start_check.h */
     char why[512];                /* out: of PUBLISH_FAILED */
     unsigned worker;              /* who has it, and what it is called in the status */
     char busy[300];

@@ -4,6 +4,7 @@
 #include "common/base/utc.h"
 #include "common/log.h"
 #include "efs/repo/forget.h"
+#include "efs/repo/index_tsv.h"
 #include "efs/repo/inventory.h"
 #include "efs/repo/readme.h"
 #include "replicator/publish/efs_check.h"
@@ -296,6 +297,35 @@ static void put_readme(struct publish_job *p)
         log_line(LOG_WARN, "readme_failed", "%s", e.text);
 }
 
+/* Of what is for people alone the first failure is said, until one works again. */
+static void told_index(struct publish_job *p, int rc, const struct err *e)
+{
+    bool failed = rc != 0 && e->code != ECANCELED;
+    if (failed && !atomic_exchange(&p->index_failed, true))
+        log_line(LOG_WARN, "index_failed", "%s", e->text);
+    else if (rc == 0)
+        atomic_store(&p->index_failed, false);
+}
+
+/* `list` as of now. */
+static void put_index(struct publish_job *p, const char *folder, const struct backup_list *list)
+{
+    struct err e = {0};
+    if (index_tsv_due(p->context->settings.base, folder))
+        told_index(p, index_tsv_put(p->context->settings.base, folder, list, p->stop, &e), &e);
+}
+
+/* The first backup of each hour brings it up to date; at a stop there is no time for it. */
+static void put_index_after(struct publish_job *p, const char *folder)
+{
+    cleanup_backup_list struct backup_list list = {0};
+    struct err e = {0};
+    const char *base = p->context->settings.base;
+    if (!atomic_load(&p->hurry) && index_tsv_due(base, folder) &&
+        backup_list_folder(base, folder, &list, &e) == 0)
+        put_index(p, folder, &list);
+}
+
 void publish_job_publish(struct publish_job *p, struct job *j, struct counts *c)
 {
     struct err e = {0};
@@ -319,6 +349,7 @@ void publish_job_publish(struct publish_job *p, struct job *j, struct counts *c)
     s3_upload_add(p->context->s3_upload, &m, j->relative, &j->stamp);
     /* What is swept is minutes to a day old: the hourly housekeeping is soon enough. */
     prune(p, j->folder, false, c);
+    put_index_after(p, j->folder);
 }
 
 void folder_refresh(struct publish_job *p, const char *folder, struct counts *c)
@@ -326,11 +357,13 @@ void folder_refresh(struct publish_job *p, const char *folder, struct counts *c)
     const struct settings *s = &p->context->settings;
     struct inventory *found = calloc(1, sizeof *found);
     struct status_tier tiers[FREQUENCY_COUNT] = {0};
+    cleanup_backup_list struct backup_list list = {0};
     struct err e = {0};
     if (!atomic_exchange(&p->swept, true)) /* of a README.txt whose writer was killed */
         files_sweep_small(s->base);
     prune(p, folder, true, c);
-    if (!found || inventory_folder(s->base, folder, s->node, found, &e) != 0) {
+    if (!found || backup_list_folder(s->base, folder, &list, &e) != 0 ||
+        inventory_take(&list, s->node, found, &e) != 0) {
         log_line(LOG_WARN, "survey_failed", "%s", found ? e.text : "no memory");
         heartbeat_writer_blind(p->context->heartbeat_writer, folder);
         free(found);
@@ -355,6 +388,7 @@ void folder_refresh(struct publish_job *p, const char *folder, struct counts *c)
     }
     free(found);
     s3_upload_look(p->context->s3_upload, folder);
+    put_index(p, folder, &list);
 }
 
 /* A file that took its place is somebody else's. */
@@ -468,6 +502,7 @@ bool efs_look(struct publish_job *p, bool aloud, char ***folders, size_t *n)
     (void)efs_check_local(x, aloud);
     if (backup_folders(x->settings.base, folders, n, &e) == 0) {
         heartbeat_writer_only(x->heartbeat_writer, mark, *folders, *n);
+        told_index(p, index_tsv_sweep(x->settings.base, *folders, *n, &e), &e);
         return true;
     }
     if (status_efs(x->status, false, e.text, time(NULL)) || aloud)

@@ -19,6 +19,8 @@ struct publish_job {
     _Atomic int64_t ask_after;   /* Qdrant did not answer: monotonic second before which not to ask again */
     atomic_bool readme;          /* of the tree was looked at, or is being looked at */
     atomic_bool swept;           /* so was the top of the tree */
+    atomic_bool index_failed;    /* and that was said */
+    atomic_bool hurry;           /* a stop is near: nothing is done that can wait */
     atomic_uint snapshot_events; /* on the local disk, so far */
     struct making making;
 };

@@ -459,6 +459,7 @@ cJSON *status_document(struct status *l, time_t now)
     add_counts(&p, o);
     add_s3(&p, o);
     add_drill(&p, o);
+    when(&p, o, "drill_next", s->drill_next);
     add_heartbeat(&p, o);
     add_disk(&p, o);
     add_restore(&p, o);

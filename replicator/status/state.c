@@ -675,6 +675,13 @@ void status_drill_before(struct status *l, const char *collection, const char *s
     unlock(l);
 }
 
+void status_drill_next(struct status *l, time_t when)
+{
+    struct status_state *s = lock(l);
+    s->drill_next = when;
+    unlock(l);
+}
+
 /* ---- what is no backup ---- */
 
 static bool is_doubt(const struct status_doubt_of *d, const char *key, const char *collection)

@@ -115,6 +115,8 @@ void status_drill(struct status *l, const char *collection, const char *snapshot
 /* The same of one from before this start, which was at `when`: not counted. */
 void status_drill_before(struct status *l, const char *collection, const char *snapshot, double seconds,
                          const char *why, time_t when);
+/* When the next one is due. */
+void status_drill_next(struct status *l, time_t when);
 /* Snapshots that are no backups, and why; each is told in /health until it is good or gone. `key` tells one
  * from the others: its path below SNAPSHOTS_DIR, or "" for one that was not even made. True: that is news. */
 enum status_doubt {

@@ -127,6 +127,7 @@ struct status_state {
         double seconds;
         bool ok;
     } drill;
+    time_t drill_next;                           /* 0: none is due ever, or it is not known */
     struct status_doubt_of doubt[STATUS_DOUBTS]; /* in the order they came */
     unsigned doubts;
     unsigned long long doubts_untold; /* times that there was no room for one */

@@ -79,7 +79,7 @@ def events(text: str) -> list:
 def files_of(root):
     """All that is there; without heartbeats, which come when they come, and what is for people alone."""
     return sorted(str(p.relative_to(root)) for p in root.rglob("*")
-                  if p.is_file() and "heartbeat" not in p.parts and p.name != "README.txt")
+                  if p.is_file() and "heartbeat" not in p.parts and p.name not in ("README.txt", "index.tsv"))
 
 
 def manifests_of(base):

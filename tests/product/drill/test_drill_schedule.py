@@ -69,7 +69,7 @@ def test_good_and_bad_drills_are_told_recorded_and_counted(node, clock):
     record = json.loads(next(records.glob("*.json")).read_text())
     assert {d["collection"]: d["verdict"] for d in record["drills"]} == {"good": "proven", "bad": "failed"}
     status = json.loads(urllib.request.urlopen(f"http://127.0.0.1:{port}/status").read())
-    assert (status["counts"]["drills"], status["counts"]["drills_failed"]) == (2, 1)
+    assert (status["counts"]["drills"], status["counts"]["drills_failed"]) == (2, 1) and status["drill_next"]
     assert node.left() == []
     node.tree.stop()  # and what they found outlives the task
     start(node, clock, NODE_NAME="node-a", STATUS_LISTEN=f"127.0.0.1:{port}")

@@ -1,10 +1,11 @@
 """qdrant-efs check: each thing in a line, and one remedy where it is not right."""
 import json
+import re
 import time
 
 import pytest
 from faulty_mount import faulty
-from harness import files_of
+from harness import events, files_of, wait_for
 from restoring import KEY, fill, publish, snapshot
 from server import SERVERS, Server, free_port
 
@@ -167,3 +168,33 @@ def test_each_line_is_out_before_the_next_thing_is_looked_at(good):
     p.kill()
     assert [line.split()[1] for line in seen] == ["settings", "mount", "write", "clock", "disk"]
     p.wait(30)
+
+
+def checked(tree, **env):
+    """The line that a replicator logs at its start."""
+    tree.start(**env)
+    wait_for(lambda: tree.logged("checked"))
+    tree.stop()
+    (line,) = tree.logged("checked")
+    return line
+
+
+def test_the_replicator_logs_the_local_part_as_one_line_at_its_start(tree):
+    tree.base.mkdir()
+    line = checked(tree)
+    assert (line["level"], line["ok"], line["warnings"], line["failed"]) == ("info", 4, 0, 0)
+    assert re.fullmatch(r"mount ok: .*; write ok: 4 KiB created, synced, read and deleted 3 times: .*; "
+                        r"clock ok: as that of EFS's server; disk ok: .* free, MIN_FREE is .*", line["message"]), line["message"]
+    assert files_of(tree.efs) == []  # the write test leaves nothing
+
+
+def test_the_line_says_what_to_do_where_something_is_wrong(tree):
+    line = checked(tree, EFS_ROOT=str(tree.root / "nowhere"), MIN_FREE="1000t")
+    assert line["level"] == "error" and line["failed"] == 2
+    assert "mount FAILED: " in line["message"] and "(do: mount EFS there" in line["message"]
+    assert "disk FAILED: " in line["message"]
+    assert "(do: give the task more ephemeral storage" in line["message"]
+
+
+def test_a_run_that_ends_at_once_does_not_log_it(tree):
+    assert "checked" not in [line["event"] for line in events(tree.once().stderr)]

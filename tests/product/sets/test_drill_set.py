@@ -54,6 +54,26 @@ def test_a_set_with_a_corrupt_backup_is_passed_over_and_told(nodes, tree, drill)
     flip(data_of(tree, nodes.slot("08-15")["node-2"]))
     one, = drill()["drills"]
     assert one["snapshot"].endswith("08-00-00") and "was passed over" in one["note"]
+    assert str(tree.base) not in one["note"]  # the snapshot's name says where it is
+
+
+def test_each_newer_set_that_is_not_proven_is_told_with_its_reason(nodes, tree, drill):
+    nodes.slot("08-00")
+    flip(data_of(tree, nodes.slot("08-15")["node-2"]))
+    nodes.slot("08-30", nodes=["node-0"])
+    nodes.slot("08-45", nodes=["node-1"])
+    one, = drill()["drills"]
+    assert one["snapshot"].endswith("08-00-00")
+    for part in ("2026-11-24T08:45:00Z is not complete: shard 1:", "2026-11-24T08:30:00Z is not complete: shard 0:",
+                 "was passed over: "):
+        assert one["note"].count(part) == 1, one["note"]
+
+
+def test_what_came_after_the_time_that_was_asked_for_is_no_reason(nodes, drill):
+    nodes.slot("08-00")
+    nodes.slot("08-30", nodes=["node-0"])
+    one, = drill("--at", "2026-11-24T07:00:00Z", code=1)["drills"]
+    assert "08:30" not in one["why"] and "that of the slot 2026-11-24T08:00:00Z was complete at" in one["why"]
 
 
 def test_a_set_that_is_not_complete_is_passed_over_and_told(nodes, drill):

@@ -86,6 +86,7 @@ def test_a_set_with_a_corrupt_backup_is_passed_over_before_anything_is_sent(node
     flip(data_of(tree, stem))
     data, said = to_file(tree, tmp_path)
     assert data == whole() and "rf1-set-2026-11-24-08-00-00" in said and f"passed over {data_of(tree, stem)}" in said
+    assert said.count(str(data_of(tree, stem))) == 1
     run = tree.efs_tool("restore", "--set", "--to", str(tmp_path / "x"), "--json")
     one, = json.loads(run.stdout)
     assert run.returncode == 0 and [s["snapshot"] for s in one["skipped"]] == [stem] and one["path"] == ""

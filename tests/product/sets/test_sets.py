@@ -49,6 +49,17 @@ def test_the_backups_of_all_nodes_are_one_set_and_it_says_which_shard_is_where(n
     assert re.sub(" +", " ", row) == "rf1 2026-11-24T08:00:00Z 3 3 of 3 - 2 s complete" and total == "1 set, 1 complete"
 
 
+def test_of_several_trees_each_row_names_its_own(nodes, tree):
+    nodes.slot("08-00")
+    for node in HELD["rf1"]:
+        nodes.publish(node, "2026-11-24-08-15-03", TIER="staging")
+    head, *rows, _ = tree.efs_tool("ls", "--sets", TIER="", CPU_ARCH="").stdout.splitlines()
+    assert head.split()[:3] == ["TREE", "COLLECTION", "SLOT"]
+    assert sorted(row.split()[:2] for row in rows) == [["staging-cpu", "rf1"], ["test-cpu", "rf1"]]
+    told = json.loads(tree.efs_tool("ls", "--sets", "--json", TIER="", CPU_ARCH="").stdout)
+    assert sorted(s["tree"] for s in told) == ["staging-cpu", "test-cpu"]
+
+
 @pytest.mark.parametrize("order", [["node-0", "node-1", "node-2"], ["node-2", "node-0", "node-1"], ["node-1", "node-2", "node-0"]], ids="-".join)
 def test_a_set_is_complete_when_the_last_of_its_nodes_has_arrived(order, nodes):
     for n, node in enumerate(order, 1):

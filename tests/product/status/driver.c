@@ -181,6 +181,11 @@ static bool fill(const char *what, const cJSON *o)
     else if (strcmp(what, "drill") == 0)
         status_drill(status, text(o, "collection"), text(o, "snapshot"), number(o, "seconds"), text(o, "why"),
                      now);
+    else if (strcmp(what, "restoring") == 0) {
+        status_restore(status, STATUS_RESTORING, "", whole(o, "done"), whole(o, "total"), now);
+        status_restore_works(status, now);
+    } else if (strcmp(what, "drill_next") == 0)
+        status_drill_next(status, (time_t)number(o, "when"));
     else if (strcmp(what, "log") == 0)
         do_log(o);
     else

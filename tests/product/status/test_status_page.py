@@ -1,7 +1,9 @@
 """The page for people, as a browser renders it."""
 import contextlib
+import html
 import html.parser
 import http.server
+import os
 import re
 import shutil
 import subprocess
@@ -84,7 +86,7 @@ def test_all_is_well_at_one_glance(driver, page):
     assert plain(shown.text["headline"]) == "OK: every collection has a backup within 30 min"
     assert "30 min" in shown.text["point"] and "4 min old" in shown.text["point"]
     docs = plain(shown.row("docs")["text"])
-    assert docs.startswith("docs in time")
+    assert docs.startswith("docs commands and history in time")
     assert "4 min old, of 30 min" in docs and "70 kept" in docs and "24 kept" in docs and "MiB stored" in docs
     assert {r["data-is"] for r in shown.rows} == {"good"}
     # Due, when a quarter of an hour begins meanwhile.
@@ -93,6 +95,16 @@ def test_all_is_well_at_one_glance(driver, page):
     assert "in order" in shown.text["s3"] and "restores" in shown.text["drill"]
     assert "None since the start" in shown.text["errors"]
     assert "qdrant-0 · qdrant-prod · eu-central-1a" in shown.text["node"]
+
+
+@browser
+def test_the_next_drill_is_told(driver, page):
+    healthy(driver)
+    assert "the next" not in page().text["drill"]
+    driver.do("drill_next", when=driver.now + 3 * 3600 + 100)
+    assert driver.status()["drill_next"] and "the next in 3 h" in page().text["drill"]
+    driver.do("drill_next", when=driver.now - 60)
+    assert "one is due" in page().text["drill"]
 
 
 @browser
@@ -234,6 +246,78 @@ def test_the_table_can_be_narrowed_down(driver, tmp_path, act, left):
     assert f"{left} of 30 shown" in plain(shown.text["shown"])
 
 
+def render_after(driver, tmp_path, act):
+    """What is seen after a script did that."""
+    if driver.port is None:
+        driver.serve()
+    with in_front(driver, f"setTimeout(() => {{ {act} }}, 1000)"):
+        return browse(driver, tmp_path / "profile")
+
+
+@browser
+def test_the_table_is_sorted_as_one_likes(driver, tmp_path):
+    healthy(driver, ("a", "b", "c"))
+    fill(driver, "b", 10**10, last=100)
+    first = render_after(driver, tmp_path, "sort.value = 'size'; sort.dispatchEvent(new Event('input'))")[0]
+    assert seen(first)[0] == "b"
+    last = render_after(driver, tmp_path, "sort.value = 'age'; sort.dispatchEvent(new Event('input'))")[0]
+    assert seen(last)[-1] == "b"
+
+
+@browser
+def test_a_collection_has_its_commands_and_what_was_published_of_it(driver, tmp_path):
+    healthy(driver)
+    driver.published("docs", 60, "15min", size=2**20, stored=2**19)
+    shown, dom, console = render_after(driver, tmp_path, "for (const d of document.querySelectorAll('details')) d.open = true")
+    docs = plain(shown.row("docs")["text"])
+    assert "qdrant-efs restore --collection=docs --dry-run" in docs and "qdrant-efs drill --collection=docs" in docs
+    assert "Published since the start" in docs and "15min, 1.0 MiB, 512 KiB stored, in" in docs and console == []
+    assert all(a["aria-label"].startswith("commands and history of ") for t, a in shown.tags if t == "summary")
+
+
+@browser
+def test_a_command_is_safe_to_paste_whatever_the_name(driver, tmp_path):
+    names = ("-x $(touch pwned) 'a' \\ \"b\"", "a\u202eb'\\c", "--json", "tab\there")
+    healthy(driver, names)
+    _, dom, _ = render_after(driver, tmp_path, "for (const d of document.querySelectorAll('details')) d.open = true")
+    drills = [html.unescape(c) for c in re.findall(r"<code>(qdrant-efs drill .*?)</code>", dom, re.S)]
+    env = {"LC_ALL": "C.UTF-8", "PATH": os.environ["PATH"]}
+    said = [subprocess.run(["bash", "-c", c.replace("qdrant-efs", "printf '%s\\0'")], env=env, cwd=tmp_path,
+                           capture_output=True, check=True).stdout.decode() for c in drills]
+    assert sorted(said) == sorted(f"drill\0--collection={name}\0" for name in names) and not (tmp_path / "pwned").exists()
+
+
+@browser
+def test_the_same_error_is_one_line_and_one_that_is_over_says_so(driver, page):
+    healthy(driver)
+    for n in range(3):
+        driver.do("log", level="error", event="publish_failed", message=f"no space left, try {n}", collection="images")
+    driver.do("log", level="error", event="drill_failed", message="19 points", collection="docs")
+    errors = plain(page().text["errors"])
+    assert errors.count("publish_failed") == 1 and "×3 publish_failed images no space left, try 2" in errors
+    assert "recovered" not in errors
+    driver.published("images", -60, "15min")
+    driver.published("docs", -60, "15min")
+    errors = plain(page().text["errors"])
+    assert "recovered ×3 publish_failed" in errors and "error drill_failed" in errors  # a newer backup proves no older one
+
+
+@browser
+def test_a_restore_that_goes_on_is_progress_and_no_failure(driver, page):
+    healthy(driver)
+    driver.do("restoring", done=3, total=10)
+    shown = page()
+    assert plain(shown.text["headline"]) == "Restoring: 3 of 10 collections back"
+    assert "in progress" in shown.text["reasons"] and "in progress" in shown.text["restore"]
+    assert next(a for t, a in shown.tags if a.get("id") == "state")["data-is"] == "warn"
+
+
+@browser
+def test_what_lies_on_efs_is_added_up(driver, page):
+    healthy(driver)
+    assert re.search(r"On EFS \d+\.?\d* GiB \d+ backups the data grew by \d", plain(page().text["total"])), page().text["total"]
+
+
 def test_without_a_script_it_points_to_the_document(driver):
     healthy(driver)
     driver.serve()
@@ -245,6 +329,7 @@ def test_nothing_comes_from_elsewhere(driver):
     healthy(driver)
     driver.serve()
     page = driver.ask("/")[2].decode()
+    assert len(page.encode()) < 100_000
     links = re.findall(r"(?:src|href)=\"([^\"]*)", page)
     assert set(links) == {"./status", "./metrics", "./health", "data:,"}
     assert set(re.findall(r"https?://[^\"' ]+", page)) == {"http://www.w3.org/2000/svg"}

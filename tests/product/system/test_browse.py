@@ -7,7 +7,7 @@ import shutil
 import subprocess
 
 import pytest
-from harness import BUILD, tar_of
+from harness import BUILD, manifests_of, tar_of
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 browser = pytest.mark.skipif(not CHROMIUM, reason="needs a browser (Debian's package chromium)")
@@ -27,6 +27,20 @@ def full(tree):
     return tree
 
 
+def seconds_of(tree, stem):
+    """From the first read to the last sync."""
+    return next(json.loads(p.read_text())["seconds"] for p in manifests_of(tree.base) if p.stem == stem)
+
+
+def drilled(tree, when, *drills, node="node-0"):
+    """A record as a drill leaves it."""
+    place = tree.base / "drills" / node
+    place.mkdir(parents=True, exist_ok=True)
+    (place / f"{when}.json").write_text(json.dumps({"verdict": "proven", "drills": [
+        {"kind": "collection", "shard": "", "node": node, "restore_seconds": 1.5, "points": 9, "why": "", "note": ""} | d
+        for d in drills]}))
+
+
 def page_of(tree, *args, returncode=0):
     run = tree.efs_tool("browse", *args)
     assert run.returncode == returncode, run.stderr
@@ -42,7 +56,8 @@ def test_the_page_has_all_that_ls_tells(full):
     assert told.keys() == listed.keys() and len(told) == 8
     for at, b in listed.items():
         assert told[at][1:] == [b["node"], ["15min", "hourly", "daily", "monthly"].index(b["frequency"]), b["created"], b["size"], b["stored_size"],
-                                b["points"], b["state"], b["codec"], len(b.get("bases", [])), b["note"], b["reason"], b["pinned"]]
+                                b["points"], b["state"], b["codec"], len(b.get("bases", [])), b["note"], b["reason"], b["pinned"],
+                                seconds_of(full, b["snapshot"])]
     assert page.count("<script") == 2 and page.count("</script>") == 2 and "\u202e" not in page
 
 
@@ -54,6 +69,49 @@ def test_it_asks_nobody(full):
 def test_what_is_asked_for_alone_is_in_it(full):
     assert [p["collection"] for p in data_in(page_of(full, "--collection", "docs"))["places"]] == ["docs"]
     assert all(b[2] == 3 for p in data_in(page_of(full, "--frequency", "monthly"))["places"] for b in p["backups"])
+
+
+def test_what_drills_found_is_in_it_the_newest_of_each_node(full):
+    for n in range(1, 21):
+        drilled(full, f"2026-11-{n:02}T08-00-00Z", {"collection": "docs", "snapshot": f"s{n}", "verdict": "proven"})
+    drilled(full, "2026-11-24T10-00-00Z", {"collection": ODD, "snapshot": "x", "verdict": "failed", "why": "19 </script> points",
+                                            "points": None}, node="node-1")
+    page = page_of(full)
+    drills = data_in(page)["drills"]
+    assert [d[5] for d in drills if d[6] == "node-0"] == [f"s{n}" for n in range(20, 6, -1)]
+    (other,) = (d for d in drills if d[6] == "node-1")
+    assert other == ["test-cpu", ODD, "collection", "", "2026-11-24T10:00:00Z", "x", "node-1", "failed", 1.5, None,
+                     "19 </script> points"]
+    assert page.count("</script>") == 2
+    assert {d[1] for d in data_in(page_of(full, "--collection", ODD))["drills"]} == {ODD}
+
+
+def test_a_record_of_a_drill_that_is_cut_short_is_told_and_left_out(full):
+    drilled(full, "2026-11-20T08-00-00Z", {"collection": "docs", "snapshot": "s", "verdict": "proven"})
+    (full.base / "drills" / "node-0" / "2026-11-21T08-00-00Z.json").write_text('{"drills": [{')
+    run = full.efs_tool("browse")
+    assert run.returncode == 0 and "cut short" in run.stderr and [d[5] for d in data_in(run.stdout)["drills"]] == ["s"]
+
+
+def test_the_page_itself_is_small(tree):
+    assert len(page_of(tree)) < 100_000
+
+
+@browser
+def test_a_collection_shows_its_drills_and_how_long_things_took(full, tmp_path):
+    drilled(full, "2026-11-24T10-00-00Z", {"collection": "docs", "snapshot": "docs-123-2026-11-24-09-00-01", "verdict": "proven",
+                                            "restore_seconds": 41})
+    drilled(full, "2026-11-23T10-00-00Z", {"collection": "docs", "snapshot": "docs-123-2026-11-23-08-00-01", "verdict": "failed",
+                                            "why": "19 points"})
+    page = tmp_path / "backups.html"
+    page.write_text(page_of(full, "--collection", "docs"))
+    dom = subprocess.run([CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom", page.as_uri()],
+                         capture_output=True, text=True, timeout=120).stdout
+    said = re.sub(r"<[^>]+>", "", re.search(r'<p id="drills-said">(.*?)</p>', dom, re.S)[1])
+    assert said == ("Last proven 2026-11-24 10:00; the restore took 41 s. The next drill: DRILL_SCHEDULE of the task says when, "
+                    "or now with qdrant-efs drill --collection docs")
+    found = re.search(r'<tbody id="drills">(.*?)</tbody>', dom, re.S)[1]
+    assert found.count("<tr>") == 2 and found.index("41 s") < found.index("19 points")
 
 
 def test_without_backups_there_is_a_page_and_without_a_root_there_is_none(tree):

@@ -223,6 +223,22 @@ def test_a_wrong_value_of_a_flag_is_named_with_what_is_allowed(tree, args, words
     assert run.returncode == 64 and all(w in line for w in words), line
 
 
+@pytest.mark.parametrize("args,flag,taken", [
+    (["restore", "--points", "--collection", "docs"], "--points", "--collection"),
+    (["ls", "--collection", "--json"], "--collection", "--json"), (["ls", "--newer", "--older", "5d"], "--newer", "--older"),
+    (["note", "x", "--efs-root", "--tier=prod"], "--efs-root", "--tier")])
+def test_an_option_is_not_taken_for_the_value_of_the_one_before_it(tree, args, flag, taken):
+    run = tree.efs_tool(*args)
+    assert run.returncode == 64
+    assert run.stderr == f"qdrant-efs: a value is missing after {flag}: {taken} is an option; see qdrant-efs {args[0]} --help\n"
+
+
+def test_a_value_that_begins_like_an_option_is_given_behind_an_equals_sign(tree):
+    tree.snapshot("--odd", "x-1-2026-11-24-07-00-00", tar_of("o"))
+    assert tree.once().returncode == 0
+    assert "x-1-2026-11-24-07-00-00" in tree.efs_tool("ls", "--collection=--odd").stdout
+
+
 def test_ls_of_a_collection_that_is_not_there_fails(full):
     for more in ([], ["--json"]):
         assert full.efs_tool("ls", "--collection", "nope", *more).returncode == 1

@@ -62,6 +62,19 @@ static void nothing_is_due_before_the_first_period(void **st)
     assert_int_equal(drill_schedule_last(&p, -5), 0);
 }
 
+static void the_next_is_the_one_that_was_missed_or_a_period_later(void **st)
+{
+    struct drill_schedule p;
+    (void)st;
+    assert_true(drill_schedule_parse("daily@03:30", &p));
+    time_t now = at("2026-11-25 10:00:00"), today = at("2026-11-25 03:30:00");
+    assert_int_equal(drill_schedule_next(&p, today + 60, now), today + 86400);
+    assert_int_equal(drill_schedule_next(&p, now, now), today + 86400);
+    assert_int_equal(drill_schedule_next(&p, today - 60, now), today); /* it waits for a quiet moment */
+    assert_true(drill_schedule_parse("never", &p));
+    assert_int_equal(drill_schedule_next(&p, 0, now), 0);
+}
+
 static void anything_else_is_refused(void **st)
 {
     static const char *const wrong[] = {
@@ -80,6 +93,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_newest_time_that_was_due_is_found), cmocka_unit_test(never_is_never_due),
-        cmocka_unit_test(nothing_is_due_before_the_first_period), cmocka_unit_test(anything_else_is_refused)};
+        cmocka_unit_test(nothing_is_due_before_the_first_period),
+        cmocka_unit_test(the_next_is_the_one_that_was_missed_or_a_period_later),
+        cmocka_unit_test(anything_else_is_refused)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -16,6 +16,7 @@ static void before_anything_is_known_nothing_is_claimed(void **st)
     assert_true(cJSON_IsNull(at(o, "schedule.running")));
     assert_true(cJSON_IsNull(at(o, "schedule.last")));
     assert_true(cJSON_IsNull(at(o, "drill")));
+    assert_true(cJSON_IsNull(at(o, "drill_next")));
     assert_true(cJSON_IsNull(at(o, "s3.ok")));
     assert_int_equal(cJSON_GetArraySize(at(o, "backups")), 0);
     assert_string_equal(text(o, "health.status"), "ok");
