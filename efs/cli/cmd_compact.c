@@ -1,5 +1,6 @@
 /* compact: deltas become wholes, where that lets go of more than it takes, or where one or all are asked for.
  */
+#include "common/base/cleanup.h"
 #include "common/base/string_list.h"
 #include "common/base/text.h"
 #include "efs/cli/cmd_policy.h"
@@ -211,8 +212,10 @@ static int compact_list(struct compacting *c, const char *folder, struct backup_
                         const struct seen *seen, struct err *e)
 {
     cleanup_compact_plan struct compact_plan plan = {0};
-    enum compact_role *role = calloc(list->n + 1, sizeof *role);
-    int rc = role ? 0 : err_set(e, ENOMEM, "cannot plan", folder, NULL);
+    cleanup_free enum compact_role *role = calloc(list->n + 1, sizeof *role);
+    int rc = 0;
+    if (!role)
+        return err_set(e, ENOMEM, "cannot plan", folder, NULL);
     for (size_t i = 0; rc == 0 && i < list->n; i++) {
         rc = backup_load(&list->v[i], e);
         role[i] = has(seen->go, seen->n_go, &list->v[i])       ? COMPACT_GOES
@@ -223,7 +226,6 @@ static int compact_list(struct compacting *c, const char *folder, struct backup_
     }
     if (rc == 0 && compact_plan_make(list, role, &plan) != 0)
         rc = err_set(e, ENOMEM, "cannot plan", folder, NULL);
-    free(role);
     if (rc == 0 && c->o->every) {
         compact_all(c, list);
     } else if (rc == 0) {
