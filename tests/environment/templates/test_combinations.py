@@ -164,12 +164,16 @@ def as_id(made_up):
     return re.sub(r"(?<=^fs-|^sg-)([A-Z]\w*)$", lambda m: f"{zlib.crc32(m[1].encode()):08x}", made_up)
 
 
+def ops_beside(stack, n):
+    """The stack of ops.yaml that is made of its outputs; what else there is to choose changes with n."""
+    theirs = {"S3Bucket" if k == "BucketName" else k: as_id(v) for k, v in stack.outputs().items()}
+    return Resolved(Template(OPS).body, **{k: v[n % len(v)] for k, v in OF_OPS.items()}, **{k: theirs[k] for k in FROM_OUTPUTS & set(theirs)})
+
+
 @BOTH
 def test_ops_yaml_takes_the_outputs_of_each_stack_and_lets_its_hosts_to_all_of_it(path):
     for n, stack in enumerate(stacks(path)[:100]):
-        node, said = stack.resources(), stack.outputs()
-        theirs = {"S3Bucket" if k == "BucketName" else k: as_id(v) for k, v in said.items()}
-        ops = Resolved(Template(OPS).body, **{k: v[n % len(v)] for k, v in OF_OPS.items()}, **{k: theirs[k] for k in FROM_OUTPUTS & set(theirs)})
+        node, ops = stack.resources(), ops_beside(stack, n)
         assert ops.refused() == []
         made = ops.resources()
         assert "" not in list(strings(list(made.values()))) and all(ops.outputs().values())
