@@ -85,7 +85,7 @@ $(VENV)/ok: tests/requirements.txt
 	python3 -m venv $(VENV)
 	$(PYTHON) -m pip install -q --no-compile --disable-pip-version-check -r $<
 	@touch $@
-# checkov is bound to older versions of what the tests use, so it has a Python of its own: 290 MB, half a minute. Without it its test is skipped.
+# checkov is bound to older versions of what the tests use, so it has a Python of its own: 220 MB, half a minute.
 $(CHECKOV)/ok: tests/checkov.txt
 	python3 -m venv $(CHECKOV)
 	$(CHECKOV)/bin/python -m pip install -q --no-compile --disable-pip-version-check -r $<

@@ -4,11 +4,11 @@ Above each ```sh block stands a comment that no reader sees:
 
     <!-- run: scene=lost-points exit=1 prints="points: 5" then=points_are_back -->
 
-The blocks of one scene run in order, each in a shell of its own, on the host of the page's first section, which can only read EFS. One that
-writes there says `with=repair`, for RepairPolicyArn; one that needs the node's own Qdrant says `at=container`. `exit` is the code expected (0), `prints` a regular
-expression that the output must match (several: each), `then` a function of the scene that asserts what is true afterwards. The block
-marked `<!-- values -->` is not run: it names the variables, and each scene gives them values of its own. The one marked
-`<!-- always -->` goes before every block.
+The blocks of one scene run in order, each in a shell of its own, on the host of the page's first section, which can only read EFS. One
+that writes there says `with=repair`, for RepairPolicyArn; one that needs the node's own Qdrant says `at=container`. `exit` is the code
+expected (0), `prints` a regular expression that the output must match (several: each), `then` a function of the scene that asserts what
+is true afterwards. The block marked `<!-- values -->` is not run: it names the variables, and each scene gives them values of its own.
+The one marked `<!-- always -->` goes before every block.
 """
 import dataclasses
 import pathlib

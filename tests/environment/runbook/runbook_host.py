@@ -1,9 +1,9 @@
 """The host of whoever follows the page, with nothing but what the page says it has: a bare container.
 
-`Bare` goes before a scene's class: its blocks are then run there, with EFS and the replica mounted as the ops access point gives them: to be
-read alone, but for a block that says that it repairs, which is refused first without that right. `InContainer` is a node as ECS starts it by the
-templates: from the image, its key, its EFS and its replica, as user 1000 on a read-only root. `WithShell` has the blocks that need the node's own
-Qdrant run there, by what ECS Exec opens.
+`Bare` goes before a scene's class: its blocks are then run there, with EFS and the replica mounted as the ops access point gives them:
+to be read alone. A block that says that it repairs is refused first, and then has that right. `InContainer` is a node as ECS starts it by
+the templates: from the image, its key, its EFS and its replica, as user 1000 on a read-only root. `WithShell` has the blocks that need
+the node's own Qdrant run there, by what ECS Exec opens.
 """
 import os
 import subprocess
@@ -59,7 +59,8 @@ class Bare:
     def volumes(self, values, efs):
         mounted = {self.replica: self.replica} | {at: folder for at, folder in self.mounted.items()}
         own = [f"{values['EFS_ROOT']}:{values['EFS_ROOT']}:{efs}"] if "EFS_ROOT" in values and not self.efs_hangs else []
-        return [f"{self.work}:{self.work}", f"{self.bin}:{self.bin}:ro", *own, *(f"{folder}:{at}:ro" for at, folder in mounted.items())]
+        there = [f"{folder}:{at}:ro" for at, folder in mounted.items()]
+        return [f"{self.work}:{self.work}", f"{self.bin}:{self.bin}:ro", *own, *there]
 
     def command(self, always, block, efs):
         values = self.aws_env() | self.values() | {"HOME": self.work, "LANG": "C.UTF-8", "EFS_ALLOW_LOCAL": "1",
@@ -98,8 +99,9 @@ class InContainer(Task):
             images.run("chown", "-R", "1000:1000", folder)
         self.log.touch()
         self.before = len(self.events(*RESTORE_IS_OVER))
-        self.id = images.docker("run", "-d", "--network=host", "--label", images.LABEL, *AS_ON_FARGATE, *(f"-v={a}:{b}" for a, b in volumes.items()),
-                                *(f"--env={k}={v}" for k, v in self.inside().items()), images.build(SUITE).tag).stdout.strip()
+        given = [*(f"-v={a}:{b}" for a, b in volumes.items()), *(f"--env={k}={v}" for k, v in self.inside().items())]
+        self.id = images.docker("run", "-d", "--network=host", "--label", images.LABEL, *AS_ON_FARGATE, *given,
+                                images.build(SUITE).tag).stdout.strip()
         self.process = self.server.process = subprocess.Popen(["docker", "wait", self.id], stdout=subprocess.DEVNULL)
         with open(self.log, "ab") as log:
             self.follower = subprocess.Popen(["docker", "logs", "-f", self.id], stdout=log, stderr=log)
@@ -129,12 +131,12 @@ class InContainer(Task):
             self.follower.wait(60)
 
     def shell(self, lines, **values):
-        """By ECS Exec, which opens it as root with the task's capabilities, of which there are none. (exit code, what was said)"""
-        code, said = 0, ""
+        """By ECS Exec, which opens it as root with the task's capabilities: none. (exit code, what was said)"""
+        code, said, typed = 0, "", [f"--env={k}={v}" for k, v in values.items()]
         for line in lines.splitlines():
             images.run("chmod", "-R", "o+rX", self.efs)  # EFS asks as whom the access point has it, here the file's rights decide
-            done = images.docker("exec", "-u", "0", *(f"--env={k}={v}" for k, v in values.items()), self.id, "bash", "-euo", "pipefail", "-c",
-                                 f"exec 2>&1\n{line}", check=False, timeout=300)
+            done = images.docker("exec", "-u", "0", *typed, self.id, "bash", "-euo", "pipefail", "-c", f"exec 2>&1\n{line}",
+                                 check=False, timeout=300)
             code, said = done.returncode, said + done.stdout
             if code != 0:
                 break

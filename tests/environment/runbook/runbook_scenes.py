@@ -154,7 +154,8 @@ class Scene:
         env = {"HOME": self.work, "LANG": "C.UTF-8", "TMPDIR": self.tmp, "EFS_ALLOW_LOCAL": "1", "PATH": f"{self.bin}:{BUILD}:{here}:{STANDIN.parent}:{os.environ['PATH']}",
                "QDRANT_BIN": REAL if self.kind == "real" else STANDIN, "DRILL_DIR": self.tmp / "drills"} | \
             self.aws_env() | self.values()
-        ops = mounted_read_only(env["EFS_ROOT"], env["EFS_ROOT"]) if self.only_reads(block) and os.geteuid() == 0 and namespaces() else []
+        may = self.only_reads(block) and os.geteuid() == 0 and namespaces()
+        ops = mounted_read_only(env["EFS_ROOT"], env["EFS_ROOT"]) if may else []
         done = subprocess.run([*self.prefix, *ops, "bash", "-euo", "pipefail", "-c", always + block.text], cwd=self.work,
                               env={k: str(v) for k, v in env.items()}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                               timeout=600)
@@ -542,7 +543,7 @@ class WayBack(LostRegion):
 
 
 class WayBackAfterACut(WayBack):
-    """The first Region did not answer for long, so its replication was ended from the second one alone. Its stack has made a bucket."""
+    """The first Region did not answer for long, so its replication was ended from the second one alone. Its stack has a bucket."""
     stack = {"S3Bucket": "new", "S3StorageClass": "STANDARD_IA"}
 
     def prepare(self):

@@ -1,4 +1,4 @@
-"""The account that the runbook is followed in refuses what AWS refuses, and takes the time that AWS takes: else the page passes by luck."""
+"""The account that the runbook is followed in refuses what AWS refuses, and takes AWS's time: else the page passes by luck."""
 import pytest
 from runbook_aws import EFS, MOUNT_TARGET_ENDS, PROTECTION_ENDS, STACK_TAKES, Account, Refused
 from runbook_scenes import FIRST, NETWORK, SECOND, STACK, Scene
@@ -9,7 +9,8 @@ def account():
     a = Account(None)
     a.second = a.deploy(SECOND, STACK, "second-region.yaml", **NETWORK, ApiKeySecretArn=Scene.arn(SECOND))
     a.replica = a.second.id("ReplicaFileSystem")
-    a.first = a.deploy(FIRST, STACK, "primary.yaml", **NETWORK, ApiKeySecretArn=Scene.arn(FIRST), ReplicaRegion=SECOND, ReplicaFileSystemId=a.replica)
+    a.first = a.deploy(FIRST, STACK, "primary.yaml", **NETWORK, ApiKeySecretArn=Scene.arn(FIRST), ReplicaRegion=SECOND,
+                       ReplicaFileSystemId=a.replica)
     a.own = a.first.id("FileSystem")
     yield a
     a.close()
@@ -81,4 +82,5 @@ def test_a_stack_that_changes_takes_no_other_change_and_one_whose_change_fails_s
         update()
     update(ReplicaFileSystemId=account.second.id("FileSystem"))  # which is protected against it
     account.advance(STACK_TAKES)
-    assert account.first.status == "UPDATE_ROLLBACK_COMPLETE" and account.first.parameters["ReplicaFileSystemId"] == account.replica
+    assert account.first.status == "UPDATE_ROLLBACK_COMPLETE"
+    assert account.first.parameters["ReplicaFileSystemId"] == account.replica

@@ -1,4 +1,4 @@
-"""checkov over the templates as they are, and over stacks that they make: what it says of them stands here with its reason, and it says no more."""
+"""checkov over the templates, and over stacks that they make: what it says of them stands here with its reason, and it says no more."""
 import json
 import pathlib
 import shutil
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.skipif(not CHECKOV.exists(), reason="checkov is not ins
 LEFT = {
     ("CKV_AWS_18", "Bucket"): "access logs need a second bucket, and cost by the request",
     ("CKV_AWS_158", "LogGroup"): "it is encrypted by AWS's key; one with a key of your own is given as LogGroupName",
-    ("CKV_AWS_65", "Cluster"): "Container Insights cost by the metric, and NodeMissing does without; a cluster that has them is given as ClusterName",
+    ("CKV_AWS_65", "Cluster"): "Container Insights cost by the metric, and NodeMissing needs none; a cluster with them is given as ClusterName",
 }
 # What it says of a template alone, since it decides no conditions: of the stacks it says none of this.
 NOT_DECIDED = {
@@ -61,8 +61,8 @@ def said(tmp_path_factory):
 
 
 def remarks(root):
-    done = subprocess.run([CHECKOV, "--framework", "cloudformation", "--directory", root, "--skip-download", "--compact", "--output", "json"],
-                          capture_output=True, text=True)
+    done = subprocess.run([CHECKOV, "--framework", "cloudformation", "--directory", root, "--skip-download", "--compact",
+                           "--output", "json"], capture_output=True, text=True)
     report = json.loads(done.stdout)
     assert report["summary"]["parsing_errors"] == 0, done.stderr
     found = {folder.name: set() for folder in root.iterdir()}

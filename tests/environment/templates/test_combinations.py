@@ -126,7 +126,8 @@ def test_copies_to_s3_go_where_the_node_may_write_and_it_may_write_to_its_own_pa
         task, = of(made, "AWS::ECS::TaskDefinition").values()
         env = {e["Name"]: e["Value"] for e in task["ContainerDefinitions"][0]["Environment"]}
         bucket, part = env["SNAPSHOT_S3_BUCKET_NAME"], f"{env['TIER']}-{env['CPU_ARCH']}"
-        statements = {s["Sid"]: s for p in of(made, "AWS::IAM::Role")["TaskRole"]["Policies"] for s in p["PolicyDocument"]["Statement"]}
+        policies = of(made, "AWS::IAM::Role")["TaskRole"]["Policies"]
+        statements = {s["Sid"]: s for p in policies for s in p["PolicyDocument"]["Statement"]}
         assert [statements[sid]["Resource"] for sid in ("CopyToS3", "GoOnWithUploads") if sid in statements] == (
             [f"arn:aws:s3:::{bucket}/{part}/*", f"arn:aws:s3:::{bucket}"] if bucket else []), stack.parameters
         assert ("EncryptInS3" in statements) == (bucket != "" and stack.holds("HasKmsKey"))
@@ -185,7 +186,8 @@ def as_id(made_up):
 def ops_beside(stack, n):
     """The stack of ops.yaml that is made of its outputs; what else there is to choose changes with n."""
     theirs = {"S3Bucket" if k == "BucketName" else k: as_id(v) for k, v in stack.outputs().items()}
-    return Resolved(Template(OPS).body, **{k: v[n % len(v)] for k, v in OF_OPS.items()}, **{k: theirs[k] for k in FROM_OUTPUTS & set(theirs)})
+    chosen = {k: v[n % len(v)] for k, v in OF_OPS.items()}
+    return Resolved(Template(OPS).body, **chosen, **{k: theirs[k] for k in FROM_OUTPUTS & set(theirs)})
 
 
 @BOTH

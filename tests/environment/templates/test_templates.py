@@ -54,7 +54,8 @@ def test_no_account_and_no_region_is_written_anywhere():
 def test_the_first_deployment_of_the_readme_is_without_a_node_and_after_that_of_the_second_region():
     commands = re.findall(r"aws cloudformation deploy [^#`]*?(?=\naws|\n#|```)", (DOCKER / "README.md").read_text())
     made = [(re.search(r"cloudformation/([\w-]+)\.yaml", c)[1], re.search(r"DesiredCount=(\d)", c)) for c in commands]
-    assert [(name, count and count[1]) for name, count in made] == [("second-region", None), ("primary", "0"), ("primary", "1"), ("ops", None)]
+    assert [(name, count and count[1]) for name, count in made] == [
+        ("second-region", None), ("primary", "0"), ("primary", "1"), ("ops", None)]
 
 
 def test_the_second_region_waits_at_desired_count_0():
