@@ -1,7 +1,7 @@
 # Builds the three programs and runs every suite. `make help` lists the targets.
 #   BUILD=DIR   where to build        SAN=address,undefined   with sanitizers
 #   QDRANT_BIN  the real Qdrant, for the suites that can use it       V=1   show the commands
-#   VENV=DIR    the tests' Python, one for all builds of a tree
+#   VENV=DIR    the tests' Python, one for all builds of a tree; checkov has another beside it
 #   CROSS=aarch64-linux-gnu-   for another processor, with its gcc and its -dev packages (Debian: dpkg --add-architecture)
 BUILD   ?= build
 VENV    ?= build/venv
@@ -50,6 +50,7 @@ UNIT     = $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(sort $(shell find tests/u
 PROGS    = $(BUILD)/qdrant-entrypoint $(BUILD)/qdrant-replicator $(BUILD)/qdrant-efs
 MAN      = $(wildcard */*.8 */*/*.8)
 PYTHON   = $(VENV)/bin/python
+CHECKOV  = $(dir $(VENV))checkov
 
 .PHONY: all check check-fast tests unit lint fuzz bench plots image demo deb portable release install deps deps-dev clean help
 all: $(PROGS) ## build the programs
@@ -83,6 +84,11 @@ $(BUILD)/aws_driver: $(BUILD)/tests/product/aws/aws_driver.o $(filter $(BUILD)/c
 $(VENV)/ok: tests/requirements.txt
 	python3 -m venv $(VENV)
 	$(PYTHON) -m pip install -q --no-compile --disable-pip-version-check -r $<
+	@touch $@
+# checkov is bound to older versions of what the tests use, so it has a Python of its own: 220 MB, half a minute.
+$(CHECKOV)/ok: tests/checkov.txt
+	python3 -m venv $(CHECKOV)
+	$(CHECKOV)/bin/python -m pip install -q --no-compile --disable-pip-version-check -r $<
 	@touch $@
 
 # Python keeps what it has compiled, whatever the environment says: else each of a thousand starts compiles all anew.

@@ -4,10 +4,11 @@ Above each ```sh block stands a comment that no reader sees:
 
     <!-- run: scene=lost-points exit=1 prints="points: 5" then=points_are_back -->
 
-The blocks of one scene run in order, each in a shell of its own. `exit` is the code expected (0), `prints` a regular
-expression that the output must match (several: each), `then` a function of the scene that asserts what is true afterwards. The block
-marked `<!-- values -->` is not run: it names the variables, and each scene gives them values of its own. The one marked
-`<!-- always -->` goes before every block.
+The blocks of one scene run in order, each in a shell of its own, on the host of the page's first section, which can only read EFS. One
+that writes there says `with=repair`, for RepairPolicyArn; one that needs the node's own Qdrant says `at=container`. `exit` is the code
+expected (0), `prints` a regular expression that the output must match (several: each), `then` a function of the scene that asserts what
+is true afterwards. The block marked `<!-- values -->` is not run: it names the variables, and each scene gives them values of its own.
+The one marked `<!-- always -->` goes before every block.
 """
 import dataclasses
 import pathlib
@@ -24,6 +25,8 @@ class Block:
     what: str  # run, values, always; empty: nobody says
     scene: str = ""
     exit: int = 0
+    at: str = "host"  # or container: the node's
+    repairs: bool = False  # needs RepairPolicyArn, since it writes to EFS
     prints: tuple = ()
     then: tuple = ()
 
@@ -35,8 +38,9 @@ def _block(m, page):
     if block.what == "run":
         words = re.findall(r'(\w+)=("[^"]*"|\S+)', rest)
         given = {name: value.strip('"') for name, value in words}
-        assert set(given) <= {"scene", "exit", "prints", "then"} and given.get("scene"), f"line {line}: {mark}"
+        assert set(given) <= {"scene", "exit", "prints", "then", "at", "with"} and given.get("scene"), f"line {line}: {mark}"
         block.scene, block.exit = given["scene"], int(given.get("exit", 0))
+        block.at, block.repairs = given.get("at", "host"), given.get("with") == "repair"
         block.prints = tuple(v.strip('"') for n, v in words if n == "prints")
         block.then = tuple(v.strip('"') for n, v in words if n == "then")
     return block

@@ -169,7 +169,7 @@ class QdrantBackups(Construct):
         def deny(sid, conditions):
             return iam.PolicyStatement(
                 sid=sid, effect=iam.Effect.DENY, principals=[iam.AnyPrincipal()], conditions=conditions,
-                actions=[f"elasticfilesystem:Client{what}" for what in ("Mount", "Write", "RootAccess")])
+                actions=["elasticfilesystem:Client*"])
         return iam.PolicyDocument(statements=[
             deny("OnlyWithTls", {"Bool": {"aws:SecureTransport": "false"}}),
             deny("OnlyByAnAccessPoint", {"Null": {"elasticfilesystem:AccessPointArn": "true"}})])

@@ -231,7 +231,7 @@ export class QdrantBackups extends Construct {
       effect: iam.Effect.DENY,
       principals: [new iam.AnyPrincipal()],
       conditions,
-      actions: ['Mount', 'Write', 'RootAccess'].map((what) => `elasticfilesystem:Client${what}`),
+      actions: ['elasticfilesystem:Client*'],
     });
     return new iam.PolicyDocument({
       statements: [

@@ -57,6 +57,8 @@ class Stack:
     def outputs(self):
         """Those whose condition holds."""
         known = {"ServiceName": f"{self.name}-service", "ClusterName": f"{self.name}-cluster", "LogGroupName": f"{self.name}-log"}
+        if self.parameters.get("S3Bucket") == "new":
+            known["BucketName"] = f"{self.name}-bucket-1x2y3z"
         made = Resolved(self.template, **self.parameters).outputs()
         return made | {o: v for o, v in known.items() if o in made} | {o: self.id(r) for o, r in self.file_systems.items() if o in made}
 

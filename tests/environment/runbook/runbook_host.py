@@ -1,7 +1,9 @@
 """The host of whoever follows the page, with nothing but what the page says it has: a bare container.
 
-`Bare` goes before a scene's class: its blocks are then run there, with EFS and the replica mounted as the ops access point gives them, to be
-read alone. `InContainer` is a node as ECS starts it: from the image, its key, its EFS and its replica.
+`Bare` goes before a scene's class: its blocks are then run there, with EFS and the replica mounted as the ops access point gives them:
+to be read alone. A block that says that it repairs is refused first, and then has that right. `InContainer` is a node as ECS starts it by
+the templates: from the image, its key, its EFS and its replica, as user 1000 on a read-only root. `WithShell` has the blocks that need
+the node's own Qdrant run there, by what ECS Exec opens.
 """
 import os
 import subprocess
@@ -9,10 +11,11 @@ import time
 
 import image as images
 import runbook_scenes
-from booting import Task
+from booting import RESTORE_IS_OVER, Task
 from runbook_scenes import FIRST, SECOND, SECRET
 
 SUITE = "trixie"
+AS_ON_FARGATE = ("--user=1000:1000", "--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges", "-v=/tmp")
 HOST = """
 FROM {debian}
 RUN apt-get update && apt-get install -y --no-install-recommends bash jq openssl curl awscli ca-certificates \\
@@ -46,10 +49,23 @@ class Bare:
         return prefix, there
 
     def run(self, always, block):
+        if block.at == "container":
+            return self.shell(block)
+        if block.repairs:
+            code, said = self.command(always, block, "ro")
+            assert code != 0, f"line {block.line} needs no right to repair\n{said}"
+        return self.command(always, block, "rw" if block.repairs else "ro")
+
+    def volumes(self, values, efs):
+        mounted = {self.replica: self.replica} | {at: folder for at, folder in self.mounted.items()}
+        own = [f"{values['EFS_ROOT']}:{values['EFS_ROOT']}:{efs}"] if "EFS_ROOT" in values and not self.efs_hangs else []
+        there = [f"{folder}:{at}:ro" for at, folder in mounted.items()]
+        return [f"{self.work}:{self.work}", f"{self.bin}:{self.bin}:ro", *own, *there]
+
+    def command(self, always, block, efs):
         values = self.aws_env() | self.values() | {"HOME": self.work, "LANG": "C.UTF-8", "EFS_ALLOW_LOCAL": "1",
                                                    "PATH": f"{self.bin}:/usr/local/bin:/usr/bin:/bin"}
-        volumes = [f"{self.work}:{self.work}", f"{self.bin}:{self.bin}:ro", f"{values['EFS_ROOT']}:{values['EFS_ROOT']}:ro",
-                   *(f"{folder}:{at}:ro" for at, folder in self.mounted.items())]
+        volumes = self.volumes(values, efs)
         begin = time.monotonic()
         # It reaches the account and the nodes by the ports of this machine.
         done = subprocess.run(["docker", "run", "--rm", "--network=host", "--label", images.LABEL, "--cap-drop=ALL", "--cap-add=DAC_OVERRIDE",
@@ -71,18 +87,25 @@ class InContainer(Task):
     def inside(self):
         """The environment that ECS would give."""
         own = {k: v for k, v in self.env.items() if os.environ.get(k) != v and k not in ("PATH", "QDRANT_BIN")}
-        own |= {"EFS_ROOT": "/efs", "EFS_ALLOW_LOCAL": "1", "QDRANT__STORAGE__STORAGE_PATH": "/qdrant/storage", "QDRANT__STORAGE__SNAPSHOTS_PATH": "/qdrant/snapshots"}
+        own |= {"EFS_ROOT": "/efs", "EFS_ALLOW_LOCAL": "1", "QDRANT__STORAGE__STORAGE_PATH": "/qdrant/storage",
+                "QDRANT__STORAGE__SNAPSHOTS_PATH": "/qdrant/snapshots", "QDRANT_INIT_FILE_PATH": "/tmp/.qdrant-initialized"}
         return own | ({"RESTORE_FROM": "/replica"} if "RESTORE_FROM" in own else {})
 
     def begin(self):
         self.server.storage.mkdir(exist_ok=True)
         volumes = {self.efs: "/efs", self.server.storage: "/qdrant/storage", self.server.snapshots: "/qdrant/snapshots"}
         volumes |= {folder: "/replica:ro" for at, folder in self.mounted.items() if str(at) == self.env.get("RESTORE_FROM")}
-        self.id = images.docker("run", "-d", "--network=host", "--label", images.LABEL, *(f"-v={a}:{b}" for a, b in volumes.items()),
-                                *(f"--env={k}={v}" for k, v in self.inside().items()), images.build(SUITE).tag).stdout.strip()
-        self.process = self.server.process = subprocess.Popen(["docker", "wait", self.id], stdout=subprocess.DEVNULL)
-        self.server.log = self.log
+        for folder in volumes:  # the access point's work, and Fargate's
+            images.run("chown", "-R", "1000:1000", folder)
         self.log.touch()
+        self.before = len(self.events(*RESTORE_IS_OVER))
+        given = [*(f"-v={a}:{b}" for a, b in volumes.items()), *(f"--env={k}={v}" for k, v in self.inside().items())]
+        self.id = images.docker("run", "-d", "--network=host", "--label", images.LABEL, *AS_ON_FARGATE, *given,
+                                images.build(SUITE).tag).stdout.strip()
+        self.process = self.server.process = subprocess.Popen(["docker", "wait", self.id], stdout=subprocess.DEVNULL)
+        with open(self.log, "ab") as log:
+            self.follower = subprocess.Popen(["docker", "logs", "-f", self.id], stdout=log, stderr=log)
+        self.server.log = self.log
         return self
 
     def start(self):
@@ -105,6 +128,34 @@ class InContainer(Task):
         if self.id:
             images.docker("rm", "-f", "-v", self.id, check=False)
             self.process.wait(60)
+            self.follower.wait(60)
+
+    def shell(self, lines, **values):
+        """By ECS Exec, which opens it as root with the task's capabilities: none. (exit code, what was said)"""
+        code, said, typed = 0, "", [f"--env={k}={v}" for k, v in values.items()]
+        for line in lines.splitlines():
+            images.run("chmod", "-R", "o+rX", self.efs)  # EFS asks as whom the access point has it, here the file's rights decide
+            done = images.docker("exec", "-u", "0", *typed, self.id, "bash", "-euo", "pipefail", "-c", f"exec 2>&1\n{line}",
+                                 check=False, timeout=300)
+            code, said = done.returncode, said + done.stdout
+            if code != 0:
+                break
+        return code, said
+
+
+class WithShell(Bare):
+    """The node is a container. In its shell are the variables of the task, and those of the page that are typed there."""
+
+    def task(self, efs, key="e2e-key", **env):
+        t = InContainer(self.kind, self.tmp / f"task{len(self.tasks)}", efs, self.mounted, key=key, NODE_NAME="qdrant-0",
+                        RESTORE_ON_EMPTY="latest", **env)
+        t.env |= {k: v for k, v in self.aws_env().items() if k.startswith("AWS")}
+        self.tasks.append(t)
+        return t
+
+    def shell(self, block):
+        typed = {name: self.values()[name] for name in ("COLLECTION", "BEFORE", "SNAPSHOT")}
+        return self.now.shell(block.text, **typed, DRILL_DIR="/tmp/drill-by-hand")
 
 
 class GameDay(Bare, runbook_scenes.WayBackAfterACut):

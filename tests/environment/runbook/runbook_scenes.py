@@ -52,8 +52,13 @@ def read_only(folder, at):
     if not namespaces():
         return [], folder
     at.mkdir(exist_ok=True)
+    return mounted_read_only(folder, at), at
+
+
+def mounted_read_only(folder, at):
+    """What goes before a command."""
     script = 'mount --bind "$1" "$2" && mount -o remount,bind,ro "$2" && ! touch "$2/x" 2>/dev/null && shift 2 && exec "$@"'
-    return ["unshare", "-m", "sh", "-c", script, "sh", str(folder), str(at)], at
+    return ["unshare", "-m", "sh", "-c", script, "sh", str(folder), str(at)]
 
 
 # Goes before the system's: the account's clock goes on by as much.
@@ -64,6 +69,7 @@ curl -sS -X POST "$AWS_ENDPOINT_URL/clock?seconds=$1" && exec /bin/sleep 0.1
 
 class Scene:
     real_only = False
+    efs_hangs = False
     node = {}  # more settings of the node
     stack = {}  # more parameters of its stack
     secret, json_key = "e2e-key", ""
@@ -148,10 +154,17 @@ class Scene:
         env = {"HOME": self.work, "LANG": "C.UTF-8", "TMPDIR": self.tmp, "EFS_ALLOW_LOCAL": "1", "PATH": f"{self.bin}:{BUILD}:{here}:{STANDIN.parent}:{os.environ['PATH']}",
                "QDRANT_BIN": REAL if self.kind == "real" else STANDIN, "DRILL_DIR": self.tmp / "drills"} | \
             self.aws_env() | self.values()
-        done = subprocess.run([*self.prefix, "bash", "-euo", "pipefail", "-c", always + block.text], cwd=self.work,
+        may = self.only_reads(block) and os.geteuid() == 0 and namespaces()
+        ops = mounted_read_only(env["EFS_ROOT"], env["EFS_ROOT"]) if may else []
+        done = subprocess.run([*self.prefix, *ops, "bash", "-euo", "pipefail", "-c", always + block.text], cwd=self.work,
                               env={k: str(v) for k, v in env.items()}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                               timeout=600)
         return done.returncode, done.stdout
+
+    def only_reads(self, block):
+        """Whether the host, which has what OpsPolicyArn gives, can do without more of EFS."""
+        efs = self.values().get("EFS_ROOT")
+        return efs and block.at == "host" and not block.repairs and not self.efs_hangs and pathlib.Path(efs).is_dir()
 
     @staticmethod
     def read_only(folder, at):
@@ -319,7 +332,7 @@ class Planned(Scene):
 
 
 class Hung(Scene):
-    frozen = None
+    frozen, efs_hangs = None, True
 
     def prepare(self):
         self.aside = self.efs.root.with_name("elsewhere")
@@ -504,9 +517,11 @@ class WayBack(LostRegion):
 
     def a_waiting_node_is_in_the_first_region(self):
         assert self.first_stack.parameters["DesiredCount"] == self.back_stack.parameters["DesiredCount"] == "0"
-        same = {"Image", "NodeName", "Tier", "SubnetA", "ApiKeySecretArn"}
+        same = {"Image", "NodeName", "Tier", "SubnetA", "ApiKeySecretArn", "S3StorageClass"}
         assert {n: self.back_stack.parameters[n] for n in same} == {n: self.first_stack.parameters[n] for n in same}
         assert self.back_stack.parameters["ReplicaFileSystemId"] == ""
+        bucket = self.first_stack.outputs().get("BucketName", "")
+        assert self.back_stack.parameters["S3Bucket"] == bucket and bool(bucket) == ("S3Bucket" in self.stack)
 
     def the_second_region_replicates_back(self):
         source = self.aws.stacks[SECOND, STACK].id("FileSystem")
@@ -528,7 +543,8 @@ class WayBack(LostRegion):
 
 
 class WayBackAfterACut(WayBack):
-    """The first Region did not answer for long, so its replication was ended from the second one alone."""
+    """The first Region did not answer for long, so its replication was ended from the second one alone. Its stack has a bucket."""
+    stack = {"S3Bucket": "new", "S3StorageClass": "STANDARD_IA"}
 
     def prepare(self):
         super().prepare()

@@ -2,10 +2,11 @@
 import image as images
 import pytest
 from harness import takes_minutes
-from runbook_host import Bare, GameDay
-from runbook_scenes import SCENES
+from runbook_host import Bare, GameDay, WithShell
+from runbook_page import scenes
+from runbook_scenes import SCENES, VARIANTS
 from server import REAL
-from test_runbook import begun, follow
+from test_runbook import BLOCKS, begun, follow
 
 KIND = "real" if REAL else "standin"
 pytestmark = [takes_minutes, images.needs_docker]
@@ -17,9 +18,17 @@ def no_container_is_left():
     images.remove_containers()
 
 
-@pytest.mark.parametrize("name", ["glance", "lost-points", "empty-node", "lost-region", "only-s3"])
-def test_a_bare_host_with_backups_that_it_can_only_read_is_enough_for(name, tmp_path, moto):
-    bare = type("On a bare host", (Bare, SCENES[name]), {})
+def hands(name):
+    """What the page gives for that scene: the host, and the node's shell where a block says so."""
+    return WithShell if any(b.scene == name and b.at == "container" for b in BLOCKS) else Bare
+
+
+@pytest.mark.parametrize("name, situation", [(n, s) for n in scenes() for s in VARIANTS.get(n, [SCENES[n]])],
+                         ids=lambda v: v if isinstance(v, str) else v.__name__)
+def test_a_bare_host_and_a_shell_in_the_container_are_enough_for(name, situation, tmp_path, moto):
+    if situation.real_only and KIND == "standin":
+        pytest.skip("needs the real Qdrant server: the stand-in is no cluster")
+    bare = type("On a bare host", (hands(name), situation), {})
     with begun(bare(KIND, tmp_path, moto)) as scene:
         follow(scene, name)
 

@@ -4,7 +4,6 @@ import re
 import shutil
 
 import pytest
-from harness import takes_minutes
 from programs import ROOT
 from templates import DOCKER, OPS, PRIMARY, SECOND
 
@@ -12,7 +11,7 @@ STRICT = {"@aws-cdk/core:validateAgainstDefaultRules": True}
 KNOWN = {"F3031": r"(AccessPoint|FileSystem): .*FileSystemId: '' does not match pattern",
          "W1001": r": Outputs/(FileSystemId|AccessPointId|LogGroupName|BucketName)/Value\.Fn::If\.1: ",
          "W2509": r": Parameters/(ApiKeySecretArn|SecretKmsKeyArn): "}
-pytestmark = [pytest.mark.skipif(not shutil.which("node"), reason="node is not installed"), takes_minutes]
+pytestmark = pytest.mark.skipif(not shutil.which("node"), reason="node is not installed")
 
 
 def the_readmes_lines(template):

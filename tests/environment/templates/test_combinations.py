@@ -20,8 +20,8 @@ LEVELS = GIVEN | {
     "DesiredCount": [0, 1], "RestoreOnEmpty": ["yes", "no"], "DrillSchedule": ["never", "daily"], "KmsKeyArn": ["", "alias/aws/elasticfilesystem", KEY],
     "FileSystemId": ["", "fs-12345678"], "FileSystemSecurityGroupId": ["", "sg-0f"], "AccessPointId": ["", "fsap-12345678"],
     "ReplicaRegion": ["", "eu-central-1"], "ReplicaFileSystemId": ["", "fs-87654321"], "AlarmTopicArn": ["", "none", f"arn:aws:sns:eu-west-1:{'1' * 12}:t"],
-    "LogGroupName": ["", "/their/log"], "AwsBackup": ["ENABLED", "DISABLED"]}
-BUCKET = {"S3Bucket": ["", "new", "their-bucket"], "S3ObjectLock": ["", "GOVERNANCE:30d"]}
+    "LogGroupName": ["", "/their/log"], "AwsBackup": ["ENABLED", "DISABLED"], "S3ObjectLock": ["", "GOVERNANCE:30d"]}
+BUCKET = {PRIMARY: ["", "new", "their-bucket"], SECOND: ["", "their-bucket"]}
 # What the rules refuse: an existing file system is not replicated by the template, and what belongs to it needs it.
 REFUSED = {frozenset(p) for p in (
     (("FileSystemId", ""), ("FileSystemSecurityGroupId", "sg-0f")), (("FileSystemId", "fs-12345678"), ("FileSystemSecurityGroupId", "")),
@@ -35,8 +35,7 @@ BOTH = pytest.mark.parametrize("path", [PRIMARY, SECOND], ids=lambda p: p.stem)
 
 @functools.cache
 def stacks(path):
-    levels = LEVELS | (BUCKET if path == PRIMARY else {})
-    found, missing = combinations(Template(path).body, levels, 400)
+    found, missing = combinations(Template(path).body, LEVELS | {"S3Bucket": BUCKET[path]}, 400)
     assert {frozenset(p) for p in missing} == REFUSED
     return found
 
@@ -121,6 +120,26 @@ def test_the_outputs_lead_ops_to_what_the_node_uses(path):
 
 
 @BOTH
+def test_copies_to_s3_go_where_the_node_may_write_and_it_may_write_to_its_own_part_of_the_bucket_alone(path):
+    for stack in stacks(path):
+        made = stack.resources()
+        task, = of(made, "AWS::ECS::TaskDefinition").values()
+        env = {e["Name"]: e["Value"] for e in task["ContainerDefinitions"][0]["Environment"]}
+        bucket, part = env["SNAPSHOT_S3_BUCKET_NAME"], f"{env['TIER']}-{env['CPU_ARCH']}"
+        policies = of(made, "AWS::IAM::Role")["TaskRole"]["Policies"]
+        statements = {s["Sid"]: s for p in policies for s in p["PolicyDocument"]["Statement"]}
+        assert [statements[sid]["Resource"] for sid in ("CopyToS3", "GoOnWithUploads") if sid in statements] == (
+            [f"arn:aws:s3:::{bucket}/{part}/*", f"arn:aws:s3:::{bucket}"] if bucket else []), stack.parameters
+        assert ("EncryptInS3" in statements) == (bucket != "" and stack.holds("HasKmsKey"))
+
+
+def test_a_bucket_named_new_is_not_taken_for_one_that_is_there():
+    given = {n: v[0] for n, v in GIVEN.items()}
+    assert Resolved(Template(PRIMARY).body, **given, S3Bucket="new").refused() == []
+    assert "S3Bucket" in str(Resolved(Template(SECOND).body, **given, S3Bucket="new").refused())
+
+
+@BOTH
 def test_the_alarms_and_the_dashboard_look_where_the_node_reports(path):
     metrics, keys = emf_metrics()
     for stack in stacks(path):
@@ -143,7 +162,7 @@ def test_the_alarms_and_the_dashboard_look_where_the_node_reports(path):
         assert on == ("NodeMissing" in alarms) == ("BackupTooOld" in alarms)
         assert ("ReplicationBehind" in alarms) == (stack.parameters["ReplicaFileSystemId"] != "")
         assert ("DrillFailed" in alarms) == (on and stack.parameters["DrillSchedule"] != "never")
-        assert ("S3Failed" in alarms) == (on and stack.parameters.get("S3Bucket", "") != "")
+        assert ("S3Failed" in alarms) == (on and stack.parameters["S3Bucket"] != "")
         board, = of(made, "AWS::CloudWatch::Dashboard").values()
         for widget in json.loads(board["DashboardBody"])["widgets"]:
             for namespace, metric, *rest in widget["properties"]["metrics"]:
@@ -164,12 +183,17 @@ def as_id(made_up):
     return re.sub(r"(?<=^fs-|^sg-)([A-Z]\w*)$", lambda m: f"{zlib.crc32(m[1].encode()):08x}", made_up)
 
 
+def ops_beside(stack, n):
+    """The stack of ops.yaml that is made of its outputs; what else there is to choose changes with n."""
+    theirs = {"S3Bucket" if k == "BucketName" else k: as_id(v) for k, v in stack.outputs().items()}
+    chosen = {k: v[n % len(v)] for k, v in OF_OPS.items()}
+    return Resolved(Template(OPS).body, **chosen, **{k: theirs[k] for k in FROM_OUTPUTS & set(theirs)})
+
+
 @BOTH
 def test_ops_yaml_takes_the_outputs_of_each_stack_and_lets_its_hosts_to_all_of_it(path):
     for n, stack in enumerate(stacks(path)[:100]):
-        node, said = stack.resources(), stack.outputs()
-        theirs = {"S3Bucket" if k == "BucketName" else k: as_id(v) for k, v in said.items()}
-        ops = Resolved(Template(OPS).body, **{k: v[n % len(v)] for k, v in OF_OPS.items()}, **{k: theirs[k] for k in FROM_OUTPUTS & set(theirs)})
+        node, ops = stack.resources(), ops_beside(stack, n)
         assert ops.refused() == []
         made = ops.resources()
         assert "" not in list(strings(list(made.values()))) and all(ops.outputs().values())
