@@ -35,8 +35,8 @@ static void say_made(struct compacting *c, const struct backup *b, uint64_t befo
             c->failed = true;
         return;
     }
-    (void)printf("%s: %s %s in place of %s\n", text_printable(b->m.source.stem, safe, sizeof safe),
-                 c->o->dry_run ? "would be a whole, of" : "is a whole,", cmd_human(now, is),
+    (void)printf("%s: %s, %s in place of %s\n", text_printable(b->m.source.stem, safe, sizeof safe),
+                 c->o->dry_run ? "would be made whole" : "made whole", cmd_human(now, is),
                  cmd_human(before, was));
     (void)fflush(stdout);
 }
@@ -99,7 +99,7 @@ static int compact_named(struct compacting *c)
     }
     if (b->m.bases.n == 0) {
         if (!c->made)
-            (void)printf("%s is a whole\n", b->m.source.stem);
+            (void)printf("%s was a whole already\n", b->m.source.stem);
         return !c->o->dry_run && backup_compact_finish(&c->how, b, &e) < 0
                    ? (cmd_complain("%s", e.text), EXIT_DEFECT)
                    : 0;
@@ -199,12 +199,10 @@ static void say_groups(struct compacting *c, const char *folder, const struct co
             continue;
         c->left += g->deltas;
         if (!c->made)
-            (void)printf("%s: %zu %s as %s: as wholes about %s more, and %s less for the %zu that %s for "
-                         "them\n",
+            (void)printf("%s: not worth it: %zu %s would take about %s more, and let go %s\n",
                          text_printable(folder, safe, sizeof safe), g->deltas,
-                         g->deltas == 1 ? "delta stays" : "deltas stay",
-                         g->deltas == 1 ? "it is" : "they are", cmd_human(g->costs, costs),
-                         cmd_human(g->frees, frees), g->bases, g->bases == 1 ? "stays" : "stay");
+                         g->deltas == 1 ? "delta as a whole" : "deltas as wholes", cmd_human(g->costs, costs),
+                         cmd_human(g->frees, frees));
     }
 }
 
@@ -273,9 +271,9 @@ static int print(const struct compacting *c)
     const char *would = c->o->dry_run ? "would be " : "";
     (void)printf("%zu %smade whole, %s more", c->n, would, cmd_human(c->takes, takes));
     if (c->deltas > 0)
-        (void)printf("; %zu of %s %s not needed by a newer one any more, and %s when the replicator prunes "
-                     "next, or by `qdrant-efs prune`",
-                     c->deltas, cmd_human(c->frees, frees), c->o->dry_run ? "would be" : "are",
+        (void)printf("; %zu backup%s (%s) past RETENTION stayed for them alone, and %s when the replicator "
+                     "prunes next, or by `qdrant-efs prune`",
+                     c->deltas, c->deltas == 1 ? "" : "s", cmd_human(c->frees, frees),
                      c->o->dry_run ? "would go" : "go");
     else if (c->n == 0 && c->left == 0 && !c->failed && !c->o->restore.snapshot && !c->o->every)
         (void)printf("; no backup stays for newer ones alone");
@@ -313,6 +311,8 @@ int cmd_compact(const struct options *o)
         cmd_complain("%s", e.text);
         rc = EXIT_DEFECT;
     }
+    if (c.policy.failed && !c.made && c.n == 0)
+        return EXIT_SETTING; /* nothing was looked at, and why was told */
     int printed = rc == 0 || !o->restore.snapshot ? o->json ? print_json(&c) : print(&c) : 0;
     return c.policy.failed ? EXIT_SETTING : c.failed || is_stopped(&c) ? EXIT_DEFECT : rc ? rc : printed;
 }

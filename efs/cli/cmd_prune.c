@@ -90,6 +90,8 @@ int cmd_prune(const struct options *o)
     }
     if (s.policy.failed)
         s.failed = EXIT_WRONG_USE;
+    if (s.policy.failed && !s.array && s.n + s.needed + s.pinned == 0)
+        return s.failed; /* nothing was looked at, and why was told */
     if (s.array) {
         int rc = cmd_print_json(s.array);
         return s.failed ? s.failed : rc;

@@ -55,7 +55,7 @@ static const char text[] =
     "      esac || exit 1\n"
     "      any=yes\n"
     "    done\n"
-    "    test \"$any\"\n"
+    "    test \"$any\" && test -z \"$how\"\n"
     "  } || { echo \"undelta.sh: not a delta, or not its OFFSET and SIZE: $2\" >&2; rm -f prefix.$$; exit 1; "
     "}\n"
     "  rm -f prefix.$$\n"

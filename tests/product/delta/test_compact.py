@@ -40,10 +40,10 @@ def compact(day, *args, **env):
 def test_a_delta_becomes_a_whole_and_what_stayed_for_it_goes(pinned):
     before = pinned.manifest(FOURTH)
     dry = compact(pinned, "--dry-run")
-    assert dry.returncode == 0 and f"{name_of(FOURTH)}: would be a whole, of " in dry.stdout
-    assert "2 of " in dry.stdout and "would be not needed" in dry.stdout and pinned.manifest(FOURTH) == before
+    assert dry.returncode == 0 and f"{name_of(FOURTH)}: would be made whole, " in dry.stdout
+    assert "2 backups (" in dry.stdout and "would go" in dry.stdout and pinned.manifest(FOURTH) == before
     run = compact(pinned)
-    assert run.returncode == 0 and f"{name_of(FOURTH)}: is a whole, " in run.stdout and " are not needed by a newer one any more" in run.stdout, run.stderr
+    assert run.returncode == 0 and f"{name_of(FOURTH)}: made whole, " in run.stdout and " past RETENTION stayed for them alone, and go " in run.stdout, run.stderr
     after = pinned.manifest(FOURTH)
     assert {k: v for k, v in after.items() if k not in CHANGED} == {k: v for k, v in before.items() if k not in CHANGED}
     assert (after["format"], after["codec"], after["compacted"]) == (1, "zstd:3", True) and "bases" not in after and "recipe" not in after
@@ -63,7 +63,7 @@ CHANGED = {"format", "data", "codec", "stored_size", "stored_sha256", "recipe", 
 def test_what_frees_less_than_it_takes_is_left_alone_unless_it_is_named(day):
     day.publish(*range(0, 9), RETENTION="15min=2,hourly=24h")
     run = day.tree.efs_tool("compact", "--retention", "15min=1,hourly=24h")
-    assert run.returncode == 0 and run.stdout.startswith("docs: 1 delta stays as it is: as wholes about ")
+    assert run.returncode == 0 and run.stdout.startswith("docs: not worth it: 1 delta as a whole would take about ")
     assert day.manifest(7)["codec"] == "delta"
     assert day.tree.efs_tool("compact", "--snapshot", name_of(7)).returncode == 0
     assert day.manifest(7)["codec"] == "zstd:3" and day.restored(7) == day.bytes[7]
@@ -73,7 +73,7 @@ def test_one_that_others_are_made_of_is_not_made_whole(day):
     day.publish(0, 2, 3)
     run = day.tree.efs_tool("compact", "--snapshot", name_of(2))
     assert run.returncode == 1 and f"{name_of(2)} stays a delta: {name_of(3)} is made of it" in run.stderr
-    for name, answer in ((name_of(0), f"{name_of(0)} is a whole\n"), ("nope", "")):
+    for name, answer in ((name_of(0), f"{name_of(0)} was a whole already\n"), ("nope", "")):
         run = day.tree.efs_tool("compact", "--snapshot", name)
         assert run.stdout.startswith(answer) and run.returncode == (name == "nope")
     assert check(day.tree) == 3
