@@ -109,6 +109,8 @@ fuzz: ## each fuzzer for FUZZ_SECONDS (60)
 bench: all $(VENV)/ok ## how fast, beside cp, sha256sum and zstd
 	BUILD_DIR=$(abspath $(BUILD)) $(PYTHON) tests/bench/bench.py
 	BUILD_DIR=$(abspath $(BUILD)) $(PYTHON) tests/bench/scale_bench.py
+	test -z "$$QDRANT_BIN" || WRITE=1 BUILD_DIR=$(abspath $(BUILD)) $(PYTHON) tests/bench/delta_bench.py
+	test -z "$$QDRANT_BIN" || WRITE=1 POINTS=100000 DIMENSIONS=256 BUILD_DIR=$(abspath $(BUILD)) $(PYTHON) tests/bench/latency_bench.py
 
 plots: $(VENV)/ok ## the tables of docs/performance.md as pictures
 	$(PYTHON) tests/bench/plots.py

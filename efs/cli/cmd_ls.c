@@ -104,10 +104,12 @@ static void count(struct listing *l, const struct backup *b)
 
 static int keep_line(struct listing *l, const struct backup *b, struct err *e)
 {
-    char source[1200], node[600], pin[CMD_PIN_TEXT];
+    char source[1200], node[600], pin[CMD_PIN_TEXT + 40]; /* what is said behind the name */
     const char *reason = b->reason ? b->reason : "",
                *name = table_source(&b->m.source, source, sizeof source);
     cmd_pin_text(b, pin);
+    if (b->needed_by > 0)
+        (void)snprintf(pin + strlen(pin), sizeof pin - strlen(pin), " (needed by %u newer)", b->needed_by);
     size_t stem = strlen(b->m.source.stem) + 1, pins = strlen(pin) + 1, why = strlen(reason) + 1;
     struct line *line = place_for(l, stem + pins + why);
     if (!line || number_of(l, name, &line->source) != 0 ||

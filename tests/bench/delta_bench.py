@@ -5,7 +5,7 @@ QDRANT_BIN=/path/to/qdrant BUILD_DIR=build delta_bench.py [LOAD ...]      POINTS
 
 For each load: bytes of all backups of the day in wholes of the last size; the same of restic's repository, if restic is there;
 bytes and number of each frequency; the longest chain; seconds to publish a delta in times of a whole with zstd:1 of the same snapshot; seconds and memory of a restore; and a random 20 slots
-restored and compared with the snapshot that Qdrant made. INDEX=0: without Qdrant's HNSW index, which takes an unoptimized Qdrant minutes a slot at 200,000 points. Sizes are exact; times are of this machine.
+restored and compared with the snapshot that Qdrant made. WRITE=1 puts them into docs/performance.md. INDEX=0: without Qdrant's HNSW index, which takes an unoptimized Qdrant minutes a slot at 200,000 points. Sizes are exact; times are of this machine.
 """
 import hashlib
 import json
@@ -23,6 +23,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 from days import name_of  # noqa: E402
 from harness import BUILD, Tree, manifests_of, wait_for  # noqa: E402
 from server import Server  # noqa: E402
+
+import tables  # noqa: E402
 
 POINTS, DIMENSIONS, SLOTS = (int(os.environ.get(k, v)) for k, v in (("POINTS", 30000), ("DIMENSIONS", 128), ("SLOTS", 96)))
 INDEX = os.environ.get("INDEX", "1") != "0"
@@ -54,6 +56,13 @@ def hot(server, rng, slot):
 
 
 LOADS = {"1 % uniform upserts": uniform(0.01), "1 % appended": appended, "1 % in a hot set of 5 %": hot, "0.1 % uniform": uniform(0.001)}
+ROWS = dict(zip(LOADS, ("1 % of the points, anywhere", "1 % appended", "1 %, in a hot set of 5 %", "0.1 %, anywhere")))  # of docs/performance.md
+
+
+def name_of_row(load):
+    usual = (POINTS, DIMENSIONS, SLOTS, INDEX) == (30000, 128, 96, True)
+    return ROWS[load] if usual else (f"{ROWS[load].replace(' of the points', '').replace(',', '')} of {POINTS:,} points with {DIMENSIONS} dimensions, {SLOTS} slots"
+                                     + ("" if INDEX else ", without an HNSW index"))
 
 
 class Restic:
@@ -172,7 +181,13 @@ def main():
     for load in sys.argv[1:] or LOADS:
         begin = time.monotonic()
         with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR")) as work:
-            print(json.dumps(day(load, pathlib.Path(work)) | {"seconds": round(time.monotonic() - begin)}), flush=True)
+            made = day(load, pathlib.Path(work)) | {"seconds": round(time.monotonic() - begin)}
+        print(json.dumps(made), flush=True)
+        tables.put("Deltas", [[name_of_row(load), f"{made['stored']:.1f}", f"{made['restic']:.1f}" if made["restic"] else "-", str(made["chain"]),
+                               f"{made['time']:.2f}"]])
+        whole, delta = made["restores: whole, deepest delta"]
+        tables.put("Restoring a delta", [["the whole", "itself", f"{whole[0]:.2f}", f"{whole[1]:.1f}"],
+                                         ["the deepest delta", f"{made['chain'] + 1} files", f"{delta[0]:.2f}", f"{delta[1]:.1f}"]])
 
 
 if __name__ == "__main__":

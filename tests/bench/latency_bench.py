@@ -2,7 +2,7 @@
 """What users of the real Qdrant feel of a backup: how long a search takes while nothing runs, while a snapshot is made, while it is
 published (as a delta and as a whole), and while restic takes the same file.
 
-QDRANT_BIN=/path/to/qdrant BUILD_DIR=build latency_bench.py      POINTS=200000 DIMENSIONS=256 SECONDS_EACH=20
+QDRANT_BIN=/path/to/qdrant BUILD_DIR=build latency_bench.py      POINTS=100000 DIMENSIONS=256 SECONDS_EACH=20      WRITE=1: into docs/performance.md
 
 Searches come one after the other, as of one client. Everything is of one run on one machine: quote ratios.
 """
@@ -25,8 +25,13 @@ from harness import BUILD, Tree, wait_for  # noqa: E402
 from server import Server  # noqa: E402
 
 import delta_bench  # noqa: E402
+import tables  # noqa: E402
 
 SECONDS, NAME = float(os.environ.get("SECONDS_EACH", "20")), delta_bench.NAME
+
+
+PHASES = {"nothing": "nothing", "a snapshot is made": "Qdrant makes a snapshot", "published, delta": "published, `delta`",
+          "published, zstd:1": "published, `zstd:1`", "restic backup": "restic 0.14 backs it up", "nothing, again": "nothing, once more"}
 
 
 class Searcher:
@@ -131,8 +136,8 @@ if __name__ == "__main__":
     took.pop(None, None)
     idle = sorted(took["nothing"])
     print(f"a snapshot of {size / 1e6:,.0f} MB; {os.cpu_count()} cores\n")
-    print("| meanwhile | searches | p50, ms | p99, ms | p50, idle = 1 | p99, idle = 1 |\n|---|---|---|---|---|---|")
+    rows = []
     for phase, all_of in took.items():
         p50, p99 = statistics.median(all_of), sorted(all_of)[int(len(all_of) * 0.99)]
-        print(f"| {phase} | {len(all_of)} | {p50 * 1e3:.1f} | {p99 * 1e3:.1f} | {p50 / statistics.median(idle):.2f} |"
-              f" {p99 / idle[int(len(idle) * 0.99)]:.2f} |")
+        rows.append([PHASES[phase], f"{p50 * 1e3:.1f}", f"{p99 * 1e3:.1f}", f"{p50 / statistics.median(idle):.2f}", f"{p99 / idle[int(len(idle) * 0.99)]:.2f}"])
+    tables.put("Searches meanwhile", rows)

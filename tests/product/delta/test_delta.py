@@ -196,6 +196,8 @@ def test_ls_and_du_tell_what_newer_backups_are_made_of(day):
     day.publish(0, 4, 5, 6, 7)
     listed = {b["snapshot"]: b for b in json.loads(day.tree.efs_tool("ls", "--json").stdout)}
     assert [listed[name_of(n)]["needed_by"] for n in (0, 4, 5, 6, 7)] == [4, 3, 0, 1, 0]
+    lines = day.tree.efs_tool("ls").stdout.splitlines()
+    assert [line.partition("(")[2] for line in lines if name_of(0)[:7] in line] == ["needed by 4 newer)", "needed by 3 newer)", "", "needed by 1 newer)", ""]
     use = json.loads(day.tree.efs_tool("du", "--json").stdout)["total"]
     assert (use["backups"], use["deltas"]) == (5, 4)
     assert use["needed_size"] == sum(listed[name_of(n)]["stored_size"] for n in (0, 4, 6)) < use["stored_size"]
