@@ -226,7 +226,7 @@ void local_check_efs(const struct local_check *c)
     if (name && files_join(tree, sizeof tree, c->root, name + 1, NULL) == 0 && stat(tree, &st) == 0 &&
         S_ISDIR(st.st_mode))
         dir = tree;
-    if (!look_at_mount(c, &m))
+    if (!look_at_mount(c, &m) || c->rounds == 0)
         return;
     if (m.read_only) {
         say(c, CHECK_OFF, "write", NULL, "read-only, as a replica is: no backup can be made here");

@@ -26,7 +26,8 @@ enum check_state check_write_rule(long ms, const char **remedy);
 struct local_check {
     const struct settings *settings;
     const char *root; /* where EFS is, as a person named it */
-    int rounds;       /* of the write test, 1 to LOCAL_CHECK_ROUNDS; the one in the middle counts */
+    int rounds; /* of the write test, up to LOCAL_CHECK_ROUNDS; the one in the middle counts; 0: nothing is
+                   written, and the clock is not asked for */
     /* `remedy` is one line, NULL where there is nothing to do. */
     void (*say)(void *arg, enum check_state state, const char *name, const char *remedy, const char *text);
     void *arg;

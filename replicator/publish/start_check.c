@@ -5,8 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { ROUNDS = 3 };
-
 struct line {
     FILE *out;
     int count[CHECK_FAILED + 1];
@@ -40,7 +38,7 @@ void start_check(struct context *x)
     size_t n = 0;
     struct line l = {.out = open_memstream(&text, &n)};
     const struct local_check c = {
-        .settings = &x->settings, .root = x->settings.efs_root, .rounds = ROUNDS, .say = add, .arg = &l};
+        .settings = &x->settings, .root = x->settings.efs_root, .say = add, .arg = &l};
     if (!l.out)
         return;
     local_check_efs(&c);

@@ -615,7 +615,7 @@ def test_a_read_only_replica_is_restored_from_and_new_backups_go_to_efs_root(los
     assert lost.points() == lost.had
     assert {p: p.stat().st_mtime_ns for p in replica.rglob("*")} == before
     lost.backup("docs")
-    assert {p.name for p in efs.tree.iterdir() if p.is_dir()} == {"monthly", "restores"}
+    assert {p.name for p in efs.tree.iterdir() if p.is_dir()} == {"index", "monthly", "restores"}
 
 
 def test_a_restore_from_where_nothing_is_waits_and_says_so(lost, tmp_path):
