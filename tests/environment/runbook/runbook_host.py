@@ -143,6 +143,17 @@ class InContainer(Task):
         return code, said
 
 
+class ByNode(Bare):
+    """The nodes are processes of this machine. What their containers' shell has beside the host: the disk of one, and EFS as a task has it."""
+
+    def run(self, always, block):
+        return self.command(always, block, "rw") if block.at == "container" else super().run(always, block)
+
+    def volumes(self, values, efs):
+        disk = str(values["QDRANT__STORAGE__STORAGE_PATH"])
+        return super().volumes(values, efs) + ([f"{disk}:{disk}:ro"] if efs == "rw" else [])
+
+
 class WithShell(Bare):
     """The node is a container. In its shell are the variables of the task, and those of the page that are typed there."""
 

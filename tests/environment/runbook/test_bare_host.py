@@ -2,7 +2,7 @@
 import image as images
 import pytest
 from harness import takes_minutes
-from runbook_host import Bare, GameDay, WithShell
+from runbook_host import Bare, ByNode, GameDay, WithShell
 from runbook_page import scenes
 from runbook_scenes import SCENES, VARIANTS
 from server import REAL
@@ -18,9 +18,11 @@ def no_container_is_left():
     images.remove_containers()
 
 
-def hands(name):
+def hands(name, situation):
     """What the page gives for that scene: the host, and the node's shell where a block says so."""
-    return WithShell if any(b.scene == name and b.at == "container" for b in BLOCKS) else Bare
+    if not any(b.scene == name and b.at == "container" for b in BLOCKS):
+        return Bare
+    return ByNode if situation.real_only else WithShell
 
 
 @pytest.mark.parametrize("name, situation", [(n, s) for n in scenes() for s in VARIANTS.get(n, [SCENES[n]])],
@@ -28,7 +30,7 @@ def hands(name):
 def test_a_bare_host_and_a_shell_in_the_container_are_enough_for(name, situation, tmp_path, moto):
     if situation.real_only and KIND == "standin":
         pytest.skip("needs the real Qdrant server: the stand-in is no cluster")
-    bare = type("On a bare host", (hands(name), situation), {})
+    bare = type("On a bare host", (hands(name, situation), situation), {})
     with begun(bare(KIND, tmp_path, moto)) as scene:
         follow(scene, name)
 
